@@ -1,0 +1,50 @@
+# Needs Python 3.11 or newer and make; everything else goes into .venv.
+
+PYTHON ?= python3
+BIN := .venv/bin
+FAST := not slow and not real_kafka and not browser and not node_js
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-fast bench clean
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+run: .venv/runtime ## start the demo: embedded Kafka, live data, a node, a page
+	@$(BIN)/whimbrel demo
+
+test: .venv/dev ## all checks and tests; says what is skipped and why (REQUIRE_ALL=1: nothing may be)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest
+
+test-fast: .venv/dev ## the checks, and the tests that need no process and no waiting
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pytest -m "$(FAST)"
+
+bench: .venv/dev ## measure; needs Java 17 and Maven; table, bench.json, plots in artifacts/
+	$(BIN)/python -m loadtest
+
+clean: ## remove everything that the targets above have made here
+	rm -rf .venv artifacts bench.json build dist *.egg-info client/python/*.egg-info client/js/node_modules
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# What is installed is the source itself (editable): only a change of the dependencies installs again.
+.venv/runtime: pyproject.toml client/python/pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e client/python -e .
+	@touch $@
+
+.venv/dev: pyproject.toml client/python/pyproject.toml | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e client/python -e ".[dev]"
+	@touch $@ .venv/runtime
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Whimbrel needs Python 3.11 or newer; $(PYTHON) is $$($(PYTHON) --version 2>&1)." >&2; \
+	  echo "Name another one: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@echo "installing into .venv ..."
+	@$(PYTHON) -m venv .venv

@@ -1,0 +1,162 @@
+/**
+ * Publishes that have no answer yet (PROTOCOL section 8): which to send, which to send again, and what became of them.
+ *
+ * Invariants:
+ * - A publish keeps its `seq` for life, so that the server recognises it when it is sent again.
+ * - Never more than the server's limit are on their way at a time.
+ * - While a publish waits to be sent again, later ones with the same subject wait behind it.
+ *
+ * Not here: connections and subscriptions (session.js).
+ */
+
+import { actionForError } from "./codes.js";
+import { writeHeaders, writeValue } from "./message.js";
+import { pauseAgain } from "./servers.js";
+
+/** @typedef {import("./message.js").Headers} Headers */
+/** @typedef {import("./message.js").Value} Value */
+/** @typedef {import("./place.js").Position} Position */
+/** @typedef {{ type: "published", seq: number, log: string, at: Position | null }} Published `at` is null when the server could not read it back in time */
+/** @typedef {{ type: "failed", seq: number, code: number, error: string, reason: string }} Failed */
+/** @typedef {{ seq: number, subject: string, body: string, bytes: number, deadline: number, attempts: number, state: "queued" | "sent", notBefore: number }} Entry */
+
+/** Publishes held at a time, sent or not. */
+const HELD_MAX = 10_000;
+/** The frame around the body: `{"op":"publish","id":9007199254740991,`. */
+const ENVELOPE_BYTES = 48;
+
+const encoder = new TextEncoder();
+
+export class Publishes {
+  #publisher;
+  #random;
+  /** In the order of `seq`. @type {Map<number, Entry>} */
+  #entries = new Map();
+  /** By the id of the frame, on this connection. @type {Map<number, Entry>} */
+  #sent = new Map();
+  #seq = 0;
+
+  /**
+   * @param {string} publisher 16 to 64 characters `[A-Za-z0-9_-]`, random, one per client
+   * @param {() => number} random
+   */
+  constructor(publisher, random) {
+    this.#publisher = publisher;
+    this.#random = random;
+  }
+
+  /**
+   * Take a publish; its outcome comes from `answered`, `refused` or `expire`.
+   *
+   * @param {number} deadline when to give up, in the clock of `now`
+   * @param {string} subject
+   * @param {Value} value
+   * @param {Headers} headers
+   * @returns {number} its `seq`
+   * @throws {Error} If the value cannot be sent or too many publishes are waiting.
+   */
+  add(deadline, subject, value, headers) {
+    if (this.#entries.size >= HELD_MAX) throw new Error(`${HELD_MAX} publishes are waiting to be acknowledged`);
+    const seq = this.#seq + 1;
+    const body = JSON.stringify({
+      subject,
+      publisher: this.#publisher,
+      seq,
+      ...writeValue(value),
+      ...(headers.length > 0 ? { headers: writeHeaders(headers) } : {}),
+    });
+    const bytes = encoder.encode(body).length + ENVELOPE_BYTES;
+    this.#seq = seq;
+    this.#entries.set(seq, { seq, subject, body, bytes, deadline, attempts: 0, state: "queued", notBefore: 0 });
+    return seq;
+  }
+
+  /** The connection is gone: what was on its way is to be sent again, in the order of `seq`. */
+  lost() {
+    this.#sent.clear();
+    for (const entry of this.#entries.values()) entry.state = "queued";
+  }
+
+  /**
+   * Frames to send now.
+   *
+   * @param {number} now
+   * @param {{ publishes: number, frame_bytes: number }} limits
+   * @param {() => number} nextID
+   * @returns {{ frames: string[], failed: Failed[] }}
+   */
+  take(now, limits, nextID) {
+    const frames = [];
+    const failed = [];
+    const held = new Set();
+    for (const entry of this.#entries.values()) {
+      if (this.#sent.size >= limits.publishes) break;
+      if (entry.state === "sent" || held.has(entry.subject)) continue;
+      if (entry.bytes > limits.frame_bytes) {
+        failed.push(this.#fail(entry, 4314, "message_too_large", `above ${limits.frame_bytes} bytes, the server's limit`));
+      } else if (entry.notBefore > now) {
+        held.add(entry.subject);
+      } else {
+        const id = nextID();
+        entry.state = "sent";
+        this.#sent.set(id, entry);
+        frames.push(`{"op":"publish","id":${id},${entry.body.slice(1)}`);
+      }
+    }
+    return { frames, failed };
+  }
+
+  /**
+   * @param {{ id: number, log: string, at?: Position }} frame `published`
+   * @returns {Published | null}
+   */
+  answered(frame) {
+    const entry = this.#sent.get(frame.id);
+    if (entry === undefined) return null;
+    this.#sent.delete(frame.id);
+    this.#entries.delete(entry.seq);
+    return { type: "published", seq: entry.seq, log: frame.log, at: frame.at ?? null };
+  }
+
+  /**
+   * The answer was an error: the publish is sent again after a pause, or has failed.
+   *
+   * @param {number} now
+   * @param {{ id: number, code: number, error: string, reason: string }} frame `error`
+   * @returns {Failed | null}
+   */
+  refused(now, frame) {
+    const entry = this.#sent.get(frame.id);
+    if (entry === undefined) return null;
+    this.#sent.delete(frame.id);
+    if (actionForError(frame.code) === "stop") return this.#fail(entry, frame.code, frame.error, frame.reason);
+    entry.state = "queued";
+    entry.attempts += 1;
+    entry.notBefore = now + pauseAgain(entry.attempts, this.#random);
+    return null;
+  }
+
+  /**
+   * Give up those whose deadline has passed. Their outcome is unknown.
+   *
+   * @param {number} now
+   * @returns {Failed[]}
+   */
+  expire(now) {
+    const expired = [...this.#entries.values()].filter((entry) => entry.deadline <= now);
+    for (const [id, entry] of this.#sent) if (entry.deadline <= now) this.#sent.delete(id);
+    return expired.map((entry) => this.#fail(entry, 4012, "outcome_unknown", "no acknowledgement in time"));
+  }
+
+  /**
+   * @param {Entry} entry
+   * @param {number} code
+   * @param {string} error
+   * @param {string} reason
+   * @returns {Failed}
+   */
+  #fail(entry, code, error, reason) {
+    this.#entries.delete(entry.seq);
+    return { type: "failed", seq: entry.seq, code, error, reason };
+  }
+}

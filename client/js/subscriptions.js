@@ -1,0 +1,130 @@
+/**
+ * The subscriptions of a client, found by key, by the id that names them on this connection, and by what they cover.
+ *
+ * Not here: what is said about them (session.js), what each has received (place.js).
+ */
+
+import { Track } from "./place.js";
+import { isPattern, matches } from "./subjects.js";
+
+/** @typedef {import("./place.js").Place} Place */
+/** @typedef {import("./place.js").Positions} Positions */
+/** @typedef {"latest" | "now" | { last: number } | { time: number } | { at: Positions }} From where a subscription starts; `time` in milliseconds since 1970 */
+/** @typedef {{ from: From } | { resume: Place }} Start */
+
+export class Held {
+  track = new Track();
+  /** Of its `subscribe` on this connection; null while there is none. @type {number | null} */
+  id = null;
+  hasPlace = false;
+  wasLive = false;
+  /** Refused for now, since it was last answered. */
+  refusals = 0;
+  /** Losses found one soon after the other. */
+  losses = 0;
+  lostAt = -Infinity;
+  /** When it may be sent again. */
+  retryAt = 0;
+
+  /**
+   * @param {number} key the same for life
+   * @param {string} subject
+   * @param {Start} start
+   */
+  constructor(key, subject, start) {
+    this.key = key;
+    this.subject = subject;
+    this.start = start;
+    if ("resume" in start) {
+      this.track.startAt(start.resume);
+      this.hasPlace = true;
+    }
+  }
+
+  /** Whether it goes on from its place rather than as it was: `latest` begins anew until it was live once. */
+  get resumes() {
+    const isLatest = "from" in this.start && this.start.from === "latest";
+    return this.hasPlace && (this.wasLive || !isLatest);
+  }
+
+  /** What to ask for. @returns {Start} */
+  get request() {
+    return this.resumes ? { resume: this.track.place } : this.start;
+  }
+}
+
+export class Subscriptions {
+  /** @type {Map<number, Held>} */
+  #held = new Map();
+  /** @type {Map<number, Held>} */
+  #byID = new Map();
+  /** Those that are not patterns. @type {Map<string, Set<Held>>} */
+  #bySubject = new Map();
+  /** @type {Set<Held>} */
+  #patterns = new Set();
+  #keys = 0;
+
+  [Symbol.iterator]() {
+    return this.#held.values();
+  }
+
+  /**
+   * @param {string} subject
+   * @param {Start} start
+   */
+  add(subject, start) {
+    const held = new Held(++this.#keys, subject, start);
+    this.#held.set(held.key, held);
+    if (isPattern(subject)) {
+      this.#patterns.add(held);
+    } else {
+      const same = this.#bySubject.get(subject);
+      if (same) same.add(held);
+      else this.#bySubject.set(subject, new Set([held]));
+    }
+    return held;
+  }
+
+  /** @param {Held} held */
+  remove(held) {
+    this.unname(held);
+    this.#held.delete(held.key);
+    this.#patterns.delete(held);
+    const same = this.#bySubject.get(held.subject);
+    same?.delete(held);
+    if (same?.size === 0) this.#bySubject.delete(held.subject);
+  }
+
+  /** @param {number} key */
+  get(key) {
+    return this.#held.get(key);
+  }
+
+  /** @param {number} id */
+  named(id) {
+    return this.#byID.get(id);
+  }
+
+  /**
+   * @param {Held} held
+   * @param {number} id
+   */
+  name(held, id) {
+    held.id = id;
+    this.#byID.set(id, held);
+  }
+
+  /** What still comes for its id is not for it. @param {Held} held */
+  unname(held) {
+    if (held.id !== null) this.#byID.delete(held.id);
+    held.id = null;
+    held.track.interrupted();
+  }
+
+  /** In the order in which they were made. @param {string} subject @returns {Held[]} */
+  covering(subject) {
+    const covering = [...(this.#bySubject.get(subject) ?? [])];
+    for (const held of this.#patterns) if (matches(held.subject, subject)) covering.push(held);
+    return covering.length > 1 ? covering.sort((a, b) => a.key - b.key) : covering;
+  }
+}

@@ -1,0 +1,38 @@
+/**
+ * Which server to try next, and after what pause (PROTOCOL section 11).
+ *
+ * Not here: connecting (whimbrel.js).
+ */
+/**
+ * Seconds to wait before attempt 1, 2, ...: random, so that many clients do not come back in one instant.
+ *
+ * @param {number} attempt
+ * @param {() => number} random from 0 (included) to 1 (excluded)
+ */
+export declare function pauseBefore(attempt: number, random: () => number): number;
+/**
+ * Seconds before a request that was refused for now is sent again, on a connection that is there (section 10).
+ *
+ * @param {number} attempt
+ * @param {() => number} random
+ */
+export declare function pauseAgain(attempt: number, random: () => number): number;
+export declare class Servers {
+    #private;
+    /** @param {string[]} urls at least one */
+    constructor(urls: string[]);
+    /** Attempts since the last success. */
+    get attempts(): number;
+    /**
+     * The next server to try: one at random of those not tried since the last success; when all have been, of all.
+     *
+     * @param {() => number} random
+     */
+    next(random: () => number): string;
+    /** Begin an attempt: seconds to wait before it. @param {() => number} random */
+    pause(random: () => number): number;
+    /** @param {string} url the server that has said `welcome` */
+    succeeded(url: string): void;
+    /** @param {string[]} urls from the server; an empty list changes nothing */
+    replace(urls: string[]): void;
+}

@@ -1,0 +1,357 @@
+"""The asyncio client: a thin shell around the session (session.py)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from importlib.metadata import version
+from random import SystemRandom
+from typing import Any, NamedTuple, TypeAlias
+
+from whimbrel import events, outputs, subjects
+from whimbrel.connection import Connection
+from whimbrel.encodings import ENCODINGS
+from whimbrel.errors import ClosedError, PublishError, SubscribeError, WhimbrelError
+from whimbrel.events import Event, Status, SubscriptionEvent
+from whimbrel.publishing import Outgoing
+from whimbrel.session import Session, SessionConfig
+from whimbrel.start import Latest, Position, Start
+from whimbrel.subscription import Callback, Subscription
+from whimbrel.subscriptions import Interest, Stats
+from whimbrel.values import NOT_GIVEN, HeaderValues, to_headers, to_value
+
+QUEUE_MAX = 1000
+SUSPEND_FACTOR = 4
+MESSAGE_BYTES_MAX = 64 * 1024 * 1024
+PUBLISH_TIMEOUT_S = 30.0
+
+Token: TypeAlias = str | Callable[[], str | Awaitable[str]] | None
+OnStatus: TypeAlias = Callable[[Status], object]
+
+logger = logging.getLogger("whimbrel")
+
+
+class Published(NamedTuple):
+    """Where a published message stands."""
+
+    log: str
+    at: Position | None
+    """None in the rare case that the node did not know it in time."""
+
+
+class Client:
+    """A client on asyncio: connects, reconnects, resumes, publishes. Use it as an asynchronous context manager.
+
+    Args:
+        servers: One or more servers, such as `ws://host:8080`.
+        token: For the server's authorizer: a string, or a function (also async) that is called for a new one
+            whenever the server wants one. With a string the client closes then.
+        encoding: `json` or `msgpack`; the messages are the same.
+        on_status: Called with each status (see `whimbrel.events`). Statuses of a subscription come in order with its
+            messages, so when the application reaches them; those of the connection come at once.
+        queue_max: Events per subscription that may wait for the application. When that many wait, nothing is
+            read from the socket; the server then applies its policy for slow consumers, and nothing is lost. While
+            requests await answers, reading goes on, and a subscription with four times as many is suspended
+            and resumed when the application has caught up.
+        message_bytes_max: The largest frame taken from a server.
+        connect_options: Further arguments of `websockets.asyncio.client.connect`, such as `ssl`.
+    """
+
+    def __init__(
+        self,
+        servers: str | Iterable[str],
+        *,
+        token: Token = None,
+        encoding: str = "json",
+        on_status: OnStatus | None = None,
+        client_name: str = f"whimbrel-python/{version('whimbrel-client')}",
+        queue_max: int = QUEUE_MAX,
+        message_bytes_max: int = MESSAGE_BYTES_MAX,
+        connect_options: Mapping[str, Any] | None = None,
+    ) -> None:
+        if encoding not in ENCODINGS:
+            raise ValueError(f"encoding is one of {', '.join(ENCODINGS)}: {encoding!r}")
+        self._encoding = ENCODINGS[encoding]
+        fixed_token = token if isinstance(token, str) else None
+        self._token_source = token if callable(token) else None
+        servers = (servers,) if isinstance(servers, str) else tuple(servers)
+        self._session = Session(SessionConfig(servers, self._encoding, client_name, fixed_token), SystemRandom())
+        self._on_status = on_status
+        self._queue_max = queue_max
+        self._message_bytes_max = message_bytes_max
+        self._connect_options = connect_options or {}
+        self._connection: Connection | None = None
+        self._connections: set[Connection] = set()
+        self._subscriptions: dict[Interest, Subscription] = {}
+        self._asked: dict[Interest, asyncio.Future[None]] = {}
+        self._publishing: dict[Outgoing, asyncio.Future[Published]] = {}
+        self._full: set[Subscription] = set()
+        self._room = asyncio.Event()
+        self._tasks: set[asyncio.Future[Any]] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed: ClosedError | None = None
+
+    async def __aenter__(self) -> Client:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def stats(self) -> Stats:
+        """Messages received, repeated (and dropped), and found missing (and asked for again)."""
+        return self._session.stats
+
+    async def start(self) -> None:
+        """Begin to connect; does not wait for the connection. Raises what the token function raises."""
+        self._loop = asyncio.get_running_loop()
+        if self._token_source is not None:
+            self._input(self._session.set_token, await self._new_token(self._token_source))
+        self._input(self._session.start)
+
+    async def close(self) -> None:
+        """Close the connection. Publishes that are not answered raise PublishError, iterations end."""
+        self._input(self._session.close)
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in list(self._connections):
+            await connection.finished()
+        current = asyncio.current_task()
+        await asyncio.gather(*(task for task in self._tasks if task is not current), return_exceptions=True)
+
+    async def subscribe(
+        self, subject: str, callback: Callback | None = None, start: Start | None = None
+    ) -> Subscription:
+        """Subscribe to a subject or pattern, from the latest message unless `start` says otherwise.
+
+        Returns when the server has answered, however long it cannot be reached: use `asyncio.timeout`. With
+        `callback` (a function, also async), it is called with each message, one after another; without, iterate over
+        the subscription.
+
+        Raises:
+            SubjectError: If it is neither a subject nor a pattern.
+            SubscribeError: If the server refuses for good.
+            ClosedError: If the client is closed.
+        """
+        subjects.check(subject)
+        self._raise_if_closed()
+        interest = Interest(subject, start or Latest())
+        subscription = self._subscriptions[interest] = Subscription(self, interest)
+        answered = self._asked[interest] = self._loop.create_future()
+        self._input(self._session.subscribe, interest)
+        try:
+            await self._answer(answered)
+        except BaseException:
+            self.end_subscription(subscription)
+            raise
+        finally:
+            del self._asked[interest]
+        if callback is not None:
+            self._spawn(subscription.call_for_each(callback))
+        return subscription
+
+    async def publish(
+        self,
+        subject: str,
+        *,
+        json: Any = NOT_GIVEN,
+        json_text: str | None = None,
+        text: str | None = None,
+        data: bytes | None = None,
+        tombstone: bool = False,
+        headers: HeaderValues | None = None,
+        timeout_s: float = PUBLISH_TIMEOUT_S,
+    ) -> Published:
+        """Publish a message; returns when Kafka has acknowledged it.
+
+        The value is one of `json` (anything that JSON can say), `json_text` (JSON as it is), `text`, `data`, or
+        `tombstone=True`, which deletes the subject's latest value. Failures that may pass are retried, also over
+        reconnects, until `timeout_s` is over; a retry never makes a duplicate. A task that is cancelled while it
+        waits may have published. Calls made one after another reach Kafka in that order, unless one fails.
+
+        Raises:
+            SubjectError, TypeError, ValueError: If the arguments cannot be sent.
+            PublishError: If the server refuses for good, or the time is over.
+            ClosedError: If the client is closed.
+        """
+        subjects.to_key(subject)
+        value = to_value(json, json_text, text, data, tombstone)
+        self._raise_if_closed()
+        item = Outgoing(subject, value, to_headers(headers), self._loop.time() + timeout_s)
+        done = self._publishing[item] = self._loop.create_future()
+        self._input(self._session.publish, item)
+        published: Published = await self._answer(done)
+        return published
+
+    # What the connection says (connection.Owner).
+
+    def connection_opened(self, connection: Connection) -> None:
+        if connection is self._connection:
+            self._input(self._session.opened)
+
+    def connection_received(self, connection: Connection, data: str | bytes) -> None:
+        if connection is self._connection:
+            self._input(self._session.receive, data)
+
+    def connection_lost(self, connection: Connection, code: int | None, reason: str) -> None:
+        if connection is self._connection:
+            self._connection = None
+            self._input(self._session.lost, code, reason)
+
+    async def until_readable(self) -> None:
+        if not self._must_hold():
+            return
+        self._input(self._session.reading, False)
+        while self._must_hold():
+            self._room.clear()
+            await self._room.wait()
+        self._input(self._session.reading, True)
+
+    def _must_hold(self) -> bool:
+        # An application that awaits an answer may be unable to take messages until it has come.
+        return bool(self._full) and not self._asked and not self._publishing
+
+    # What subscriptions say (subscription.Owner).
+
+    def end_subscription(self, subscription: Subscription) -> None:
+        """By the application: nothing more comes of it."""
+        if subscription.interest in self._subscriptions:
+            self._remove(subscription, None, forget=True)
+            self._input(self._session.unsubscribe, subscription.interest)
+
+    def took_from(self, subscription: Subscription) -> None:
+        """The application has taken something; room enough is half the queue, so that not every message switches."""
+        if subscription in self._full and subscription.waiting <= self._queue_max // 2:
+            self._full.discard(subscription)
+            self._room.set()
+            self._input(self._session.resume, subscription.interest)
+
+    def tell(self, status: Status) -> None:
+        """Tell the application."""
+        if self._on_status is not None:
+            try:
+                self._on_status(status)
+            except Exception:
+                logger.exception("on_status failed for: %s", status)
+
+    # The session's inputs and outputs.
+
+    def _input(self, method: Callable[..., None], *args: Any) -> None:
+        method(self._loop.time(), *args)
+        for action in self._session.take_actions():
+            self._act(action)
+        for event in self._session.take_events():
+            self._handle(event)
+        deadline = self._session.deadline
+        if deadline is not None and (self._timer is None or deadline < self._timer.when()):
+            if self._timer is not None:
+                self._timer.cancel()
+            self._timer = self._loop.call_at(deadline, self._tick)
+
+    def _tick(self) -> None:
+        self._timer = None
+        self._input(self._session.tick)
+
+    def _act(self, action: outputs.Action) -> None:
+        match action:
+            case outputs.Send(data):
+                if self._connection is not None:
+                    self._connection.send(data)
+            case outputs.Open(server):
+                connection = Connection(
+                    self, server, self._encoding.subprotocol, self._message_bytes_max, self._connect_options
+                )
+                self._connection = connection
+                self._connections = {old for old in self._connections if not old.is_finished} | {connection}
+            case outputs.Drop(at_once):
+                if self._connection is not None:
+                    self._connection.drop(at_once)
+                    self._connection = None
+
+    def _handle(self, event: Event) -> None:
+        match event:
+            case events.PublishDone(item, log, at):
+                self._resolve(self._publishing.pop(item, None), Published(log, at))
+            case events.PublishFailed(item, code, name, reason, outcome_unknown):
+                what = f"publish to {item.subject}"
+                error = PublishError(what, code, name, reason, outcome_unknown=outcome_unknown)
+                self._resolve(self._publishing.pop(item, None), error)
+            case events.TokenNeeded(code, reason):
+                self.tell(event)
+                if self._token_source is None:
+                    self._loop.call_soon(self._input, self._session.close, code, reason)
+                else:
+                    self._spawn(self._renew_token(self._token_source))
+            case events.Closed(code, reason):
+                self._handle_closed(ClosedError(code, reason))
+                self.tell(event)
+            case events.Connected() | events.Reconnecting() | events.Moving():
+                self.tell(event)
+            case _:
+                self._handle_subscription(event)
+
+    def _handle_subscription(self, event: SubscriptionEvent) -> None:
+        subscription = self._subscriptions.get(event.interest)
+        if subscription is None:
+            return
+        subscription.put(event)
+        if isinstance(event, events.Subscribed | events.Resumed):
+            self._resolve(self._asked.get(event.interest), None)
+        elif isinstance(event, events.Refused):
+            error = SubscribeError(f"subscribe to {event.interest.subject}", event.code, event.name, event.reason)
+            self._resolve(self._asked.get(event.interest), error)
+            self._remove(subscription, error)
+        elif subscription.waiting >= self._queue_max:
+            self._full.add(subscription)
+            if subscription.waiting >= self._queue_max * SUSPEND_FACTOR and not event.interest.suspended:
+                self._input(self._session.suspend, event.interest)
+
+    def _handle_closed(self, error: ClosedError) -> None:
+        self._closed = error
+        for answered in self._asked.values():
+            self._resolve(answered, error)
+        for subscription in list(self._subscriptions.values()):
+            self._remove(subscription, error if error.code is not None else None)
+
+    def _remove(self, subscription: Subscription, error: WhimbrelError | None, *, forget: bool = False) -> None:
+        del self._subscriptions[subscription.interest]
+        self._full.discard(subscription)
+        self._room.set()
+        subscription.end(error, forget=forget)
+
+    async def _answer(self, future: asyncio.Future[Any]) -> Any:
+        """Wait for an answer; while someone does, reading goes on."""
+        self._room.set()
+        return await future
+
+    def _resolve(self, future: asyncio.Future[Any] | None, result: object) -> None:
+        if future is None or future.done():
+            return
+        if isinstance(result, Exception):
+            future.set_exception(result)
+        else:
+            future.set_result(result)
+
+    def _raise_if_closed(self) -> None:
+        if self._closed is not None:
+            raise self._closed
+
+    async def _renew_token(self, source: Callable[[], str | Awaitable[str]]) -> None:
+        try:
+            token = await self._new_token(source)
+        except Exception as error:
+            logger.exception("the token function failed")
+            self._input(self._session.token_failed, str(error))
+        else:
+            self._input(self._session.set_token, token)
+
+    async def _new_token(self, source: Callable[[], str | Awaitable[str]]) -> str:
+        token = source()
+        return token if isinstance(token, str) else await token
+
+    def _spawn(self, coroutine: Any) -> None:
+        task = asyncio.ensure_future(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)

@@ -1,0 +1,273 @@
+"""A client's session: one connection after another, and what goes on over all of them. PROTOCOL sections 4, 9 and 11.
+
+A core: `now` (seconds, any origin, never backwards) and randomness are arguments. Call an input, then take actions and
+events, and call `tick` at `deadline`.
+
+Not here: subscriptions and publishes themselves (subscriptions.py, publishing.py); sockets and tasks (client.py).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from random import Random
+
+from whimbrel import codes, events, frames
+from whimbrel.encodings import Encoding
+from whimbrel.errors import FrameError
+from whimbrel.events import Event
+from whimbrel.outputs import Action, Drop, Open, Outputs
+from whimbrel.publishing import Outgoing, Publishing
+from whimbrel.servers import Servers
+from whimbrel.subscriptions import Interest, Stats, Subscriptions
+
+WELCOME_TIMEOUT_S = 10.0
+
+
+class State(Enum):
+    """Where a session stands between its connections."""
+
+    IDLE = "not started"
+    PAUSING = "before the next attempt"
+    OPENING = "connecting"
+    GREETING = "hello sent, no welcome yet"
+    READY = "connected"
+    TOKEN = "waits for a new token"
+    CLOSED = "over"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionConfig:
+    """What a session is told once."""
+
+    servers: tuple[str, ...]
+    """At least one, as `servers.server_url` takes them."""
+    encoding: Encoding
+    client: str
+    """Name and version, said in `hello`."""
+    token: str | None = None
+
+
+class Session:
+    """The client's end of the protocol."""
+
+    def __init__(self, config: SessionConfig, rng: Random) -> None:
+        self._config = config
+        self._rng = rng
+        self._encoding = config.encoding
+        self._token = config.token
+        self._outputs = Outputs(config.encoding)
+        self._servers = Servers(config.servers)
+        self._subscriptions = Subscriptions(self._outputs, rng)
+        self._publishing = Publishing(self._outputs, rng)
+        self._server = ""
+        self._attempt_at = 0.0
+        self._heard_at = 0.0
+        self._heartbeat_s = 0.0
+        self._move_at: float | None = None
+        self._reading = True
+        self.state = State.IDLE
+
+    # Inputs: the application.
+
+    def start(self, now: float) -> None:
+        """Make the first connection; the only one without a pause before."""
+        self._attempt()
+
+    def subscribe(self, now: float, interest: Interest) -> None:
+        self._subscriptions.add(interest)
+
+    def unsubscribe(self, now: float, interest: Interest) -> None:
+        """End it; no event about it follows."""
+        self._subscriptions.remove(interest)
+
+    def suspend(self, now: float, interest: Interest) -> None:
+        """Have nothing sent for it until `resume`: the application is far behind."""
+        self._subscriptions.suspend(interest)
+
+    def resume(self, now: float, interest: Interest) -> None:
+        self._subscriptions.resume(interest)
+
+    def publish(self, now: float, item: Outgoing) -> None:
+        """Ends in one event, `PublishDone` or `PublishFailed`."""
+        self._publishing.publish(now, item)
+
+    def set_token(self, now: float, token: str) -> None:
+        """Use it from the next connection on; connect if one is waited for."""
+        self._token = token
+        if self.state is State.TOKEN:
+            self._pause(now, None, "with the new token")
+
+    def token_failed(self, now: float, reason: str) -> None:
+        """No new token could be had: try again after a pause, and the server says if it still wants another."""
+        if self.state is State.TOKEN:
+            self._pause(now, None, f"no new token: {reason}")
+
+    def reading(self, now: float, is_reading: bool) -> None:
+        """Whether frames are being read: while the application is behind they are not, and silence means nothing."""
+        self._reading = is_reading
+        self._heard_at = now
+
+    def close(self, now: float, code: int | None = None, reason: str = "by the application") -> None:
+        """End it all: what is not answered yet fails."""
+        if self.state is State.CLOSED:
+            return
+        if self.state in (State.OPENING, State.GREETING, State.READY):
+            self._outputs.actions.append(Drop(at_once=False))
+        self._disconnected(State.CLOSED)
+        self._publishing.close(code, reason)
+        self._tell(events.Closed(code, reason))
+
+    # Inputs: the connection.
+
+    def opened(self, now: float) -> None:
+        """The WebSocket handshake is done."""
+        self.state = State.GREETING
+        self._heard_at = now
+        self._reading = True
+        self._outputs.new_connection()
+        token = {} if self._token is None else {"token": self._token}
+        self._outputs.send("hello", {"client": self._config.client, **token})
+        self._subscriptions.connected()
+
+    def lost(self, now: float, code: int | None, reason: str) -> None:
+        """The connection ended, with that close code, or could not be made."""
+        match codes.on_close(code):
+            case codes.Action.STOP:
+                self._disconnected(State.CLOSED)
+                self._publishing.close(code, reason)
+                self._tell(events.Closed(code, reason))
+            case codes.Action.TOKEN:
+                self._disconnected(State.TOKEN)
+                self._tell(events.TokenNeeded(code, reason))
+            case codes.Action.RETRY | codes.Action.ELSEWHERE:
+                self._pause(now, code, reason)
+
+    def receive(self, now: float, data: str | bytes) -> None:
+        """A frame."""
+        self._heard_at = now
+        try:
+            frame = frames.read(self._encoding.decode(data))
+        except FrameError as error:
+            self._drop(now, None, f"the server sent what is not a frame: {error}")
+            return
+        match frame:
+            case frames.Msg():
+                self._subscriptions.message(now, frame)
+            case frames.Published():
+                self._publishing.published(now, frame)
+            case frames.Heartbeat():
+                self._subscriptions.heartbeat(frame)
+            case frames.Live():
+                self._subscriptions.live(frame)
+            case frames.Subscribed():
+                self._subscriptions.subscribed(frame)
+            case frames.Gap():
+                self._subscriptions.gap(frame)
+            case frames.Ended():
+                self._subscriptions.ended(frame)
+            case frames.Waiting():
+                self._subscriptions.waiting(frame)
+            case frames.Error():
+                self._error(now, frame)
+            case frames.Welcome():
+                self._welcome(now, frame)
+            case frames.Move():
+                self._move(now, frame)
+            case None:
+                pass
+
+    def tick(self, now: float) -> None:
+        """Time has passed."""
+        if self.state is State.PAUSING and now >= self._attempt_at:
+            self._attempt()
+        silent_at = self._silent_at()
+        if silent_at is not None and now >= silent_at:
+            self._drop(now, None, "the server has been silent", at_once=True)
+        if self._move_at is not None and now >= self._move_at:
+            self._outputs.actions.append(Drop(at_once=False))
+            self._disconnected(State.PAUSING)
+            self._attempt()
+        self._subscriptions.tick(now)
+        self._publishing.tick(now)
+
+    # Outputs.
+
+    def take_actions(self) -> list[Action]:
+        """What the connection is to do, in order."""
+        actions, self._outputs.actions = self._outputs.actions, []
+        return actions
+
+    def take_events(self) -> list[Event]:
+        """What the application is to know, in order."""
+        taken, self._outputs.events = self._outputs.events, []
+        return taken
+
+    # Questions.
+
+    @property
+    def deadline(self) -> float | None:
+        """When to call `tick` next; it changes with every input."""
+        times = [self._subscriptions.deadline, self._publishing.deadline, self._silent_at(), self._move_at]
+        if self.state is State.PAUSING:
+            times.append(self._attempt_at)
+        return min((time for time in times if time is not None), default=None)
+
+    @property
+    def stats(self) -> Stats:
+        """Counters of messages."""
+        return self._subscriptions.stats
+
+    @property
+    def publisher(self) -> str:
+        """This client's publisher id."""
+        return self._publishing.publisher
+
+    def _attempt(self) -> None:
+        self.state = State.OPENING
+        self._server = self._servers.next(self._rng)
+        self._outputs.actions.append(Open(self._server))
+
+    def _pause(self, now: float, code: int | None, reason: str) -> None:
+        self._disconnected(State.PAUSING)
+        pause_s = self._servers.next_pause_s(self._rng)
+        self._attempt_at = now + pause_s
+        self._tell(events.Reconnecting(code, reason, pause_s))
+
+    def _drop(self, now: float, code: int | None, reason: str, *, at_once: bool = False) -> None:
+        self._outputs.actions.append(Drop(at_once))
+        self.lost(now, code, reason)
+
+    def _disconnected(self, state: State) -> None:
+        self.state = state
+        self._move_at = None
+        self._subscriptions.disconnected()
+        self._publishing.disconnected()
+
+    def _silent_at(self) -> float | None:
+        if self.state is State.GREETING:
+            return self._heard_at + WELCOME_TIMEOUT_S
+        if self.state is State.READY and self._reading:
+            return self._heard_at + 2 * self._heartbeat_s
+        return None
+
+    def _welcome(self, now: float, frame: frames.Welcome) -> None:
+        self.state = State.READY
+        self._heartbeat_s = frame.heartbeat_s
+        self._servers.told(frame.servers)
+        self._servers.succeeded(self._server)
+        self._tell(events.Connected(self._server, frame.node, frame.cluster))
+        self._publishing.connected(now, frame.publishes_max, frame.frame_bytes_max)
+
+    def _move(self, now: float, frame: frames.Move) -> None:
+        self._servers.told(frame.servers)
+        self._move_at = now + self._rng.uniform(0, frame.within_s)
+        self._tell(events.Moving(frame.within_s))
+
+    def _error(self, now: float, frame: frames.Error) -> None:
+        answered = self._publishing.refused(now, frame) or self._subscriptions.refused(now, frame)
+        if answered and codes.on_error(frame.code) in (codes.Action.ELSEWHERE, codes.Action.TOKEN):
+            self._drop(now, frame.code, frame.reason)
+
+    def _tell(self, event: Event) -> None:
+        self._outputs.events.append(event)

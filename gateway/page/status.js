@@ -1,0 +1,135 @@
+/**
+ * Shows what the node says of itself: `/v1/status`, once a second while the page is seen.
+ *
+ * Not here: what this page receives as a client (page.js).
+ */
+
+import { Sparkline, byID, bytes, count, duration, element, fillTable, rate, say } from "./dom.js";
+
+const EVERY_MS = 1000;
+const TIMEOUT_MS = 5000;
+
+export class StatusView {
+  #onSubject;
+  #onTopics;
+  #sparks = new Map();
+  #tiles = new Map();
+  #isAsking = false;
+
+  /** `onSubject(subject)`: one of the busiest was chosen. `onTopics(topics)`: what the node carries. */
+  constructor(onSubject, onTopics) {
+    this.#onSubject = onSubject;
+    this.#onTopics = onTopics;
+    this.#poll();
+    setInterval(() => this.#poll(), EVERY_MS);
+  }
+
+  async #poll() {
+    if (document.hidden || this.#isAsking) return;
+    this.#isAsking = true;
+    const status = await fetchStatus();
+    this.#isAsking = false;
+    if (status === null) this.#showState("unknown", "Node: no answer");
+    else this.#show(status);
+  }
+
+  #show(status) {
+    document.title = `Whimbrel · ${status.node}`;
+    say(byID("node"), `node ${status.node}`);
+    say(byID("uptime"), `up ${duration(status.uptime_s)} · version ${status.version}`);
+    this.#showState(status.state, `Node: ${status.state}`);
+    const problems = byID("problems");
+    problems.hidden = status.problems.length === 0;
+    const said = [...problems.children].map(({ textContent }) => textContent);
+    if (said.join("\n") !== status.problems.join("\n")) {
+      problems.replaceChildren(...status.problems.map((text) => element("li", { textContent: text })));
+    }
+    this.#showTiles(status);
+    fillTable(
+      byID("workers").tBodies[0],
+      status.workers.map((w) => [
+        `${w.index}`,
+        count(w.connections),
+        count(w.subscriptions),
+        rate(w.messages_out_per_s),
+        `${((w.loop_delay_s ?? 0) * 1000).toFixed(1)} ms`,
+        count(w.restarts),
+      ]),
+    );
+    this.#showBusiest(status.busiest);
+    this.#showKafka(status.kafka);
+    this.#onTopics(status.kafka.topics);
+  }
+
+  #showState(state, text) {
+    const target = byID("node-state");
+    target.dataset.state = state;
+    say(target, text);
+  }
+
+  #showTiles({ clients, rates, cache, publishes }) {
+    this.#tile("clients", count(clients.connections), `${count(clients.subscriptions)} subscriptions`, clients.connections);
+    this.#tile("from Kafka, per second", rate(rates.in_per_s), "", rates.in_per_s);
+    this.#tile("to clients, per second", rate(rates.out_per_s), "", rates.out_per_s);
+    this.#tile("cache", bytes(cache.bytes), `of ${bytes(cache.bytes_max)} · keeps ${duration(cache.ttl_s)}`, cache.bytes);
+    this.#tile("messages in the cache", count(cache.messages), `${count(cache.subjects)} subjects`, cache.messages);
+    this.#tile("published", count(publishes.accepted), `${count(publishes.in_flight)} on their way, ${count(publishes.failed)} failed`);
+  }
+
+  #tile(name, value, more, charted) {
+    let tile = this.#tiles.get(name);
+    if (tile === undefined) {
+      tile = { value: element("dd"), more: element("dd", { className: "quiet" }) };
+      const box = element("div", {}, element("dt", { textContent: name }), tile.value, tile.more);
+      if (charted !== undefined) {
+        const chart = element("dd", { className: "spark" });
+        this.#sparks.set(name, new Sparkline(chart));
+        box.append(chart);
+      }
+      this.#tiles.set(name, tile);
+      byID("tiles").append(box);
+    }
+    say(tile.value, value);
+    say(tile.more, more);
+    this.#sparks.get(name)?.push(charted);
+  }
+
+  #showBusiest(busiest) {
+    const list = byID("busiest");
+    const most = Math.max(...busiest.map(({ per_s }) => per_s), 1e-9);
+    while (list.children.length > busiest.length) list.lastChild.remove();
+    while (list.children.length < busiest.length) {
+      const button = element("button", { type: "button", title: "Watch it" }, element("span"), element("span"));
+      button.addEventListener("click", () => this.#onSubject(button.firstChild.textContent));
+      list.append(element("li", {}, button));
+    }
+    busiest.forEach(({ subject, per_s }, n) => {
+      const button = list.children[n].firstChild;
+      say(button.firstChild, subject);
+      say(button.lastChild, rate(per_s));
+      button.style.setProperty("--share", `${(100 * per_s) / most}%`);
+    });
+  }
+
+  #showKafka({ connected, brokers, topics }) {
+    const partitions = topics.flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, ...partition })));
+    const lag = partitions.reduce((sum, partition) => sum + (partition.lag ?? 0), 0);
+    say(byID("kafka-summary"), `${connected ? brokers.join(", ") : "away"} · ${count(partitions.length)} partitions · lag ${count(lag)}`);
+    const body = byID("partitions").tBodies[0];
+    fillTable(
+      body,
+      partitions.map((p) => [p.topic, `${p.partition}`, p.end?.[1] === -1 ? "empty" : count(p.end?.[1]), count(p.lag), rate(p.messages_per_s), p.state]),
+    );
+    partitions.forEach((partition, n) => (body.rows[n].lastChild.dataset.state = partition.state));
+  }
+}
+
+/** What the node says, or null when it does not. */
+async function fetchStatus() {
+  try {
+    const answer = await fetch("v1/status", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    return answer.ok ? await answer.json() : null;
+  } catch {
+    return null;
+  }
+}

@@ -1,0 +1,64 @@
+"""A worker's counters and gauges, in plain numbers. Sent to the node once a second as `link.Stats`.
+
+Not here: what Prometheus calls them (node).
+"""
+
+from __future__ import annotations
+
+
+class Stats:
+    """Names are the keys of `link.Stats.values`. Counters only grow; gauges are marked."""
+
+    __slots__ = (
+        "authorizer_failures",
+        "bad_frames",
+        "bytes_out",
+        "closed",
+        "connections",  # gauge
+        "handshakes",
+        "http_requests",
+        "idle_closed",
+        "loop_delay_s",  # gauge: how late the last second's latest tick was
+        "messages_out",
+        "outbox_bytes",  # gauge
+        "outboxes",  # gauge: clients that something waits for
+        "publishes",
+        "refused",
+        "resyncs",
+        "slow_consumers",
+        "subjects",  # gauge
+        "subscriptions",  # gauge
+    )
+
+    def __init__(self) -> None:
+        for name in self.__slots__:
+            setattr(self, name, 0)
+
+    connections: int
+    subscriptions: int
+    subjects: int
+    handshakes: int
+    """Upgrades to WebSocket."""
+    refused: int
+    """Handshakes with a wrong Origin or over a limit, and what the authorizer refused."""
+    http_requests: int
+    messages_out: int
+    """Live messages, once per recipient. Pages are not counted: they arrive as bytes."""
+    bytes_out: int
+    publishes: int
+    bad_frames: int
+    """Frames, WebSocket or ours, and HTTP requests that are not what the standard or the protocol says."""
+    slow_consumers: int
+    idle_closed: int
+    closed: int
+    """Connections that ended, for whatever reason."""
+    resyncs: int
+    """Times that the link had lost something."""
+    authorizer_failures: int
+    outboxes: int
+    outbox_bytes: int
+    loop_delay_s: float
+
+    def values(self) -> dict[str, float]:
+        """All of them by name."""
+        return {name: getattr(self, name) for name in self.__slots__}

@@ -1,0 +1,45 @@
+"""Latency distributions as PNG files.
+
+Not here: the samples (fleet.py), the table (report.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import TypeAlias
+
+Samples: TypeAlias = tuple[Sequence[int], Sequence[int]]
+"""Microseconds, and how many messages each stands for."""
+
+
+def plot_latency(file: Path, title: str, curves: Mapping[str, Samples]) -> None:
+    """Draw which share of the messages took longer than so many milliseconds, both axes logarithmic."""
+    import matplotlib
+
+    matplotlib.use("agg")  # no display
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for name, (latency, weight) in curves.items():
+        pairs = sorted(zip(latency, weight, strict=True))
+        total = sum(weight)
+        below = [0, *accumulate(messages for _, messages in pairs)][:-1]
+        every = max(1, len(pairs) // 20_000)
+        axes.plot(
+            [value / 1000 for value, _ in pairs][::every],
+            [1 - messages / total for messages in below][::every],
+            label=name,
+            drawstyle="steps-post",
+        )
+    axes.set(title=title, xlabel="latency, ms", ylabel="share of messages that took longer")
+    axes.set(xscale="log", yscale="log", ylim=(1e-4, 1))
+    axes.grid(which="both", alpha=0.3)
+    for share, name in ((0.5, "p50"), (0.01, "p99")):
+        axes.axhline(share, color="grey", linewidth=0.8, linestyle=":")
+        axes.text(axes.get_xlim()[0], share, f" {name}", color="grey", va="bottom")
+    axes.legend()
+    file.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(file, dpi=110)
+    pyplot.close(figure)

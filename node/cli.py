@@ -1,0 +1,83 @@
+"""The command `whimbrel`.
+
+Each command is a module of node/commands with `add_arguments(parser)` and `run(args) -> exit code`. Only the modules
+of commands that are named on the command line are imported, and those import what they need when they run: help is
+quick, and `whimbrel subscribe` needs no Kafka.
+
+Exit codes: 0 done; 1 failed; 2 the command line or the configuration is wrong; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+
+COMMANDS = {
+    "node": "carry topics of a Kafka to clients and back",
+    "demo": "see it work: embedded Kafka, live data, a node and a page",
+    "check-config": "print the effective configuration and what is wrong with it",
+    "subscribe": "print messages as they come",
+    "publish": "send messages",
+    "status": "show how a node is",
+    "version": "print versions",
+}
+
+INTERRUPTED = 130
+
+
+def main() -> int:
+    """Run the command of this process's command line; the exit code."""
+    if sys.version_info < (3, 11):  # noqa: UP036 - an old pip installs without looking
+        print("whimbrel needs Python 3.11 or newer; this is " + sys.version.split()[0], file=sys.stderr)
+        return 2
+    return run(sys.argv[1:])
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command line; the exit code."""
+    if not arguments:
+        _parser().print_help()
+        return 0
+    name = arguments[0]
+    if name not in COMMANDS:
+        parser = _parser()
+        parser.parse_args(arguments)  # ends here, but for what is none of these
+        parser.error("the command comes first")
+    module = importlib.import_module(_module(name))
+    command = argparse.ArgumentParser(prog=f"whimbrel {name}", allow_abbrev=False)
+    module.add_arguments(command)
+    try:
+        code = module.run(command.parse_intermixed_args(arguments[1:]))
+        sys.stdout.flush()
+        return int(code)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:  # `whimbrel subscribe ... | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    """For help on the whole, and for what is no command."""
+    from importlib.metadata import version
+
+    parser = argparse.ArgumentParser(
+        prog="whimbrel",
+        description="Carries Apache Kafka to web, mobile and IoT clients over the Internet, and back.",
+        epilog="`whimbrel COMMAND --help` tells about one command.",
+    )
+    parser.add_argument("--version", action="version", version=f"whimbrel {version('whimbrel')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, summary in COMMANDS.items():
+        commands.add_parser(name, help=summary)
+    return parser
+
+
+def _module(command: str) -> str:
+    return "node.commands." + command.replace("-", "_")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""The flags that set the configuration, the same for every command that reads it.
+
+Not here: what they mean (node/settings).
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from node.settings import Effective
+    from node.settings.layers import Problem
+
+USAGE_ERROR = 2
+"""Exit code when the command line or the configuration is wrong."""
+
+_KAFKA = [
+    ("--kafka", "HOST:PORT[,...]", "Kafka brokers to begin with"),
+    ("--topics", "NAMES", "topics that clients may use, with * and ?, as NAME or NAME:json|text|bytes"),
+    ("--publish", "NAMES", "topics that clients may publish into"),
+]
+_NODE = [
+    ("--listen", "HOST:PORT", "address for WebSockets and HTTP (default: 127.0.0.1:8080)"),
+    ("--workers", "N", "gateway worker processes (default: one per core, less one)"),
+    ("--name", "NAME", "the node's name (default: the machine's)"),
+    ("--log-format", "FORMAT", "text or json (default: text)"),
+    ("--log-level", "LEVEL", "debug, info, warning or error (default: info)"),
+    ("--set", "KEY=VALUE", "any key of the configuration, such as cache.ttl=5m; repeatable"),
+]
+
+
+class _InOrder(argparse.Action):
+    """Appends (flag, value) to one list, so that the last of any flags wins."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: str | Sequence[Any] | None,
+        option_string: str | None = None,
+    ) -> None:
+        said = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, (*said, (self.option_strings[0], str(values))))
+
+
+def add_arguments(parser: argparse.ArgumentParser, *, kafka: bool = True) -> None:
+    """Add the flags; without those about Kafka for a command that brings its own."""
+    parser.add_argument("--config", metavar="FILE", help="TOML file (default: what WHIMBREL_CONFIG names)")
+    for flag, metavar, text in (_KAFKA if kafka else []) + _NODE:
+        parser.add_argument(flag, metavar=metavar, help=text, dest="flags", action=_InOrder, default=())
+
+
+def read(args: argparse.Namespace) -> Effective:
+    """The configuration from the file, the environment and the flags."""
+    import socket
+
+    from node.settings import load
+
+    return load(args.config, os.environ, args.flags, socket.gethostname())
+
+
+def report(problems: Iterable[Problem]) -> int:
+    """Print all that is wrong with the configuration; the exit code."""
+    lines = [str(problem) for problem in problems]
+    count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
+    print(f"whimbrel: {count} in the configuration", file=sys.stderr)
+    for line in lines:
+        print(f"  {line}", file=sys.stderr)
+    return USAGE_ERROR

@@ -1,0 +1,100 @@
+"""The flags that say which server a command uses as a client, and as whom; and what is told of the connection."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from whimbrel import Client
+    from whimbrel.client import OnStatus
+    from whimbrel.events import Connected, Reconnecting
+
+SERVER = "ws://127.0.0.1:8080"
+
+QUIET_S = 10.0
+"""How long a command that is told to be quiet says nothing of a server that it cannot reach."""
+
+
+def add_server(parser: argparse.ArgumentParser, how: str) -> None:
+    """Add `--server`; `how` says what becomes of several."""
+    parser.add_argument(
+        "--server",
+        action="append",
+        metavar="URL[,...]",
+        help=f"servers, {how}: ws://HOST:PORT, http://HOST:PORT or HOST:PORT; may be repeated "
+        f"(default: WHIMBREL_SERVER, else {SERVER})",
+    )
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--server` and `--token`."""
+    add_server(parser, "any of which may be used")
+    parser.add_argument("--token", help="for a node that asks for one (default: WHIMBREL_TOKEN)")
+
+
+def servers(args: argparse.Namespace) -> list[str]:
+    """The servers that the arguments name, or the environment, or the default."""
+    named = ",".join(args.server or ()) or os.environ.get("WHIMBREL_SERVER") or SERVER
+    return [server.strip() for server in named.split(",") if server.strip()]
+
+
+def client(args: argparse.Namespace, on_status: OnStatus | None = None) -> Client:
+    """A client for these arguments.
+
+    Raises:
+        ValueError: If a server is not an address; the message says which.
+    """
+    from whimbrel import Client
+
+    token = args.token or os.environ.get("WHIMBREL_TOKEN") or None
+    return Client(servers(args), token=token, client_name="whimbrel-command", on_status=on_status)
+
+
+class Teller:
+    """Tells on standard error why there is no connection: each reason once, until there is one again."""
+
+    def __init__(self, how_long: str = "", quiet: bool = False) -> None:
+        """Begin.
+
+        Args:
+            how_long: For how long it is tried, to go behind "trying again".
+            quiet: Say nothing before there has been no connection for `QUIET_S`.
+        """
+        self.reason = ""
+        """Why there is no connection; empty while there is one."""
+        self._how_long = how_long
+        self._quiet = quiet
+        self._told: set[str] = set()
+        self._patience: asyncio.TimerHandle | None = None
+
+    def connection(self, status: Connected | Reconnecting) -> bool:
+        """Take news of the connection; whether it had been told that there was none."""
+        from whimbrel.events import Connected
+
+        if isinstance(status, Connected):
+            had_told, self.reason = bool(self._told), ""
+            self._told.clear()
+            if self._patience is not None:
+                self._patience.cancel()
+                self._patience = None
+            return had_told
+        self.reason = f"{status.code} {status.reason}" if status.code else status.reason
+        if self._patience is None:
+            self._patience = asyncio.get_running_loop().call_later(QUIET_S, self._tell)
+        if not self._quiet or self._told:
+            self._tell()
+        return bool(self._told)
+
+    def _tell(self) -> None:
+        if self.reason and self.reason not in self._told:
+            self._told.add(self.reason)
+            tell(f"{self.reason}; trying again{self._how_long}")
+
+
+def tell(text: str) -> None:
+    """Say it on standard error."""
+    print(f"whimbrel: {text}", file=sys.stderr, flush=True)

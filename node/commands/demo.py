@@ -1,0 +1,24 @@
+"""`whimbrel demo`: an embedded Kafka, live data, a node, and a page to look at."""
+
+from __future__ import annotations
+
+import argparse
+
+from node.commands import configuration
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Start an embedded Kafka, replay a day of flights into it, start a node that carries them, and print the "
+        "address of the page. Nothing else is needed, and nothing is left behind."
+    )
+    configuration.add_arguments(parser, kafka=False)
+
+
+def run(args: argparse.Namespace) -> int:
+    effective = configuration.read(args)
+    if effective.problems:
+        return configuration.report(effective.problems)
+    from node.demo.run import run_demo
+
+    return run_demo(effective.settings)

@@ -1,0 +1,102 @@
+"""`whimbrel status`: how a node is.
+
+Not here: the text (summary.py), what a node says (`/v1/status`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from node.commands import connecting
+
+_TIMEOUT_S = 5.0
+_BYTES_MAX = 64 << 20
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Show how a node is: clients, rates, cache, Kafka with the lag of each partition, workers and the busiest "
+        "subjects. The exit code is 1 if no server answers."
+    )
+    connecting.add_server(parser, "asked in turn until one answers")
+    parser.add_argument("--json", action="store_true", help="what the node says, as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    from http.client import HTTPException
+
+    try:
+        addresses = [status_address(server) for server in connecting.servers(args)]
+    except ValueError as error:
+        print(f"whimbrel: --server: {error}", file=sys.stderr)
+        return 2
+    for address in addresses:
+        try:
+            body = _get(address)
+            text = _text(body, as_json=args.json)
+        except (OSError, ValueError, HTTPException) as error:
+            print(f"whimbrel: {address}: {_reason(error)}", file=sys.stderr)
+            continue
+        print(text, end="")
+        return 0
+    return 1
+
+
+def status_address(server: str) -> str:
+    """Where the status of a server is, given any of its addresses.
+
+    Raises:
+        ValueError: If it is not an address; the message says what was found and what is expected.
+    """
+    from urllib.parse import urlsplit
+
+    parts = urlsplit(server if "://" in server else f"http://{server}")
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    try:
+        right = scheme in ("http", "https") and parts.hostname and (parts.port or 1) and not parts.query
+    except ValueError:
+        right = False
+    if not right:
+        raise ValueError(
+            f"found {server!r}, expected ws://HOST:PORT, http://HOST:PORT or HOST:PORT (also wss and https)"
+        )
+    return f"{scheme}://{parts.netloc}{parts.path.removesuffix('/v1/ws').rstrip('/')}/v1/status"
+
+
+def _get(address: str) -> bytes:
+    from urllib.request import ProxyHandler, Request, build_opener
+
+    request = Request(address, headers={"Accept": "application/json"})
+    with build_opener(ProxyHandler({})).open(request, timeout=_TIMEOUT_S) as answer:
+        return bytes(answer.read(_BYTES_MAX))
+
+
+def _text(body: bytes, *, as_json: bool) -> str:
+    import msgspec
+
+    from node.commands.summary import Status, summary
+
+    try:
+        if as_json:
+            msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+            return body.decode().rstrip() + "\n"
+        return summary(msgspec.json.decode(body, type=Status))
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"not the status of a node: {error}") from error
+
+
+def _reason(error: Exception) -> str:
+    from http.client import HTTPException
+    from urllib.error import HTTPError, URLError
+
+    if isinstance(error, HTTPError):
+        return f"answered {error.code} {error.reason}"
+    if isinstance(error, URLError):
+        reason = error.reason
+        return f"cannot be reached: {(isinstance(reason, OSError) and reason.strerror) or reason}"
+    if isinstance(error, TimeoutError):
+        return f"did not answer within {_TIMEOUT_S:g} s"
+    if isinstance(error, HTTPException):
+        return "does not speak HTTP"
+    return str(error)

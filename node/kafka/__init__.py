@@ -1,0 +1,1 @@
+"""Kafka as a node meets it: reading, publishing, and the embedded one of the demo."""

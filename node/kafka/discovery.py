@@ -1,0 +1,280 @@
+"""Finds out what Kafka has: topics, partitions, incarnations, and where to begin to read each; in a thread.
+
+Where to begin: a partition that is new, or whose topic is compacted, from its beginning; any other from the cache's
+time to live ago (by the records' times), but no further back than the cache could hold.
+
+What one broker says is not believed at once where that would end a log: a broker that lags behind the others does
+not know a new topic or partition yet.
+
+Not here: what follows from it (node/topics.py), reading (reader.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, TypeAlias
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
+
+from mesh.log import BEGINNING, Position
+from node.kafka.threads import Inbox, start_thread
+from node.topics import Source, incarnation_of
+
+ASK_S = 5.0
+"""Longest wait for one answer of Kafka."""
+NO_LEADER = -1
+NO_RECORD = -1
+"""The offset that Kafka gives when there is no record of that time; librdkafka has lower ones for no answer."""
+
+_GONE = {
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNKNOWN_TOPIC_ID,
+    KafkaError.TOPIC_EXCEPTION,
+}
+"""What says that a topic is not there for us; anything else may pass."""
+_NOT_ALLOWED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
+
+
+class Found(msgspec.Struct, gc=False):
+    """What Kafka has of the mapped topics: topic -> (incarnation, number of partitions)."""
+
+    brokers: list[str]
+    topics: dict[str, tuple[str, int]]
+    leaderless: set[tuple[str, int]]
+    """Partitions that nobody can read at the moment."""
+    unsure: set[str]
+    """Topics that exist, but have not been identified yet."""
+
+
+class Begin(msgspec.Struct, gc=False):
+    """Read this source from `offset`; nothing is known of it up to and including `floor`."""
+
+    source: Source
+    offset: int
+    earliest: int
+    """The first offset that the partition has."""
+    floor: Position
+    warm_until_ms: int
+    skips_first: bool = False
+    """Kafka did not tell the epoch of what stands at `offset`: it must not be kept."""
+
+
+class Unreachable(msgspec.Struct, gc=False):
+    """Kafka did not answer."""
+
+    reason: str
+
+
+Discovery: TypeAlias = Found | Begin | Unreachable
+
+
+class Depth(msgspec.Struct, frozen=True):
+    """How far back the cache is filled."""
+
+    ttl_s: float
+    retry_window_s: float
+    """So much further where clients may publish, to recognise repeats (mesh/repeats.py)."""
+    records_max: int
+    """More than the cache could hold of one partition."""
+
+
+class _Topic(msgspec.Struct, frozen=True):
+    id: bytes
+    """Names the incarnation."""
+    partitions: int
+
+
+class Discoverer:
+    """The thread, as the hub sees it."""
+
+    def __init__(
+        self,
+        properties: dict[str, object],
+        interval_s: float,
+        is_mapped: Callable[[str], bool],
+        depth: Depth,
+        inbox: Inbox[Discovery],
+    ) -> None:
+        self._interval_s = interval_s
+        self._is_mapped = is_mapped
+        self._depth = depth
+        self._inbox = inbox
+        self._wanted: deque[Source] = deque()
+        self._found: dict[str, _Topic] = {}
+        self._absent: set[str] = set()
+        """Topics that were not among those of the last answer, and are believed to exist for now."""
+        self._leaders: dict[tuple[str, int], int] = {}
+        self._silent: set[int] = set()
+        """Brokers that have not answered since the last look: nothing of theirs is asked until the next one."""
+        self._compacted: dict[bytes, bool] = {}
+        self._stopping = False
+        self._last_error = ""
+        self._admin = AdminClient({**properties, "error_cb": self._error})
+        self._thread = start_thread("kafka-discovery", self._run)
+
+    def begin(self, source: Source) -> None:
+        """Find out where to begin to read; answered by `Begin`, once Kafka can tell."""
+        self._wanted.append(source)
+
+    def stop(self) -> None:
+        """End the thread, without waiting for an answer of Kafka."""
+        self._stopping = True
+
+    def _run(self) -> None:
+        look_at = 0.0
+        while not self._stopping:
+            if time.monotonic() >= look_at:
+                look_at = time.monotonic() + (self._interval_s if self._look() else min(1.0, self._interval_s))
+            if not self._begin_one():
+                time.sleep(0.05)
+
+    def _look(self) -> bool:
+        try:
+            metadata = self._admin.list_topics(timeout=ASK_S)
+            listed = {name: topic for name, topic in metadata.topics.items() if self._is_mapped(name)}
+            said = self._identify(listed, str(metadata.cluster_id or ""))
+        except KafkaException as failure:
+            self._admin.poll(0)  # calls `_error`
+            self._inbox.put(Unreachable(self._last_error or failure.args[0].str()))
+            return False
+        self._last_error = ""
+        self._found, self._absent = _believed(self._found, self._absent, said)
+        self._leaders = {
+            (name, partition.id): partition.leader
+            for name, topic in listed.items()
+            for partition in topic.partitions.values()
+        }
+        self._silent = {NO_LEADER}
+        topics = {name: (incarnation_of(topic.id), topic.partitions) for name, topic in self._found.items()}
+        leaderless = {where for where, leader in self._leaders.items() if leader < 0}
+        brokers = [f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()]
+        unsure = {name for name, topic in said.items() if topic is None and name not in self._found}
+        self._inbox.put(Found(brokers, topics, leaderless, unsure))
+        return True
+
+    def _error(self, error: KafkaError) -> None:
+        """What librdkafka says of its connections: more to the point than the request that fails because of it."""
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self._last_error = error.str()
+
+    def _identify(self, listed: dict[str, Any], cluster_id: str) -> dict[str, _Topic | None]:
+        """The topics and what names their incarnations: Kafka's topic id; where there are none, the cluster's id.
+
+        None: it exists, but Kafka does not say more just now.
+        """
+        said: dict[str, _Topic | None] = {}
+        for name, topic in listed.items():
+            if topic.error is None:
+                said[name] = _Topic(f"{cluster_id}/{name}".encode(), len(topic.partitions))
+            elif topic.error.code() not in _GONE:
+                said[name] = None
+        named = [name for name, topic in said.items() if topic is not None]
+        if not named or cluster_id.startswith("mockCluster"):  # librdkafka's mock cannot describe topics
+            return said
+        for name, future in self._admin.describe_topics(TopicCollection(named), request_timeout=ASK_S).items():
+            try:
+                described = future.result()
+                said[name] = _Topic(str(described.topic_id).encode(), len(described.partitions))
+            except KafkaException as failure:
+                said[name] = None
+                if failure.args[0].code() in _GONE:
+                    del said[name]
+        return said
+
+    def _begin_one(self) -> bool:
+        """Answer one question; False if there is none that Kafka can answer now."""
+        for _ in range(len(self._wanted)):
+            source = self._wanted.popleft()
+            if source.topic not in self._found:
+                continue  # it has ended
+            leader = self._leaders.get((source.topic, source.partition), NO_LEADER)
+            if leader in self._silent:
+                self._wanted.append(source)
+                continue
+            try:
+                self._inbox.put(self._where(source))
+                return True
+            except TimeoutError:
+                self._silent.add(leader)
+            except KafkaException:
+                pass
+            self._wanted.append(source)
+            return False
+        return False
+
+    def _where(self, source: Source) -> Begin:
+        earliest, epoch = self._offset(source, OffsetSpec.earliest())
+        if source.is_new or self._is_compacted(source.topic):
+            return Begin(source, earliest, earliest, (epoch, earliest - 1) if earliest else BEGINNING, 0)
+        back_s = self._depth.ttl_s + (self._depth.retry_window_s if source.rule.publish else 0)
+        now_ms = time.time() * 1000
+        latest, latest_epoch = self._offset(source, OffsetSpec.latest())
+        offset, epoch = self._offset(source, OffsetSpec.for_timestamp(max(0, int(now_ms - back_s * 1000))))
+        if offset < 0:
+            # No record is that new. (Or Kafka cannot tell, as librdkafka's mock: it has none for any time.)
+            always = self._offset(source, OffsetSpec.for_timestamp(0))[0]
+            offset, epoch = (earliest, 0) if always < 0 < latest - earliest else (latest, latest_epoch)
+        skips_first = offset < latest - self._depth.records_max
+        offset = max(offset, earliest, latest - self._depth.records_max)
+        floor = (epoch, offset - 1) if offset else BEGINNING
+        warm_until_ms = int(now_ms - self._depth.ttl_s * 1000) if source.rule.publish and offset > earliest else 0
+        return Begin(source, offset, earliest, floor, warm_until_ms, skips_first)
+
+    def _offset(self, source: Source, spec: OffsetSpec) -> tuple[int, int]:
+        """(offset, leader epoch); the offset is NO_RECORD if there is none.
+
+        Raises:
+            TimeoutError: If the leader does not answer.
+        """
+        where = TopicPartition(source.topic, source.partition)
+        answer = _result(self._admin.list_offsets({where: spec}, request_timeout=ASK_S)[where])
+        if answer.offset < NO_RECORD:
+            raise TimeoutError
+        epoch = answer.leader_epoch
+        return answer.offset, epoch if epoch is not None and epoch >= 0 else 0
+
+    def _is_compacted(self, topic: str) -> bool:
+        found = self._found.get(topic)
+        id = found.id if found is not None else b""
+        if id.startswith(b"mockCluster"):
+            return False
+        if id not in self._compacted:
+            resource = ConfigResource(ResourceType.TOPIC, topic)
+            try:
+                answer = _result(self._admin.describe_configs([resource], request_timeout=ASK_S)[resource])
+            except KafkaException as failure:
+                if failure.args[0].code() in _NOT_ALLOWED:
+                    return False  # as if it were an ordinary topic
+                raise
+            self._compacted[id] = "compact" in answer["cleanup.policy"].value
+        return self._compacted[id]
+
+
+def _believed(
+    before: dict[str, _Topic], absent: set[str], said: dict[str, _Topic | None]
+) -> tuple[dict[str, _Topic], set[str]]:
+    """The topics to go by after another answer, and those of them that it did not have.
+
+    A topic is gone when two answers in a row do not have it. Within an incarnation partitions are never removed.
+    """
+    found: dict[str, _Topic] = {}
+    for name, topic in said.items():
+        known = before.get(name)
+        if topic is None:
+            if known is not None:
+                found[name] = known
+        elif known is not None and known.id == topic.id:
+            found[name] = _Topic(topic.id, max(topic.partitions, known.partitions))
+        else:
+            found[name] = topic
+    missing = {name for name in before if name not in said and name not in absent}
+    return found | {name: before[name] for name in missing}, missing
+
+
+def _result(future: Future[Any]) -> Any:
+    return future.result(timeout=2 * ASK_S)

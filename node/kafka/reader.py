@@ -1,0 +1,191 @@
+"""Reads all partitions of the node: a native thread that polls Kafka and hands batches of records to the hub.
+
+Partitions are assigned with explicit offsets, without a consumer group, so nothing is ever rebalanced. `poll` waits
+for the first record, `consume(n, 0)` takes what else is there: waiting for a full batch would cost 5 ms each
+(DESIGN 9). When the hub is behind, the thread waits; librdkafka's own queues are bounded.
+
+Not here: where to start (discovery.py), what records mean (node/intake.py).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from typing import TypeAlias
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+
+from mesh.log import Headers
+from node.intake import Record
+from node.kafka.threads import Inbox, start_thread
+
+BATCH_MAX = 500
+POLL_S = 0.1
+"""Longest wait before commands are looked at again."""
+BEHIND_BYTES_MAX = 64 * 1024 * 1024
+"""Records handed over and not yet taken by the hub, at which the thread waits."""
+WATERMARKS_EVERY_S = 1.0
+
+_OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
+
+
+class Records(msgspec.Struct, gc=False):
+    """A batch of records in order. Those of assignments after `generation` are not among them."""
+
+    generation: int
+    records: list[Record]
+    size: int
+
+
+class EndReached(msgspec.Struct, gc=False):
+    """Everything that the partition had has been handed over."""
+
+    generation: int
+    topic: str
+    partition: int
+
+
+class OutOfRange(msgspec.Struct, gc=False):
+    """The partition no longer has the offset that was to be read next."""
+
+    generation: int
+    topic: str
+    partition: int
+
+
+class Watermarks(msgspec.Struct, gc=False):
+    """How far each partition goes, as far as fetching has told: (topic, partition) -> high watermark."""
+
+    high: dict[tuple[str, int], int]
+
+
+class ReadError(msgspec.Struct, gc=False):
+    """Kafka said something else; librdkafka goes on trying by itself."""
+
+    text: str
+
+
+Reading: TypeAlias = Records | EndReached | OutOfRange | Watermarks | ReadError
+
+
+class Reader:
+    """The thread, as the hub sees it."""
+
+    def __init__(self, properties: dict[str, object], inbox: Inbox[Reading]) -> None:
+        self._properties = properties
+        self._inbox = inbox
+        self._commands: deque[tuple[int, str, int, int | None]] = deque()
+        self._generation = 0
+        self._handed = 0
+        self._taken = 0
+        self._stopping = False
+        self._assigned: dict[tuple[str, int], None] = {}
+        self._thread = start_thread("kafka-reader", self._run)
+
+    def assign(self, topic: str, partition: int, offset: int) -> int:
+        """Read a partition from this offset, whether it is read already or not.
+
+        Returns the generation: records of batches with a lower one were read before.
+        """
+        self._generation += 1
+        self._commands.append((self._generation, topic, partition, offset))
+        return self._generation
+
+    def unassign(self, topic: str, partition: int) -> None:
+        """Stop reading a partition."""
+        self._generation += 1
+        self._commands.append((self._generation, topic, partition, None))
+
+    def taken(self, batch: Records) -> None:
+        """The hub is done with a batch."""
+        self._taken += batch.size
+
+    def stop(self) -> None:
+        """End the thread and wait for it."""
+        self._stopping = True
+        self._thread.join(timeout=5)
+
+    def _run(self) -> None:
+        consumer = Consumer(self._properties)
+        generation = 0
+        watermarks_at = 0.0
+        while not self._stopping:
+            while self._commands:
+                generation = self._command(consumer, *self._commands.popleft())
+            first = consumer.poll(POLL_S)
+            if first is not None:
+                self._hand_over(generation, [first, *consumer.consume(BATCH_MAX - 1, 0)])
+            while self._handed - self._taken > BEHIND_BYTES_MAX and not self._stopping:
+                time.sleep(0.001)
+            if time.monotonic() >= watermarks_at:
+                watermarks_at = time.monotonic() + WATERMARKS_EVERY_S
+                self._inbox.put(Watermarks(self._watermarks(consumer)))
+        consumer.close()
+
+    def _command(self, consumer: Consumer, generation: int, topic: str, partition: int, offset: int | None) -> int:
+        if (topic, partition) in self._assigned:
+            del self._assigned[topic, partition]
+            consumer.incremental_unassign([TopicPartition(topic, partition)])
+        if offset is not None:
+            self._assigned[topic, partition] = None
+            consumer.incremental_assign([TopicPartition(topic, partition, offset)])
+        return generation
+
+    def _hand_over(self, generation: int, messages: list[Message]) -> None:
+        records: list[Record] = []
+        size = 0
+        for message in messages:
+            error = message.error()
+            if error is None:
+                records.append(record_of(message))
+                size += 200 + len(message)
+                continue
+            self._put(generation, records, size)
+            records, size = [], 0
+            code, topic, partition = error.code(), message.topic(), message.partition()
+            if code == KafkaError._PARTITION_EOF:
+                self._inbox.put(EndReached(generation, topic, partition))
+            elif code in _OUT_OF_RANGE and topic is not None:
+                self._inbox.put(OutOfRange(generation, topic, partition))
+            else:
+                where = "" if topic is None else f"{topic} [{partition}]: "
+                self._inbox.put(ReadError(f"{where}{error.str()}"))
+        self._put(generation, records, size)
+
+    def _put(self, generation: int, records: list[Record], size: int) -> None:
+        if records:
+            self._handed += size
+            self._inbox.put(Records(generation, records, size))
+
+    def _watermarks(self, consumer: Consumer) -> dict[tuple[str, int], int]:
+        high = {}
+        for topic, partition in self._assigned:
+            known = consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
+            if known is not None and known[1] >= 0:
+                high[topic, partition] = known[1]
+        return high
+
+
+def record_of(message: Message) -> Record:
+    """A record as the intake takes it."""
+    kind, stamp = message.timestamp()
+    return (
+        message.topic(),
+        message.partition(),
+        message.offset(),
+        message.leader_epoch() or 0,
+        message.key(),
+        message.value(),
+        stamp if kind else -1,
+        headers_of(message),
+    )
+
+
+def headers_of(message: Message) -> Headers | None:
+    """A record's headers; none if the name of one is no text: it cannot be shown to anyone."""
+    try:
+        headers: Headers | None = message.headers()
+    except UnicodeDecodeError:
+        return None
+    return headers

@@ -1,0 +1,273 @@
+"""Reads back from Kafka what the cache no longer has: native threads that answer the questions of readings.
+
+Each question is answered by itself, but all that are waiting for the same partition are answered in one pass over
+it, so that many clients that resume at once do not read it many times.
+
+Not here: who asks, and what is done with the answer (node/reading.py).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import TypeAlias
+
+import msgspec
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from mesh.log import Position
+from node.kafka.reader import record_of
+from node.kafka.threads import Inbox, start_thread
+from node.questions import Locate, Measure, Question, Scanned
+from node.scan import Pass, ReplayLimits, Ticketed
+
+ASK_S = 5.0
+"""Longest wait for Kafka to answer or for the next record; then the question stays unanswered for now."""
+CHUNK = 500
+PAUSE_S = 0.0005
+"""After each chunk, so that live delivery, which shares the interpreter, is not held up."""
+
+
+class ScanDone(msgspec.Struct, gc=False):
+    ticket: int
+    scanned: Scanned
+
+
+class LocateDone(msgspec.Struct, gc=False):
+    ticket: int
+    position: Position | None
+
+
+class MeasureDone(msgspec.Struct, gc=False):
+    ticket: int
+    exists: bool
+
+
+class Unanswered(msgspec.Struct, gc=False):
+    """Kafka could not be asked, or did not answer in time."""
+
+    ticket: int
+    reason: str
+
+
+ReplayAnswer: TypeAlias = ScanDone | LocateDone | MeasureDone | Unanswered
+
+
+class Replay:
+    """The threads, as the hub sees them."""
+
+    def __init__(
+        self,
+        properties: dict[str, object],
+        limits: ReplayLimits,
+        is_wanted: Callable[[int], bool],
+        inbox: Inbox[ReplayAnswer],
+    ) -> None:
+        """Start the threads.
+
+        Args:
+            is_wanted: Whether a ticket still waits for its answer; asked from the threads.
+        """
+        self._properties = properties
+        self._is_wanted = is_wanted
+        self._limits = limits
+        self._inbox = inbox
+        self._waiting: dict[tuple[str, int], list[tuple[int, Question]]] = {}
+        self._changed = threading.Condition()
+        self._stopping = False
+        self.records = 0
+        """Records read back, in all."""
+        for number in range(limits.threads):
+            start_thread(f"kafka-replay-{number}", self._run)
+
+    @property
+    def queue(self) -> int:
+        """Questions that no thread has taken yet."""
+        with self._changed:
+            return sum(len(questions) for questions in self._waiting.values())
+
+    def ask(self, ticket: int, question: Question) -> None:
+        """Answered through the inbox."""
+        where = (question.source.topic, question.source.partition)
+        with self._changed:
+            self._waiting.setdefault(where, []).append((ticket, question))
+            self._changed.notify()
+
+    def stop(self) -> None:
+        """End the threads, without waiting for an answer of Kafka."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+
+    def _run(self) -> None:
+        consumer = None
+        while True:
+            with self._changed:
+                while not self._waiting and not self._stopping:
+                    self._changed.wait()
+                if self._stopping:
+                    break
+                where, questions = next(iter(self._waiting.items()))
+                del self._waiting[where]
+            if consumer is None:
+                consumer = Consumer({**self._properties, "queued.max.messages.kbytes": 8192})
+            self._answer(Partition(consumer, *where, self._limits), questions)
+        if consumer is not None:
+            consumer.close()
+
+    def _answer(self, partition: Partition, questions: list[tuple[int, Question]]) -> None:
+        left = {ticket: question for ticket, question in questions if self._is_wanted(ticket)}
+        scans: list[Ticketed] = []
+        try:
+            for ticket, question in [*left.items()]:
+                if isinstance(question, Measure):
+                    self._inbox.put(MeasureDone(ticket, partition.exists(question.position)))
+                    del left[ticket]
+                elif isinstance(question, Locate):
+                    self._inbox.put(LocateDone(ticket, partition.locate(question.time_ms)))
+                    del left[ticket]
+                else:
+                    scans.append((ticket, question))
+            if scans:
+                answers, later = partition.scan(scans)
+                for ticket, scanned in answers:
+                    self._inbox.put(ScanDone(ticket, scanned))
+                    del left[ticket]
+                for ticket, scan in later:
+                    self.ask(ticket, scan)
+                    del left[ticket]
+        except (KafkaException, NotReadError, TruncatedError) as failure:
+            for ticket in left:
+                self._inbox.put(Unanswered(ticket, str(failure)))
+        finally:
+            partition.close()
+            self.records += partition.records
+
+
+class NotReadError(Exception):
+    """Kafka did not give the records in time."""
+
+
+class Partition:
+    """One partition, read by one consumer for one set of questions."""
+
+    def __init__(self, consumer: Consumer, topic: str, partition: int, limits: ReplayLimits) -> None:
+        self._consumer = consumer
+        self._topic = topic
+        self._partition = partition
+        self._limits = limits
+        self.records = 0
+
+    def close(self) -> None:
+        """Stop fetching."""
+        self._consumer.unassign()
+
+    def watermarks(self) -> tuple[int, int]:
+        """The first offset that there is, and the one after the last."""
+        known = self._consumer.get_watermark_offsets(TopicPartition(self._topic, self._partition), timeout=ASK_S)
+        if known is None:
+            raise NotReadError(f"{self._topic} [{self._partition}] did not answer within {ASK_S} s")
+        return known[0], known[1]
+
+    def locate(self, time_ms: int) -> Position | None:
+        """The position before the first record whose time is at or after this; None if there is none yet."""
+        low, high = self.watermarks()
+        offset = self._offset_at(time_ms, low, high)
+        for message in self._read(offset, high):
+            if message.timestamp()[1] >= time_ms:
+                return (message.leader_epoch() or 0, message.offset() - 1)
+        return None
+
+    def exists(self, position: Position) -> bool:
+        """Whether the partition has, or had, this position: if not, Kafka has lost records that somebody has seen."""
+        low, high = self.watermarks()
+        if position[1] >= high:
+            return False
+        for message in self._read(max(low, position[1]), high):
+            return (message.leader_epoch() or 0) >= position[0]
+        return True
+
+    def scan(self, scans: list[Ticketed]) -> tuple[list[tuple[int, Scanned]], list[Ticketed]]:
+        """Answer scans in one pass, and say which are for a later one."""
+        low, high = self.watermarks()
+        oldest = self._offset_at(int((time.time() - self._limits.age_s) * 1000), low, high)
+        planned = Pass(scans, low, oldest, self._limits)
+        begin = planned.begin
+        if planned.repeats is not None:
+            begin = self._back_by_window(begin, low, high)
+        try:
+            return self._pass(planned, begin, high, planned.epoch if begin == planned.begin else -1), planned.later
+        except TruncatedError:
+            # Kafka lost records and gave their offsets to others: only positions can tell them apart.
+            again = Pass(scans, low, oldest, self._limits)
+            again.unbounded = True
+            return self._pass(again, low, high, -1), again.later
+
+    def _pass(self, planned: Pass, begin: int, high: int, epoch: int) -> list[tuple[int, Scanned]]:
+        for message in self._read(begin, min(planned.end, high), epoch):
+            if not planned.take(record_of(message)):
+                return planned.finish(at_end=False)
+        return planned.finish(at_end=True)
+
+    def _back_by_window(self, begin: int, low: int, high: int) -> int:
+        for message in self._read(begin, high):
+            return min(begin, self._offset_at(message.timestamp()[1] - self._limits.retry_window_ms, low, high))
+        return begin
+
+    def _offset_at(self, time_ms: int, low: int, high: int) -> int:
+        """The first offset whose record is not older than this; `low` where Kafka cannot tell (librdkafka's mock)."""
+        where = TopicPartition(self._topic, self._partition, max(0, time_ms))
+        offset: int = self._consumer.offsets_for_times([where], timeout=ASK_S)[0].offset
+        if offset >= 0:
+            return offset
+        ever = self._consumer.offsets_for_times([TopicPartition(self._topic, self._partition, 0)], timeout=ASK_S)
+        return high if ever[0].offset >= 0 else low
+
+    def _read(self, begin: int, end: int, epoch: int = -1) -> _Records:
+        """Records from one offset up to another; with the epoch of what came before, Kafka checks that it still did."""
+        known = {"leader_epoch": epoch} if epoch >= 0 else {}
+        where = TopicPartition(self._topic, self._partition, begin, **known)
+        return _Records(self, self._consumer, where, end)
+
+
+class TruncatedError(Exception):
+    """Kafka no longer has the offset because it lost records."""
+
+
+class _Records:
+    """The records of a partition from one offset up to another (exclusive), or to where there are none."""
+
+    def __init__(self, partition: Partition, consumer: Consumer, where: TopicPartition, end: int) -> None:
+        self._partition = partition
+        self._consumer = consumer
+        self._where = where
+        self._end = end
+
+    def __iter__(self) -> Iterator[Message]:
+        if self._where.offset >= self._end:
+            return
+        self._consumer.assign([self._where])
+        deadline = time.monotonic() + ASK_S
+        while True:
+            first = self._consumer.poll(0.2)
+            if first is None:
+                if time.monotonic() > deadline:
+                    raise NotReadError(f"{self._where.topic} [{self._where.partition}] gave nothing for {ASK_S} s")
+                continue
+            for message in [first, *self._consumer.consume(CHUNK - 1, 0)]:
+                error = message.error()
+                if error is None:
+                    deadline = time.monotonic() + ASK_S
+                    self._partition.records += 1
+                    if message.offset() >= self._end:
+                        return
+                    yield message
+                elif error.code() == KafkaError._PARTITION_EOF:
+                    return
+                elif error.code() in (KafkaError._LOG_TRUNCATION, KafkaError._AUTO_OFFSET_RESET):
+                    raise TruncatedError(error.str())
+                # Anything else librdkafka tries again by itself, until the deadline.
+            if time.monotonic() > deadline:
+                raise NotReadError(f"{self._where.topic} [{self._where.partition}] gives nothing but errors")
+            time.sleep(PAUSE_S)

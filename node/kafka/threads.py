@@ -1,0 +1,65 @@
+"""Between native threads and the hub: librdkafka's calls block, so they are made in threads of their own.
+
+Not here: what the threads do (reader.py, discovery.py, replay.py, producer.py).
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import traceback
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from gevent import get_hub
+
+T = TypeVar("T")
+
+
+def crash() -> None:
+    """End the process because of a fault of ours: the cluster carries on, and nothing goes on half done.
+
+    An exception in a thread or in a callback of the hub would otherwise only be printed.
+    """
+    traceback.print_exc()
+    os._exit(70)  # EX_SOFTWARE
+
+
+class Inbox(Generic[T]):
+    """Takes values from any thread and hands them to the hub, in order, one per turn of its loop."""
+
+    def __init__(self, receive: Callable[[T], None]) -> None:
+        self._receive = receive
+        self._values: deque[T] = deque()
+        self._wake = get_hub().loop.async_()
+        self._wake.start(self._next)
+
+    def put(self, value: T) -> None:
+        """From any thread."""
+        self._values.append(value)
+        self._wake.send()
+
+    def _next(self) -> None:
+        if not self._values:
+            return
+        try:
+            self._receive(self._values.popleft())
+        except BaseException:
+            crash()
+        if self._values:
+            self._wake.send()
+
+
+def start_thread(name: str, run: Callable[[], None]) -> threading.Thread:
+    """Run this in a native thread; an exception in it ends the process."""
+
+    def guarded() -> None:
+        try:
+            run()
+        except BaseException:
+            crash()
+
+    thread = threading.Thread(target=guarded, name=name, daemon=True)
+    thread.start()
+    return thread

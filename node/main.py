@@ -1,0 +1,144 @@
+"""Starting and stopping a node.
+
+Not here: what it does in between (node.py), reading the configuration (node/settings).
+"""
+
+from __future__ import annotations
+
+import gc
+import logging
+import os
+import signal
+import socket
+import sys
+import tempfile
+import time
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import gevent
+from gevent.event import AsyncResult
+
+from gateway import link
+from gateway.logs import event, set_up
+from node.kafka.threads import crash
+from node.node import Node
+from node.settings import Settings, gateway_settings, warnings
+from node.workers import Workers
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+PORT_WAIT_S = 3.0
+"""How long to wait for a port that the workers of a killed node may still hold."""
+DRAIN_GRACE_S = 5.0
+READY_POLL_S = 0.05
+SWITCH_INTERVAL_S = 0.002
+"""How soon the hub gets the interpreter back from a thread that converts records; Python's own is 5 ms."""
+
+
+def run_node(settings: Settings, started: Callable[[int], None] | None = None) -> int:
+    """Run a node until it is told to stop; the exit code.
+
+    Args:
+        started: Called with the port once the node and all its workers are ready.
+    """
+    set_up(settings.log.format, settings.log.level)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    for warning in warnings(settings):
+        event(log, "open_to_others", 30, text=warning)
+    try:
+        port = _free_port(settings.node.host, settings.node.port)
+    except OSError as error:
+        why = f"{error.strerror or error} (another with --listen HOST:PORT)"
+        print(f"whimbrel: cannot listen on {settings.node.listen}: {why}", file=sys.stderr)
+        return 1
+    with tempfile.TemporaryDirectory(prefix="whimbrel-", dir=settings.node.run_dir or None) as run_dir:
+        return _run(settings, port, Path(run_dir) / "link", started)
+
+
+def _run(settings: Settings, port: int, link_path: Path, started: Callable[[int], None] | None) -> int:
+    cluster = f"{zlib.crc32(settings.kafka.bootstrap.encode()):08x}"
+    count = settings.node.worker_count(len(os.sched_getaffinity(0)))
+    address = f"ipc://{link_path}"
+    node: Node | None = None
+    stop: AsyncResult[int] = AsyncResult()
+    workers = Workers(
+        [gateway_settings(settings, index=i, cluster=cluster, link=address, port=port) for i in range(count)],
+        settings.link.queue_max,
+        lambda worker, said: node.from_worker(worker, said) if node is not None else None,
+        lambda worker: node.worker_gone(worker) if node is not None else None,
+        stop.set,
+    )
+    node = Node(settings, workers)
+    signals = [gevent.signal_handler(number, _on_signal, stop, workers) for number in (signal.SIGTERM, signal.SIGINT)]
+    for each_s, call in ((TICK_S, node.tick), (1.0, node.second)):
+        gevent.spawn(_repeat, each_s, call)
+    workers.start()
+    # Entries hold no cycles: keep the collector from walking the whole cache again and again.
+    gc.freeze()
+    gc.set_threshold(100_000, 50, 100)
+    event(log, "node_started", name=settings.node.name, host=settings.node.host, port=port, workers=count)
+    if started is not None:
+        gevent.spawn(_tell_when_ready, node, lambda: started(port))
+    status: int = stop.get()
+    event(log, "draining", window_s=settings.node.drain_s)
+    for worker in workers.all:
+        workers.send(worker.id, link.Drain(settings.node.drain_s, list(settings.node.servers)))
+    workers.flush()
+    workers.stop(settings.node.drain_s + DRAIN_GRACE_S)
+    node.stop()
+    workers.close()
+    for handler in signals:
+        handler.cancel()
+    event(log, "stopped", status=status)
+    return status
+
+
+def _tell_when_ready(node: Node, started: Callable[[], None]) -> None:
+    while not (node.observed.ready and all(worker.id >= 0 for worker in node.workers.all)):
+        gevent.sleep(READY_POLL_S)
+    started()
+
+
+def _on_signal(stop: AsyncResult[int], workers: Workers) -> None:
+    if stop.ready():
+        event(log, "stopped_at_once")
+        for worker in workers.all:
+            if worker.process is not None:
+                worker.process.kill()
+        os._exit(1)
+    stop.set(0)
+
+
+def _repeat(each_s: float, call: Callable[[], None]) -> None:
+    due = time.monotonic()
+    while True:
+        due = max(due + each_s, time.monotonic())
+        gevent.sleep(max(0.0, due - time.monotonic()))
+        try:
+            call()
+        except Exception:
+            crash()
+
+
+def _free_port(host: str, port: int) -> int:
+    """Make sure that the port is free: workers share it, so another node on it would go unnoticed.
+
+    Raises:
+        OSError: If it is not, or the address is not one of this machine.
+    """
+    deadline = time.monotonic() + PORT_WAIT_S
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    while True:
+        with socket.socket(family) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+                probe.listen()
+                return int(probe.getsockname()[1])
+            except OSError:
+                if time.monotonic() > deadline:
+                    raise
+        time.sleep(0.1)

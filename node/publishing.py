@@ -1,0 +1,179 @@
+"""Publishes on their way into Kafka, and what became of them.
+
+A publish is confirmed when it has been read back from its log: then it is committed, its position is known, and
+subscribers of this node have been sent it. The delivery report alone confirms it too, after `READ_BACK_S`, without
+a position. (publisher, seq) names a publish: the same one again, while it is on its way, waits for the same
+outcome, and afterwards gets the original one as long as that is remembered.
+
+Not here: repeats that reach the log all the same (mesh/repeats.py), the producer (node/kafka/producer.py).
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TypeAlias
+
+import msgspec
+
+from gateway import codes
+from gateway.link import Publish, Published, Refused
+from mesh.log import Headers, Position
+from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
+from mesh.subject import to_key
+from node.interest import WorkerId
+
+READ_BACK_S = 2.0
+"""How long a delivered publish waits to be read back before it is confirmed without its position."""
+GRACE_S = 5.0
+"""How long after its timeout a publish waits for the producer to say what became of it."""
+
+PublishKey: TypeAlias = tuple[str, int]
+"""(publisher, seq)."""
+
+
+class PublishingConfig(msgspec.Struct, frozen=True):
+    """Limits of the publishes of one node."""
+
+    timeout_s: float
+    """After this the producer gives up."""
+    in_flight_max: int
+    remembered_max: int
+    """Outcomes kept for retries."""
+
+
+class Produce(msgspec.Struct, gc=False):
+    """Give this to the producer; answer with `delivered` or `failed`."""
+
+    ticket: int
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    publisher: str
+
+
+class _Flight:
+    __slots__ = ("deadline", "delivered_to", "publish_key", "ticket", "waiters")
+
+    def __init__(self, ticket: int, publish_key: PublishKey, deadline: float) -> None:
+        self.ticket = ticket
+        self.publish_key = publish_key
+        self.deadline = deadline
+        self.delivered_to = ""
+        self.waiters: list[tuple[WorkerId, int]] = []
+
+
+class Publishing:
+    """Takes publishes, the producer's reports and what the logs turn out to hold."""
+
+    def __init__(self, config: PublishingConfig) -> None:
+        self.config = config
+        self._flights: dict[PublishKey, _Flight] = {}
+        self._by_ticket: dict[int, _Flight] = {}
+        self._remembered: OrderedDict[PublishKey, tuple[str, Position]] = OrderedDict()
+        self._ticket = 0
+        self._events: list[tuple[WorkerId, Published | Refused]] = []
+        self._produces: list[Produce] = []
+        self.accepted = 0
+        self.failed_count = 0
+        self.retries_recognised = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Publishes that have no outcome yet."""
+        return len(self._flights)
+
+    # Inputs.
+
+    def publish(self, now: float, worker: WorkerId, publish: Publish) -> None:
+        """A client publishes; the worker has checked that it may."""
+        publish_key = (publish.publisher, publish.seq)
+        remembered = self._remembered.get(publish_key)
+        if remembered is not None:
+            self.retries_recognised += 1
+            self._events.append((worker, Published(publish.pid, *remembered)))
+            return
+        flight = self._flights.get(publish_key)
+        if flight is not None:
+            self.retries_recognised += 1
+            flight.waiters.append((worker, publish.pid))
+            return
+        if len(self._flights) >= self.config.in_flight_max:
+            reason = f"{self.config.in_flight_max} publishes are on their way to Kafka already (publish.queue)"
+            self.failed_count += 1
+            self._events.append((worker, Refused(publish.pid, codes.QUEUE_FULL, reason)))
+            return
+        self._ticket += 1
+        flight = _Flight(self._ticket, publish_key, now + self.config.timeout_s + GRACE_S)
+        flight.waiters.append((worker, publish.pid))
+        self._flights[publish_key] = self._by_ticket[self._ticket] = flight
+        topic, key = to_key(publish.subject)
+        headers: Headers = [
+            *publish.headers,
+            (PUBLISHER_HEADER, publish.publisher.encode()),
+            (SEQ_HEADER, b"%d" % publish.seq),
+        ]
+        self._produces.append(Produce(self._ticket, topic, key, publish.value, headers, publish.publisher))
+
+    def delivered(self, now: float, ticket: int, log_id: str) -> None:
+        """Kafka has acknowledged it; `log_id` may be empty if the log is not known."""
+        flight = self._by_ticket.get(ticket)
+        if flight is not None:
+            flight.delivered_to = log_id or "?"
+            flight.deadline = now + READ_BACK_S
+
+    def failed(self, ticket: int, code: int, reason: str) -> None:
+        """Kafka did not take it, or the producer gave up."""
+        flight = self._by_ticket.get(ticket)
+        if flight is not None:
+            self._refuse(flight, code, reason)
+
+    def applied(self, publish_key: PublishKey, log_id: str, at: Position) -> None:
+        """A log holds this publish, first at `at`."""
+        self._remembered[publish_key] = (log_id, at)
+        if len(self._remembered) > self.config.remembered_max:
+            self._remembered.popitem(last=False)
+        flight = self._flights.get(publish_key)
+        if flight is not None:
+            self._confirm(flight, log_id, at)
+
+    def forget(self, worker: WorkerId) -> None:
+        """The worker is gone: nobody waits there any more."""
+        for flight in self._flights.values():
+            flight.waiters = [one for one in flight.waiters if one[0] != worker]
+
+    def tick(self, now: float) -> None:
+        """Once a second or more often."""
+        for flight in [one for one in self._flights.values() if one.deadline <= now]:
+            if flight.delivered_to:
+                self._confirm(flight, flight.delivered_to, None)
+            else:
+                self._refuse(flight, codes.OUTCOME_UNKNOWN, "the producer did not say what became of it")
+
+    # Outputs.
+
+    def take_events(self) -> list[tuple[WorkerId, Published | Refused]]:
+        """What to tell the workers."""
+        events, self._events = self._events, []
+        return events
+
+    def take_produces(self) -> list[Produce]:
+        """What to give to the producer, in order."""
+        produces, self._produces = self._produces, []
+        return produces
+
+    # Private.
+
+    def _confirm(self, flight: _Flight, log_id: str, at: Position | None) -> None:
+        self._remove(flight)
+        self.accepted += 1
+        self._events.extend((worker, Published(pid, log_id, at)) for worker, pid in flight.waiters)
+
+    def _refuse(self, flight: _Flight, code: int, reason: str) -> None:
+        self._remove(flight)
+        self.failed_count += 1
+        self._events.extend((worker, Refused(pid, code, reason)) for worker, pid in flight.waiters)
+
+    def _remove(self, flight: _Flight) -> None:
+        del self._flights[flight.publish_key]
+        del self._by_ticket[flight.ticket]

@@ -1,0 +1,9 @@
+"""The configuration of a node: its schema, reading it, and where each value came from."""
+
+from node.settings.effective import Effective
+from node.settings.load import load
+from node.settings.relations import warnings
+from node.settings.schema import Settings
+from node.settings.worker import gateway_settings
+
+__all__ = ["Effective", "Settings", "gateway_settings", "load", "warnings"]

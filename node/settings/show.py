@@ -1,0 +1,61 @@
+"""The effective configuration as a TOML file, with where each value came from in comments.
+
+Invariants:
+- What is written, read as a file, gives the same settings again, but for secrets, which are `***`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from node.settings.effective import Effective
+from node.settings.keys import KEYS, SECTIONS, TOPIC_KEYS, masked, toml, toml_name, toml_text
+
+
+def show(effective: Effective) -> str:
+    """The whole configuration, sources in a column of comments."""
+    rows = list(_rows(effective))
+    width = max(len(text) for text, source in rows if source and len(text) <= 60)
+    return "".join(f"{text:{width}}  # {source}\n" if source else f"{text}\n" for text, source in rows)
+
+
+def _rows(effective: Effective) -> Iterator[tuple[str, str]]:
+    """Lines without their comments, and the comments; no comment for a table's header."""
+    settings = effective.settings
+    for section in SECTIONS:
+        yield f"[{section}]", ""
+        tables: list[tuple[str, dict[str, str]]] = []
+        for key in KEYS.values():
+            if key.section != section:
+                continue
+            value = key.get(settings)
+            if key.kind == "properties":
+                tables.append((key.path, value))
+            elif key.kind == "rest":
+                yield from _table(effective, section, value)
+            else:
+                yield f"{key.name} = {toml(key, value)}", effective.source(key.path)
+        yield "", ""
+        for path, table in tables:
+            if table:
+                yield f"[{path}]", ""
+                yield from _table(effective, path, table)
+                yield "", ""
+        if section == "kafka":
+            yield from _topics(effective)
+
+
+def _table(effective: Effective, path: str, table: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, value in table.items():
+        at = f"{path}.{name}"
+        yield f"{toml_name(name)} = {toml_text(masked(at, value))}", effective.source(at)
+
+
+def _topics(effective: Effective) -> Iterator[tuple[str, str]]:
+    for index, topic in enumerate(effective.settings.topics):
+        yield "[[topics]]", ""
+        for key in TOPIC_KEYS.values():
+            source = effective.source(f"topics[{index}].{key.name}")
+            yield f"{key.name} = {toml(key, getattr(topic, key.attribute))}", source
+        yield "", ""

@@ -1,0 +1,44 @@
+"""What one gateway worker is told of the configuration.
+
+Not here: starting the worker and handing it over (node/workers.py).
+"""
+
+from __future__ import annotations
+
+from gateway.settings import GatewaySettings, TopicRule
+from node.settings.schema import Settings
+
+
+def gateway_settings(settings: Settings, *, index: int, cluster: str, link: str, port: int) -> GatewaySettings:
+    """The settings of worker `index`.
+
+    Args:
+        cluster: The cluster's id, told to clients.
+        link: ZeroMQ address of the node's end of the link.
+        port: Where to listen: `settings.node.port`, or the one chosen when that is 0.
+    """
+    client = settings.client
+    return GatewaySettings(
+        index=index,
+        node=settings.node.name,
+        cluster=cluster,
+        link=link,
+        host=settings.node.host,
+        port=port,
+        servers=list(settings.node.servers),
+        origins=list(settings.node.origins),
+        topics=[TopicRule(topic.name, topic.value, topic.publish) for topic in settings.topics],
+        connections_max=client.connections_max,
+        subscriptions_max=client.subscriptions_max,
+        publishes_max=client.publishes_max,
+        frame_bytes_max=client.frame_bytes_max,
+        subject_bytes_max=client.subject_bytes_max,
+        outbox_bytes_max=client.outbox_bytes_max,
+        last_max=client.last_max,
+        heartbeat_s=client.heartbeat_s,
+        hello_timeout_s=client.hello_timeout_s,
+        authorizer=settings.authorizer.use,
+        authorizer_options=settings.authorizer.options,
+        log_format=settings.log.format,
+        log_level=settings.log.level,
+    )

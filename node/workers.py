@@ -1,0 +1,258 @@
+"""The node's gateway workers: their processes, kept alive, and the node's end of the link.
+
+One ROUTER socket serves all workers; each worker process has its own connection, so a FIFO of its own. Packets to a
+worker are numbered from 0. A worker whose queue is full is cut off: it gets nothing until there is room, and then
+finds the jump in the numbers and asks again for what it needs (gateway/link.py).
+
+Not here: what is said (node/node.py).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import gevent
+import msgspec
+import zmq
+from gevent import get_hub
+
+from gateway.link import FromNode, FromWorker
+from gateway.logs import event
+from gateway.settings import GatewaySettings
+from node.interest import WorkerId
+from node.kafka.threads import crash
+
+log = logging.getLogger(__name__)
+
+SAFETY_POLL_S = 0.02
+"""zmq's descriptor is edge-triggered and an edge can be lost (mesh.md 4.1): look this often in any case."""
+RECEIVE_MAX = 200
+"""Packets taken from the link in one turn of the loop."""
+_LAST, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
+"""As plain integers: pyzmq's own enumeration costs more than the sending."""
+RESTART_MIN_S = 0.05
+RESTART_MAX_S = 5.0
+EXIT_CANNOT_START = 2
+"""A worker's exit status when its settings are at fault: starting it again would not help."""
+FAST_DEATH_S = 5.0
+"""A worker that lived shorter than this is restarted after a pause that doubles."""
+
+
+class Worker:
+    """One worker process."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
+        self.process: subprocess.Popen[bytes] | None = None
+        self.id: WorkerId = -1
+        """A new number for each process, so that what belongs to a dead one is never mixed up with the next."""
+        self.route = b""
+        self.sent = 0
+        self.cut_off = False
+        self.restarts = 0
+        self.started_at = 0.0
+        self.pause_s = RESTART_MIN_S
+        self.stats: dict[str, float] = {}
+
+    @property
+    def pid(self) -> int:
+        """Process id; 0 if there is none."""
+        return self.process.pid if self.process is not None else 0
+
+
+class Workers:
+    """All workers of the node."""
+
+    def __init__(
+        self,
+        settings: list[GatewaySettings],
+        queue_max: int,
+        receive: Callable[[Worker, FromWorker], None],
+        gone: Callable[[WorkerId], None],
+        fatal: Callable[[int], None],
+    ) -> None:
+        self.all = [Worker(one) for one in settings]
+        self.cut_offs = 0
+        self._receive = receive
+        self._gone = gone
+        self._fatal = fatal
+        self._by_route: dict[bytes, Worker] = {}
+        self._by_id: dict[WorkerId, Worker] = {}
+        self._next_id = 0
+        self._stopping = False
+        self._outgoing: dict[WorkerId, list[FromNode]] = {}
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(list[FromWorker]).decode
+        self._context = zmq.Context()
+        self._socket = self._context.socket(zmq.ROUTER)
+        self._socket.setsockopt(zmq.LINGER, 0)
+        self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
+        self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
+        self._socket.setsockopt(zmq.SNDHWM, queue_max)
+        self._socket.setsockopt(zmq.RCVHWM, 0)
+        self._socket.bind(settings[0].link)
+        loop = get_hub().loop
+        self._readable = loop.io(self._socket.getsockopt(zmq.FD), 1)
+        self._readable.start(self._drain)
+        self._again = loop.async_()
+        self._again.start(self._drain)
+        self._safety = loop.timer(SAFETY_POLL_S, SAFETY_POLL_S)
+        self._safety.start(self._drain)
+
+    def start(self) -> None:
+        """Start every worker and keep it alive."""
+        for worker in self.all:
+            self._start(worker)
+            gevent.spawn(self._supervise, worker)
+
+    def send(self, worker: WorkerId, said: FromNode) -> None:
+        """Put this in the worker's FIFO; `flush` sends it. Nothing happens if the worker is gone."""
+        if worker in self._by_id:
+            self._outgoing.setdefault(worker, []).append(said)
+
+    def flush(self) -> None:
+        """Send what has been put into the FIFOs, one packet per worker."""
+        if not self._outgoing:
+            return
+        outgoing, self._outgoing = self._outgoing, {}
+        for id, said in outgoing.items():
+            worker = self._by_id.get(id)
+            if worker is None or worker.cut_off:
+                continue
+            packet = self._encode(said)
+            number = worker.sent.to_bytes(8, "big")
+            try:
+                self._socket.send(worker.route, _MORE)
+                self._socket.send(number, _MORE)
+                self._socket.send(packet, _LAST)
+                worker.sent += 1
+            except zmq.Again:
+                self._cut(worker)
+            except zmq.ZMQError:
+                self._cut(worker)  # not connected: it has died, or will find the jump when it is back
+        self._again.send()  # a send can swallow the edge of an arrival
+
+    def poke(self) -> None:
+        """About once a second: give cut-off workers another chance."""
+        for worker in self._by_id.values():
+            if worker.cut_off:
+                with contextlib.suppress(zmq.ZMQError):
+                    self._socket.send_multipart((worker.route, worker.sent.to_bytes(8, "big"), b"\x90"), zmq.DONTWAIT)
+                    worker.sent += 1
+                    worker.cut_off = False
+                    event(log, "worker_back", index=worker.settings.index)
+
+    def stop(self, wait_s: float) -> None:
+        """Wait for the workers to end by themselves; then end them."""
+        self._stopping = True
+        with gevent.Timeout(wait_s, False):
+            while any(worker.process is not None and worker.process.poll() is None for worker in self.all):
+                gevent.sleep(0.02)
+        for worker in self.all:
+            if worker.process is not None:
+                if worker.process.poll() is None:
+                    worker.process.kill()
+                worker.process.wait()
+
+    def close(self) -> None:
+        """Close the link."""
+        for watcher in (self._readable, self._again, self._safety):
+            watcher.stop()
+            watcher.close()
+        self._socket.close()
+        self._context.destroy(linger=0)
+
+    # Processes.
+
+    def _start(self, worker: Worker) -> None:
+        worker.process = subprocess.Popen(
+            [sys.executable, "-m", "gateway"],
+            stdin=subprocess.PIPE,
+            cwd=Path(__file__).parent.parent,
+            start_new_session=True,  # Ctrl-C reaches the node alone, which then drains its workers
+        )
+        assert worker.process.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            worker.process.stdin.write(msgspec.json.encode(worker.settings) + b"\n")
+            worker.process.stdin.flush()
+        worker.started_at = time.monotonic()
+
+    def _supervise(self, worker: Worker) -> None:
+        try:
+            while True:
+                assert worker.process is not None
+                process = worker.process
+                while process.poll() is None:
+                    gevent.sleep(0.02)
+                self._forget(worker)
+                if self._stopping:
+                    return
+                lived_s = time.monotonic() - worker.started_at
+                worker.pause_s = RESTART_MIN_S if lived_s > FAST_DEATH_S else min(worker.pause_s * 2, RESTART_MAX_S)
+                event(log, "worker_died", index=worker.settings.index, pid=process.pid, status=process.returncode)
+                if process.stdin is not None:
+                    process.stdin.close()
+                if process.returncode == EXIT_CANNOT_START:
+                    self._fatal(EXIT_CANNOT_START)
+                    return
+                gevent.sleep(worker.pause_s)
+                if self._stopping:
+                    return
+                worker.restarts += 1
+                self._start(worker)
+        except Exception:
+            crash()
+
+    def _forget(self, worker: Worker) -> None:
+        if worker.id in self._by_id:
+            del self._by_id[worker.id]
+            self._by_route.pop(worker.route, None)
+            self._outgoing.pop(worker.id, None)
+            worker.stats = {}
+            self._gone(worker.id)
+
+    # The link.
+
+    def _drain(self) -> None:
+        try:
+            for _ in range(RECEIVE_MAX):
+                try:
+                    route, packet = self._socket.recv_multipart(zmq.DONTWAIT)
+                except zmq.Again:
+                    break
+                worker = self._by_route.get(route) or self._welcome(route)
+                if worker is not None:
+                    for said in self._decode(packet):
+                        self._receive(worker, said)
+            else:
+                self._again.send()
+        except Exception:
+            crash()
+        self.flush()
+
+    def _welcome(self, route: bytes) -> Worker | None:
+        """The first packet of a worker: its route is `worker-<index>-<pid>`."""
+        name = route.decode("latin-1").split("-")
+        if len(name) != 3 or not name[1].isdigit() or int(name[1]) >= len(self.all):
+            return None
+        worker = self.all[int(name[1])]
+        if str(worker.pid) != name[2]:
+            return None
+        self._next_id += 1
+        worker.id, worker.route, worker.sent, worker.cut_off = self._next_id, route, 0, False
+        self._by_route[route] = self._by_id[worker.id] = worker
+        return worker
+
+    def _cut(self, worker: Worker) -> None:
+        """Its queue is full. Whatever it is not sent now it asks for again, so forget what it was waiting for."""
+        worker.cut_off = True
+        worker.sent += 1  # the number of the packet that is not sent: the jump
+        self.cut_offs += 1
+        event(log, "worker_cut_off", index=worker.settings.index)
+        self._gone(worker.id)

@@ -1,0 +1,1 @@
+"""Tests: one folder per room, `support/` with what they share (README "Tests")."""

@@ -1,0 +1,47 @@
+"""The demo as a user starts it, for the tests of its page."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.ports import free_port
+from tests.support.processes import start_process
+
+
+@pytest.fixture(scope="session")
+def demo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running `whimbrel demo`; it must end by itself, and cleanly, when it is told to."""
+    port = free_port()
+    log_file: Path = tmp_path_factory.mktemp("demo") / "demo.log"
+    command = [str(Path(sys.executable).with_name("whimbrel")), "demo", "--listen", f"127.0.0.1:{port}"]
+    with log_file.open("wb") as log:
+        demo = start_process([*command, "--set", "node.drain=500ms"], stdout=log, stderr=log)
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 30
+    while not _is_ready(url):
+        assert time.monotonic() < deadline, log_file.read_text()
+        assert demo.poll() is None, log_file.read_text()
+        time.sleep(0.1)
+    yield url
+    demo.send_signal(signal.SIGTERM)
+    try:
+        assert demo.wait(20) == 0, log_file.read_text()
+    except subprocess.TimeoutExpired:
+        demo.kill()
+        raise
+
+
+def _is_ready(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=1) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False

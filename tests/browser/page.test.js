@@ -1,0 +1,104 @@
+/** The cores of the page. Run by test_page_cores.py, beside copies of the page's files. */
+
+import assert from "node:assert/strict";
+import { test } from "node:test";
+
+import { Fleet } from "./fleet.js";
+import { direction, fit, project } from "./projection.js";
+import { Proof } from "./proof.js";
+
+const message = (seq, rest = {}) => ({ subject: "/t/a", log: "l", at: [0, seq], prev: null, snapshot: false, ...rest });
+const counts = ({ received, missed, repeated }) => [received, missed, repeated];
+
+function proofOf(messages, at = { l: [0, 10] }) {
+  const proof = new Proof();
+  proof.begin(at);
+  for (const one of messages) proof.message(one);
+  return counts(proof);
+}
+
+test("proof: a whole chain, from the snapshot on and from nothing", () => {
+  assert.deepEqual(proofOf([message(5, { snapshot: true }), message(12, { prev: [0, 5] }), message(13, { prev: [0, 12] })]), [3, 0, 0]);
+  assert.deepEqual(proofOf([message(12, { prev: [0, 9] }), message(15, { prev: [0, 12] })]), [2, 0, 0]);
+  assert.deepEqual(proofOf([message(12), message(13), message(14, { subject: "/t/b", prev: [0, 8] })]), [3, 0, 0]);
+});
+
+test("proof: what is missed is counted, at the beginning, in the middle, and across epochs", () => {
+  assert.deepEqual(proofOf([message(12, { prev: [0, 11] })]), [1, 1, 0]);
+  assert.deepEqual(proofOf([message(12, { prev: [0, 9] }), message(20, { prev: [0, 15] })]), [2, 1, 0]);
+  assert.deepEqual(proofOf([message(5, { snapshot: true }), message(20, { prev: [0, 15] })]), [2, 1, 0]);
+  assert.deepEqual(proofOf([message(12), message(0, { at: [1, 3], prev: [1, 0] })]), [2, 1, 0]);
+});
+
+test("proof: what comes twice is counted, also as a snapshot", () => {
+  assert.deepEqual(proofOf([message(12), message(12)]), [2, 0, 1]);
+  assert.deepEqual(proofOf([message(12), message(13, { prev: [0, 12] }), message(12)]), [3, 0, 1]);
+  assert.deepEqual(proofOf([message(12), message(12, { snapshot: true })]), [2, 0, 1]);
+});
+
+test("proof: what a gap has stated is not missed, what follows it is held to it", () => {
+  const proof = new Proof();
+  proof.begin({ l: [0, 10] });
+  proof.message(message(12));
+  proof.gap([{ log: "l", from: [0, 12], to: [0, 50], why: "retention" }]);
+  proof.begin({ l: [0, 50] });
+  proof.message(message(55, { prev: [0, 40] }));
+  assert.deepEqual(counts(proof), [2, 0, 0]);
+  proof.message(message(60, { prev: [0, 57] }));
+  assert.deepEqual(counts(proof), [3, 1, 0]);
+});
+
+test("proof: remembers a bounded number of subjects, without false alarms for the forgotten ones", () => {
+  const proof = new Proof();
+  proof.begin({ l: [0, -1] });
+  for (let n = 0; n < 30_000; n++) proof.message(message(n, { subject: `/t/${n}` }));
+  for (let n = 0; n < 30_000; n++) proof.message(message(30_000 + n, { subject: `/t/${n}`, prev: [0, n] }));
+  assert.deepEqual(counts(proof), [60_000, 0, 0]);
+  proof.message(message(60_001, { subject: "/t/29999", prev: [0, 60_000] }));
+  assert.deepEqual(counts(proof), [60_001, 1, 0]);
+});
+
+const placed = (rest, json = {}) => ({ subject: "/flights/1", tombstone: false, json: { lat: 40, lon: -100, heading: 90, delay_min: 0, state: "airborne", ...json }, ...rest });
+
+test("fleet: things glide from where they were to where they are, and leave on a tombstone", () => {
+  const fleet = new Fleet();
+  fleet.receive(placed(), 0);
+  fleet.receive(placed({}, { lon: -98, delay_min: 20 }), 1000);
+  const thing = fleet.things.get("/flights/1");
+  const [from, to] = [project(40, -100), project(40, -98)];
+  fleet.move(1500);
+  assert.ok(Math.abs(thing.x - (from[0] + to[0]) / 2) < 1e-12);
+  fleet.move(9000);
+  assert.deepEqual([thing.x, thing.y], to);
+  assert.deepEqual(fleet.count(), { moving: 1, late: 1 });
+  fleet.receive(placed({}, { state: "landed" }), 9000);
+  assert.deepEqual(fleet.count(), { moving: 0, late: 0 });
+  fleet.receive({ subject: "/flights/1", tombstone: true }, 9500);
+  assert.equal(fleet.things.size, 0);
+});
+
+test("fleet: what has no place on a map is left out, whatever it is", () => {
+  const fleet = new Fleet();
+  for (const json of [null, 5, "x", [], {}, { lat: "40", lon: -100 }, { lat: 1e9, lon: 0 }, { lat: 40 }]) {
+    fleet.receive({ subject: "/flights/1", tombstone: false, json }, 0);
+    assert.equal(fleet.things.size, 0);
+  }
+});
+
+test("projection: agrees with Snyder's worked example, and keeps all in the picture", () => {
+  // Map Projections: A Working Manual, p. 291, with its own origin of 23 degrees north: x 0.2952720, y 0.2416774.
+  const [x, y] = project(35, -75);
+  const [, atOrigin] = project(23, -96);
+  assert.ok(Math.abs(x - 0.295272) < 1e-6 && Math.abs(atOrigin - y - 0.2416774) < 1e-6, `${x} ${atOrigin - y}`);
+  const points = [project(49, -124), project(25, -81), project(47, -67)];
+  for (const [px, py] of points.map(fit(points, 400, 300, 10))) assert.ok(px >= 9.99 && px <= 390.01 && py >= 9.99 && py <= 290.01);
+});
+
+test("projection: a course is drawn the way that a small step takes", () => {
+  for (const [lat, lon, heading] of [[40, -120, 0], [40, -75, 0], [35, -96, 90], [45, -70, 225]]) {
+    const [dLat, dLon] = [Math.cos((heading * Math.PI) / 180) * 0.01, (Math.sin((heading * Math.PI) / 180) * 0.01) / Math.cos((lat * Math.PI) / 180)];
+    const [a, b] = [project(lat, lon), project(lat + dLat, lon + dLon)];
+    const drawn = Math.atan2(b[0] - a[0], a[1] - b[1]);
+    assert.ok(Math.abs(Math.sin(drawn - direction(heading, lon))) < 0.01, `${lat} ${lon} ${heading}`);
+  }
+});

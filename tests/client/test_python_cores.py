@@ -1,0 +1,450 @@
+"""Each core of the Python SDK by itself, where the vectors do not reach."""
+
+from __future__ import annotations
+
+import json
+from random import Random
+from typing import Any
+
+import msgpack  # type: ignore[import-untyped]
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whimbrel import frames
+from whimbrel.encodings import ENCODINGS
+from whimbrel.errors import FrameError
+from whimbrel.events import PlaceMoved, PublishDone, PublishFailed, Received, Reconnecting
+from whimbrel.message import Message, Value
+from whimbrel.outputs import Drop, Open, Outputs, Send
+from whimbrel.place import Track, Verdict
+from whimbrel.publishing import Outgoing, Publishing
+from whimbrel.reader import Reader
+from whimbrel.servers import Servers, again_pause_s, pause_s, server_url
+from whimbrel.session import Session, SessionConfig, State
+from whimbrel.start import Latest, Now
+from whimbrel.subscriptions import Interest
+from whimbrel.values import to_headers, to_value
+
+JSON = ENCODINGS["json"]
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=8,
+)
+
+# Encodings.
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+@given(data=st.binary(max_size=60))
+def test_any_bytes_are_a_frame_or_a_frame_error(name: str, data: bytes) -> None:
+    try:
+        frames.read(ENCODINGS[name].decode(data))
+    except FrameError:
+        pass
+
+
+KEYS = [
+    "id",
+    "sub",
+    "at",
+    "log",
+    "gaps",
+    "answer",
+    "subject",
+    "json",
+    "text",
+    "base64",
+    "bytes",
+    "tombstone",
+    "headers",
+    "heartbeat_s",
+    "node",
+    "cluster",
+    "servers",
+    "limits",
+    "code",
+    "within_s",
+    "prev",
+    "time",
+    "waiting",
+    "why",
+    "error",
+    "reason",
+]
+
+
+@pytest.mark.parametrize("name", ENCODINGS)
+@given(op=st.sampled_from(sorted(frames._READERS)), keys=st.dictionaries(st.sampled_from(KEYS), json_values))
+@settings(deadline=None)
+def test_any_map_is_a_frame_or_a_frame_error(name: str, op: str, keys: dict[str, Any]) -> None:
+    frame = {"op": op} | keys
+    try:
+        frames.read(ENCODINGS[name].decode(json.dumps(frame) if name == "json" else msgpack.packb(frame)))
+    except (FrameError, OverflowError):  # MessagePack has no integers beyond 64 bits
+        pass
+
+
+@given(value=json_values, indent=st.sampled_from([None, 1]), ascii_only=st.booleans(), space=st.text(" \t\r\n"))
+def test_the_exact_text_of_a_json_value_is_kept(value: Any, indent: int | None, ascii_only: bool, space: str) -> None:
+    text = space + json.dumps(value, indent=indent, ensure_ascii=ascii_only) + space
+    text.encode()
+    decoded = JSON.decode(f'{{"op":"msg","json":{text},"log":"0.x"}}')
+    assert decoded["value"].raw == text.encode()
+    assert decoded["value"].parsed == value
+    assert decoded["log"] == "0.x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["[" * 100_000 + "]" * 100_000, '{"a":' * 5000 + '"]}"' + "}" * 5000, "-" + "9" * 10_000, "[" + "1" * 9000 + "]"],
+)
+def test_json_that_python_cannot_hold_is_passed_on(text: str) -> None:
+    decoded = JSON.decode(f'{{"op":"msg","json":{text} ,"log":"0.x"}}')
+    assert decoded["value"].raw == text.encode() + b" "
+    assert decoded["log"] == "0.x"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":NaN}',
+        '{"a":1}x',
+        '{"a":1',
+        '{"a" 1}',
+        '{"a":1,}',
+        "[]",
+        "",
+        '{"json":}',
+        '{"json":[1}',
+        '{"json":"abc}',
+        '{"op":"msg","headers":[1]}',
+        '{"op":"msg","headers":[["a",{"b":1}]]}',
+        '{"base64":"A"}',
+        '{"text":1}',
+    ],
+)
+def test_what_is_not_a_frame_in_json(text: str) -> None:
+    with pytest.raises(FrameError):
+        JSON.decode(text)
+
+
+# Place.
+
+
+def test_the_chain_is_not_forgotten_while_a_handed_over_message_is_after_the_place() -> None:
+    track = Track(chain_max=1)
+    track.subscribed(True, {"0.x": (0, 10)}, [], [])
+    track.now_live({"0.x": (0, 10)})
+    assert track.take("0.x", "/t/a", (0, 11), None) is Verdict.HAND_OVER
+    assert track.take("0.x", "/t/b", (0, 12), None) is Verdict.HAND_OVER
+    assert track.take("0.x", "/t/a", (0, 14), (0, 13)) is Verdict.MISSING
+    assert track.place == {"0.x": (0, 11)}
+    track.trim("0.x")
+    assert track.take("0.x", "/t/b", (0, 12), None) is Verdict.REPEAT
+    assert track.take("0.x", "/t/a", (0, 13), (0, 11)) is Verdict.HAND_OVER
+    track.trim("0.x")
+    assert track._chain == {}
+    assert track.take("0.x", "/t/b", (0, 12), None) is Verdict.REPEAT
+    assert track.take("0.x", "/t/b", (0, 15), (0, 14)) is Verdict.MISSING
+
+
+def message(at: tuple[int, int], snapshot: bool = False) -> Message:
+    return Message("/t/a", Value("json", b"1"), [], None, "0.x", at, None, snapshot)
+
+
+def test_the_place_of_the_reader_is_what_the_application_has_taken() -> None:
+    reader, interest = Reader(), Interest("/t/a", Now())
+    assert reader.take(PlaceMoved(interest, {"0.x": (0, 10), "1.x": (0, 1)})) is None
+    assert isinstance(reader.take(Received(interest, message((0, 9), snapshot=True))), Message)
+    assert reader.place == {"0.x": (0, 10), "1.x": (0, 1)}
+    reader.take(Received(interest, message((0, 11))))
+    assert reader.place == {"0.x": (0, 11), "1.x": (0, 1)}
+    reader.take(PlaceMoved(interest, {"0.x": (0, 5)}))
+    assert reader.place == {"0.x": (0, 5)}
+
+
+# Servers.
+
+
+@pytest.mark.parametrize(
+    ("written", "address"),
+    [
+        ("ws://a:8080", "ws://a:8080/v1/ws"),
+        ("a:8080", "ws://a:8080/v1/ws"),
+        ("http://a/", "ws://a/v1/ws"),
+        ("https://a.example:443", "wss://a.example:443/v1/ws"),
+        ("wss://a/own/path?x=1", "wss://a/own/path?x=1"),
+        ("ws://[::1]:80", "ws://[::1]:80/v1/ws"),
+    ],
+)
+def test_server_url(written: str, address: str) -> None:
+    assert server_url(written) == address
+
+
+@pytest.mark.parametrize("written", ["ftp://a", "ws://", "", "://x"])
+def test_not_a_server(written: str) -> None:
+    with pytest.raises(ValueError, match="server"):
+        server_url(written)
+
+
+def test_pauses_grow_to_twenty_seconds_and_are_random() -> None:
+    rng = Random(1)
+    for attempt, longest in [(1, 0.25), (2, 0.5), (3, 1), (7, 16), (8, 20), (5000, 20)]:
+        pauses = [pause_s(attempt, rng) for _ in range(300)]
+        assert 0 <= min(pauses) < longest * 0.1
+        assert longest * 0.9 < max(pauses) <= longest
+
+
+def test_nothing_is_asked_again_at_once() -> None:
+    pauses = [again_pause_s(1, Random(seed)) for seed in range(100)]
+    assert min(pauses) == 0.1
+    assert 0.2 < max(pauses) <= 0.25
+
+
+def test_every_server_is_tried_before_one_is_tried_again() -> None:
+    rng, servers = Random(1), Servers(["a", "b", "c"])
+    for _ in range(20):
+        assert {servers.next(rng) for _ in range(3)} == {f"ws://{name}/v1/ws" for name in "abc"}
+
+
+def test_after_a_success_another_server_is_tried_first() -> None:
+    for seed in range(20):
+        rng, servers = Random(seed), Servers(["a", "b", "c"])
+        server = servers.next(rng)
+        servers.next_pause_s(rng)
+        servers.succeeded(server)
+        assert servers.attempts == 0
+        assert server not in (servers.next(rng), servers.next(rng))
+
+
+def test_servers_that_were_told_are_used_beside_those_configured() -> None:
+    rng, servers = Random(1), Servers(["a"])
+    servers.told(["ws://b:1/v1/ws", "ftp://no", "ws://a/v1/ws"])
+    assert {servers.next(rng) for _ in range(2)} == {"ws://a/v1/ws", "ws://b:1/v1/ws"}
+    servers.told([])
+    assert {servers.next(rng) for _ in range(2)} == {"ws://a/v1/ws", "ws://b:1/v1/ws"}
+
+
+# Publishing.
+
+
+class Publisher:
+    """A `Publishing`, connected."""
+
+    def __init__(self, in_flight_max: int = 100, frame_bytes_max: int = 1000) -> None:
+        self.outputs = Outputs(JSON)
+        self.core = Publishing(self.outputs, Random(1))
+        self.core.connected(0, in_flight_max, frame_bytes_max)
+
+    def publish(self, deadline: float = 30, value: str = "1") -> Outgoing:
+        item = Outgoing("/t/a", Value("json", value.encode()), [], deadline)
+        self.core.publish(0, item)
+        return item
+
+    def sent(self) -> list[tuple[int, int]]:
+        """(id, seq) of what was sent since the last call."""
+        actions, self.outputs.actions = self.outputs.actions, []
+        sent = [json.loads(action.data) for action in actions if isinstance(action, Send)]
+        return [(frame["id"], frame["seq"]) for frame in sent]
+
+
+def test_what_failed_for_now_goes_first_and_one_fault_counts_once() -> None:
+    publisher = Publisher()
+    for _ in range(50):
+        publisher.publish()
+    assert publisher.sent() == [(n, n) for n in range(1, 51)]
+    for id_ in range(50, 0, -1):
+        publisher.core.refused(1, frames.Error(id_, 4010, "kafka_unavailable", ""))
+    publisher.publish()
+    assert publisher.sent() == []
+    at = publisher.core.deadline
+    assert at is not None
+    assert 1 < at <= 1.25
+    publisher.core.tick(at)
+    assert [seq for _, seq in publisher.sent()] == list(range(1, 52))
+
+
+def test_a_publish_ends_when_its_time_is_up() -> None:
+    publisher = Publisher(in_flight_max=1)
+    sent, waiting, refused = publisher.publish(5), publisher.publish(6), publisher.publish(7)
+    assert publisher.core.deadline == 5
+    publisher.core.tick(5)
+    assert publisher.outputs.events == [PublishFailed(sent, None, "", "not acknowledged in time", True)]
+    publisher.core.published(5, frames.Published(1, "0.x", (0, 1)))
+    assert [seq for _, seq in publisher.sent()] == [1, 2]
+    publisher.core.published(5, frames.Published(2, "0.x", (0, 1)))
+    assert publisher.outputs.events[1:] == [PublishDone(waiting, "0.x", (0, 1))]
+    publisher.core.refused(5, frames.Error(3, 4011, "queue_full", "wait"))
+    publisher.core.disconnected()
+    publisher.core.tick(7)
+    assert publisher.outputs.events[2:] == [PublishFailed(refused, 4011, "queue_full", "wait", True)]
+    assert publisher.core.deadline is None
+
+
+def test_a_publish_that_was_never_sent_is_known_to_have_failed() -> None:
+    publisher = Publisher(in_flight_max=0)
+    item = publisher.publish(5)
+    publisher.core.tick(5)
+    assert publisher.outputs.events == [PublishFailed(item, None, "", "not acknowledged in time", False)]
+
+
+def test_a_frame_above_the_limit_is_not_sent_because_the_server_would_close() -> None:
+    publisher = Publisher(frame_bytes_max=200)
+    item = publisher.publish(value=json.dumps("é" * 100, ensure_ascii=False))
+    publisher.publish()
+    assert publisher.sent() == [(1, 2)]
+    failed = publisher.outputs.events[0]
+    assert isinstance(failed, PublishFailed)
+    assert (failed.item, failed.code, failed.outcome_unknown) == (item, 4314, False)
+
+
+def test_closing_fails_what_is_not_answered() -> None:
+    publisher = Publisher(in_flight_max=1)
+    items = [publisher.publish(), publisher.publish()]
+    publisher.core.close(None, "bye")
+    failed = [event for event in publisher.outputs.events if isinstance(event, PublishFailed)]
+    assert [event.item for event in failed] == items
+    assert [event.outcome_unknown for event in failed] == [True, False]
+
+
+# Session.
+
+WELCOME = '{"op":"welcome","id":1,"node":"a","cluster":"c","heartbeat_s":5,"servers":[],"limits":{}}'
+
+
+def opened(*servers: str) -> tuple[Session, str]:
+    session = Session(SessionConfig(servers, JSON, "test"), Random(1))
+    session.start(0)
+    (action,) = session.take_actions()
+    assert isinstance(action, Open)
+    session.opened(0)
+    session.take_actions()
+    return session, action.server
+
+
+def test_a_server_that_says_no_welcome_is_left() -> None:
+    session, _ = opened("a")
+    assert session.deadline == 10
+    session.tick(10)
+    assert session.take_actions() == [Drop(at_once=True)]
+    assert session.state is State.PAUSING
+
+
+def test_silence_means_nothing_while_nothing_is_read() -> None:
+    session, _ = opened("a")
+    session.receive(0, WELCOME)
+    session.reading(1, False)
+    session.tick(100)
+    assert session.state is State.READY
+    session.reading(100, True)
+    assert session.deadline == 110
+
+
+def test_silence_counts_again_on_the_next_connection() -> None:
+    session, _ = opened("a")
+    session.receive(0, WELCOME)
+    session.reading(1, False)
+    session.lost(2, None, "cut")
+    session.tick(3)
+    session.opened(3)
+    session.receive(3, WELCOME)
+    assert session.deadline == 13
+
+
+def test_the_chain_is_kept_while_snapshots_may_come_again() -> None:
+    session, _ = opened("a")
+    interest = Interest("/t/*", Latest())
+    interest.track = Track(chain_max=1)
+    session.subscribe(0, interest)
+    answers = [
+        '{"op":"subscribed","id":2,"answer":"fresh","at":{"0.x":[0,5]}}',
+        '{"op":"msg","sub":2,"snapshot":true,"subject":"/t/a","log":"0.x","at":[0,1],"json":1}',
+        '{"op":"msg","sub":2,"snapshot":true,"subject":"/t/b","log":"0.x","at":[0,2],"json":1}',
+        '{"op":"msg","sub":2,"subject":"/t/c","log":"0.x","at":[0,6],"json":1}',
+    ]
+    for answer in answers:
+        session.receive(0, answer)
+    session.lost(1, None, "cut")
+    session.tick(2)
+    session.opened(2)
+    for answer in answers[:3]:
+        session.receive(2, answer)
+    assert session.stats.received == 3
+    assert session.stats.repeated == 2
+
+
+def test_a_server_that_sends_what_is_not_a_frame_is_left() -> None:
+    session, server = opened("a", "b")
+    session.receive(0, WELCOME)
+    session.receive(1, '{"op":"live"}')
+    assert session.take_actions() == [Drop(at_once=False)]
+    (lost,) = [event for event in session.take_events() if isinstance(event, Reconnecting)]
+    assert "`live` without 'sub'" in lost.reason
+    session.tick(2)
+    (action,) = session.take_actions()
+    assert isinstance(action, Open)
+    assert action.server != server
+
+
+def test_move_goes_to_another_server_without_a_further_pause() -> None:
+    session, server = opened("a", "b")
+    session.receive(0, WELCOME)
+    session.receive(0, '{"op":"move","within_s":4}')
+    at = session.deadline
+    assert at is not None
+    assert 0 < at < 4
+    session.tick(at)
+    drop, action = session.take_actions()
+    assert drop == Drop(at_once=False)
+    assert isinstance(action, Open)
+    assert action.server != server
+
+
+def test_a_second_loss_at_once_is_resumed_after_a_pause() -> None:
+    session, _ = opened("a")
+    session.receive(0, WELCOME)
+    interest = Interest("/t/a", Now())
+    session.subscribe(0, interest)
+    msg = '{"op":"msg","sub":%d,"subject":"/t/a","log":"0.x","at":[0,9],"prev":[0,8],"json":1}'
+    session.receive(0, '{"op":"subscribed","id":2,"answer":"fresh","at":{"0.x":[0,1]}}')
+    session.receive(0, msg % 2)
+    assert interest.id == 4
+    session.receive(0, '{"op":"subscribed","id":4,"answer":"full","at":{"0.x":[0,1]}}')
+    session.receive(0.1, msg % 4)
+    assert interest.id is None
+    at = session.deadline
+    assert at is not None
+    assert 0.1 < at < 0.4
+    session.tick(at)
+    assert interest.id == 6
+
+
+# Values.
+
+
+def test_values_of_publish() -> None:
+    assert to_value({"é": 1}) == Value("json", '{"é": 1}'.encode())
+    assert to_value(None) == Value("json", b"null")
+    assert to_value(json_text=' {"a": 1.0}\n') == Value("json", b'{"a": 1.0}')
+    assert to_value(text="") == Value("text", b"")
+    assert to_value(data=b"") == Value("bytes", b"")
+    assert to_value(tombstone=True) == Value("tombstone", None)
+    with pytest.raises(TypeError, match="exactly one"):
+        to_value()
+    with pytest.raises(TypeError, match="exactly one"):
+        to_value(1, text="1")
+    for wrong in ({"json_value": float("nan")}, {"json_text": "{"}):
+        with pytest.raises(ValueError):
+            to_value(**wrong)
+    assert to_headers({"a": "é", "b": b"\xff", "c": None}) == [("a", "é".encode()), ("b", b"\xff"), ("c", None)]
+    assert to_headers([("a", "1"), ("a", "2")]) == [("a", b"1"), ("a", b"2")]
+
+
+def test_a_message_says_what_it_is() -> None:
+    taken = Message("/t/%FF/x", Value("json", b'{"a": 1}'), [], 5, "0.x", (0, 1), None, False)
+    assert (taken.topic, taken.key, taken.value, taken.text) == ("t", b"\xff/x", b'{"a": 1}', '{"a": 1}')
+    assert taken.json() == {"a": 1}
+    gone = Message("/t", Value("tombstone", None), [], None, "0.x", (0, 1), None, False)
+    assert (gone.key, gone.value, gone.text, gone.json(), gone.tombstone) == (None, None, None, None, True)

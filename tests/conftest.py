@@ -1,0 +1,46 @@
+"""Fixtures for all tests: the two Kafkas and names of topics that nobody else uses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from node.kafka.embedded import EmbeddedKafka
+from tests.support.broker import RealKafka
+from tests.support.kafka_jars import kafka_jars
+from tests.support.require import require
+
+_topic_numbers = itertools.count(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Whoever uses the fixture `real_kafka` is marked so."""
+    for item in items:
+        if "real_kafka" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.real_kafka)
+
+
+@pytest.fixture(scope="session")
+def embedded_kafka() -> Iterator[EmbeddedKafka]:
+    """One embedded Kafka (one broker) for the whole run; use `unique_topic` for names."""
+    with EmbeddedKafka() as kafka:
+        yield kafka
+
+
+@pytest.fixture(scope="session")
+def real_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
+    """One real Kafka (one broker) for the whole run; leave it running. To stop one, make a RealKafka."""
+    require("java", "maven")
+    capture = request.config.pluginmanager.getplugin("capturemanager")
+    with capture.global_and_fixture_disabled():
+        kafka_jars()  # says so when it takes long
+    with RealKafka(tmp_path_factory.mktemp("kafka")) as kafka:
+        yield kafka
+
+
+@pytest.fixture
+def unique_topic() -> Callable[[], str]:
+    """Makes names of topics that no other test of this run uses."""
+    return lambda: f"t{next(_topic_numbers)}"

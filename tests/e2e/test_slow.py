@@ -1,0 +1,161 @@
+"""Clients that read slowly: what they are sent, what they cost others."""
+
+from __future__ import annotations
+
+import json
+import socket
+import struct
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.e2e.conftest import StartNode
+from tests.support.broker import RealKafka
+from tests.support.node import RunningNode
+from tests.support.produce import Source
+from tests.support.subscriber import live_subscriber
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+
+BIG = 8_000_000
+
+
+class SlowClient:
+    """A WebSocket of our own, to read as slowly as a bad network: so many bytes a second, from a small buffer."""
+
+    def __init__(self, node: RunningNode) -> None:
+        self._socket = socket.socket()
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
+        self._socket.connect(("127.0.0.1", node.port))
+        self._socket.sendall(
+            b"GET /v1/ws HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        self._data = b""
+        while b"\r\n\r\n" not in self._data:
+            self._data += self._socket.recv(4096)
+        self._data = self._data.partition(b"\r\n\r\n")[2]
+        self.close_code: int | None = None
+
+    def send(self, **frame: object) -> None:
+        body = json.dumps(frame).encode()
+        assert len(body) < 126
+        self._socket.sendall(bytes([0x81, 0x80 | len(body)]) + bytes(4) + body)
+
+    def frames(self, bytes_per_s: float) -> Iterator[dict[str, object]]:
+        """Frames as they come; ends with the connection."""
+        while True:
+            try:
+                kind, payload = self._frame(bytes_per_s)
+            except EOFError:
+                return
+            if kind == 0x89:
+                self._socket.sendall(bytes([0x8A, 0x80 | len(payload)]) + bytes(4) + payload)
+            elif kind == 0x88:
+                self.close_code = struct.unpack(">H", payload[:2])[0] if payload else None
+                return
+            else:
+                yield json.loads(payload)
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def _frame(self, bytes_per_s: float) -> tuple[int, bytes]:
+        head = self._read(2, bytes_per_s)
+        size = head[1]
+        if size == 126:
+            size = int.from_bytes(self._read(2, bytes_per_s), "big")
+        elif size == 127:
+            size = int.from_bytes(self._read(8, bytes_per_s), "big")
+        return head[0], self._read(size, bytes_per_s)
+
+    def _read(self, size: int, bytes_per_s: float) -> bytes:
+        pieces = [self._data]
+        got = len(self._data)
+        while got < size:
+            piece = self._socket.recv(65536)
+            if not piece:
+                raise EOFError
+            pieces.append(piece)
+            got += len(piece)
+            time.sleep(len(piece) / bytes_per_s)
+        data = b"".join(pieces)
+        self._data = data[size:]
+        return data[:size]
+
+
+@pytest.mark.parametrize("way", ["live", "history"])
+def test_a_large_record_reaches_a_client_that_takes_seconds_for_it(
+    start_node: StartNode, real_kafka: RealKafka, unique_topic: Callable[[], str], way: str
+) -> None:
+    """Although heartbeats and other messages come meanwhile, and the outbox is smaller than the record."""
+    topic = unique_topic()
+    real_kafka.create_topic(topic, config={"max.message.bytes": "20000000"})
+    settings = {"client.heartbeat": "500ms", "client.hello_timeout": "500ms", "client.outbox_bytes": "256KiB"}
+    node = start_node(real_kafka.bootstrap, topic, settings=settings)
+    source = Source(real_kafka.bootstrap, message_max_bytes=20_000_000)
+    node.wait_for_topic(topic, 1)
+    big = b'"%s"' % (b"x" * BIG)
+    if way == "history":
+        source.send(topic, "k", big)
+        node.wait(lambda: node.partitions(topic)[0]["end"][1] == 0, "the record")
+    with live_subscriber(node, topic, f"/{topic}/other", encoding="msgpack") as other:
+        slow = SlowClient(node)
+        try:
+            slow.send(op="hello", id=1)
+            slow.send(
+                op="subscribe", id=2, subject=f"/{topic}/*", **({"from": {"last": 9}} if way == "history" else {})
+            )
+            frames = slow.frames(3_000_000)
+            wanted = "msg" if way == "history" else "live"
+            got = []
+            for frame in frames:
+                if frame["op"] == wanted:
+                    break
+            else:
+                raise AssertionError(f"closed with {slow.close_code}")
+            if way == "history":
+                got.append(frame["at"])
+            else:
+                source.send(topic, "k", big)
+            for number in range(20):
+                source.send(topic, "other", b"%d" % number)
+            other.wait_messages(20, 5)
+            for frame in frames:
+                if frame["op"] == "msg":
+                    got.append(frame["at"])
+                    if len(got) == 21:
+                        break
+            assert got == [[0, offset] for offset in range(21)], slow.close_code
+        finally:
+            slow.close()
+
+
+def test_a_client_that_does_not_read_is_closed_and_delays_no_other(
+    start_node: StartNode, real_kafka: RealKafka, unique_topic: Callable[[], str]
+) -> None:
+    topic = unique_topic()
+    real_kafka.create_topic(topic)
+    node = start_node(real_kafka.bootstrap, topic, settings={"client.outbox_bytes": "256KiB"})
+    source = Source(real_kafka.bootstrap)
+    with live_subscriber(node, topic, f"/{topic}/*") as other:
+        slow = SlowClient(node)
+        try:
+            slow.send(op="hello", id=1)
+            slow.send(op="subscribe", id=2, subject=f"/{topic}/*")
+            assert any(frame["op"] == "live" for frame in slow.frames(10**9))
+            value = b'"%s"' % (b"x" * 100_000)
+            for _ in range(150):
+                source.add(topic, "k", value)
+            source.flush()
+            began = time.monotonic()
+            other.wait_messages(150)
+            assert time.monotonic() - began < 3
+            node.wait(lambda: node.metric("whimbrel_worker_slow_consumers_total") == 1, "the end of the slow client")
+            node.wait(lambda: node.metric("whimbrel_worker_outbox_bytes") == 0, "nothing kept for it")
+            ats = [frame["at"] for frame in slow.frames(10**9) if frame["op"] == "msg"]
+            assert ats == [[0, offset] for offset in range(len(ats))]
+            assert len(ats) < 150
+        finally:
+            slow.close()

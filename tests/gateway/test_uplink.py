@@ -1,0 +1,73 @@
+"""The worker's end of the link when the node's takes nothing."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import msgspec
+import pytest
+import zmq
+from gevent import get_hub
+
+from gateway import link, uplink, worker
+from gateway.uplink import Uplink
+from tests.gateway.fake_node import SETTINGS
+
+decode = msgspec.msgpack.Decoder(list[link.FromWorker]).decode
+
+
+def test_what_the_node_does_not_take_waits_in_order_and_is_encoded_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[link.FromWorker] = []
+
+    def packets(events: list[link.FromWorker]) -> list[bytes]:
+        encoded.extend(events)
+        return [msgspec.msgpack.encode([event]) for event in events]
+
+    monkeypatch.setattr(uplink, "packets", packets)
+    monkeypatch.setattr(uplink, "SEND_PACKETS_MAX", 1)
+    context = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    router.setsockopt(zmq.LINGER, 0)
+    router.setsockopt(zmq.RCVHWM, 1)
+    router.bind(f"ipc://{tmp_path}/link")
+    one = Uplink(get_hub().loop, f"ipc://{tmp_path}/link", "worker-0-1", lambda events: None, lambda: None)
+    try:
+        sent: list[link.FromWorker] = []
+        while one.waiting_bytes < 2_000_000:
+            sent.append(link.Publish(len(sent), "/t", "p", 1, b"x" * 500_000, []))
+            one.send(sent[-1:])
+            assert len(sent) < 100
+        waiting = one.waiting_bytes
+        one.send([])
+        assert one.waiting_bytes == waiting
+        found: list[link.FromWorker] = []
+        until = time.monotonic() + 5
+        while len(found) < len(sent) and time.monotonic() < until:
+            if router.poll(1):
+                found += decode(router.recv_multipart()[1])
+            one.send([])
+        assert found == sent == encoded
+        assert one.waiting_bytes == 0
+    finally:
+        one.close()
+        context.destroy(0)
+
+
+def test_a_node_that_takes_nothing_any_more_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplink, "SEND_PACKETS_MAX", 1)
+    monkeypatch.setattr(worker, "LINK_BYTES_MAX", 1_000)
+    one = worker.Worker(msgspec.structs.replace(SETTINGS, link=f"ipc://{tmp_path}/nobody"))
+    try:
+        for _ in range(200):
+            assert not one.draining
+            one.clients.events.append(link.Drop("/t/a", 0))
+            one._flush()
+            if one.draining:
+                break
+        assert one.done.wait(5)
+        assert one.exit_status == worker.EXIT_NODE_LOST
+    finally:
+        one._uplink.close()

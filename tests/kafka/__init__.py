@@ -1,0 +1,1 @@
+"""That the two Kafkas of the tests behave as the tests believe."""

@@ -1,0 +1,252 @@
+"""The command line as a user meets it: help, exit codes, and configuration errors."""
+
+import json
+import re
+import socket
+import subprocess
+import sys
+import time
+import tomllib
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+
+from node import cli
+from node.commands import configuration
+from node.settings import Settings
+
+HEAVY = {"confluent_kafka", "gevent", "zmq", "msgspec", "websockets", "asyncio", "node.settings", "node.main"}
+
+
+@pytest.fixture(autouse=True)
+def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    import os
+
+    for name in list(os.environ):
+        if name.startswith("WHIMBREL_"):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("COLUMNS", "100")
+
+
+def outcome(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    try:
+        code = cli.run(list(arguments))
+    except SystemExit as end:
+        code = int(end.code or 0)
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], []):
+        code, out, err = outcome(capsys, *arguments)
+        assert (code, err) == (0, "")
+        for name, summary in cli.COMMANDS.items():
+            assert f"\n    {name}" in out
+            assert summary in out
+
+
+@pytest.mark.parametrize("command", ["node", "demo", "check-config", "status", "version"])
+def test_each_command_has_help_that_says_what_it_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, out, err = outcome(capsys, command, "--help")
+    assert (code, err) == (0, "")
+    assert f"usage: whimbrel {command}" in out
+    assert len(out.split("\n\n")[1]) > 60, "a description"
+
+
+def test_help_of_the_node_has_examples_and_every_flag(capsys: pytest.CaptureFixture[str]) -> None:
+    from node.settings.layers import FLAGS
+
+    _, out, _ = outcome(capsys, "node", "--help")
+    for flag in [*FLAGS, "--config", "--topics", "--publish", "--set"]:
+        assert f"\n  {flag} " in out
+    assert "whimbrel node --kafka localhost:9092 --topics 'flights,orders.*'" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["chek-config"], "invalid choice: 'chek-config'"),
+        (["node", "--nope"], "unrecognized arguments: --nope"),
+        (["node", "--topic", "a"], "unrecognized arguments: --topic a"),
+        (["publish", "/a/b", "1", "--nope"], "usage: whimbrel publish "),
+        (["subscribe", "/a", "--count", "-1"], "argument --count: found '-1', expected a whole number, at least 1"),
+        (["node", "--kafka"], "argument --kafka: expected one argument"),
+        (["demo", "--kafka", "a:1"], "unrecognized arguments: --kafka a:1"),
+    ],
+)
+def test_a_wrong_command_line_ends_with_2_and_says_why(
+    arguments: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out, err = outcome(capsys, *arguments)
+    assert (code, out) == (2, "")
+    assert words in err
+
+
+def test_a_wrong_configuration_ends_with_2_and_tells_all_of_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("[cache]\nttl = 'x'\n")
+    for command in ("node", "check-config"):
+        code, out, err = outcome(
+            capsys, command, "--config", str(path), "--workers=-1", "--set", "kafka.client.sasl.pasword=x"
+        )
+        assert (code, out) == (2, "")
+        assert err.splitlines()[0] == "whimbrel: 5 mistakes in the configuration"
+        assert [line.split(": ")[:2] for line in err.splitlines()[1:]] == [
+            [f"  {path}:2", "cache.ttl"],
+            ["  --workers", "node.workers"],
+            ["  --set", "kafka.client.sasl.pasword"],
+            ["  kafka.bootstrap", "not given, expected the brokers to read from"],
+            ["  topics", "not given, expected the topics that clients may use"],
+        ]
+    code, out, err = outcome(capsys, "demo", "--config", str(path))
+    assert (code, out) == (2, "")
+    assert err.splitlines()[0] == "whimbrel: 1 mistake in the configuration"
+
+
+def test_check_config_prints_the_effective_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("[kafka]\nbootstrap = 'a:1'\n[[topics]]\nname = 'flights'\n")
+    monkeypatch.setenv("WHIMBREL_CONFIG", str(path))
+    monkeypatch.setenv("WHIMBREL_CACHE_TTL", "5m")
+    code, out, err = outcome(capsys, "check-config", "--listen", "0.0.0.0:80")
+    assert code == 0
+    assert err.startswith("whimbrel: warning: OTHERS CAN REACH THIS NODE WITHOUT AUTHORIZATION")
+    shown = {" ".join(line.split()) for line in out.splitlines()}
+    assert {
+        f'bootstrap = "a:1" # {path}:2',
+        f'name = "flights" # {path}:4',
+        'ttl = "5m" # WHIMBREL_CACHE_TTL',
+        'listen = "0.0.0.0:80" # --listen',
+        f'name = "{socket.gethostname().partition(".")[0]}" # host name',
+    } <= shown
+    assert tomllib.loads(out)["cache"]["ttl"] == "5m"
+
+
+def test_what_a_file_that_cannot_be_read_may_have_said_is_not_missed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text("[kafka\n")
+    for name in (path, tmp_path / "none.toml"):
+        code, _, err = outcome(capsys, "check-config", "--config", str(name))
+        assert code == 2
+        assert [line.split(": ")[0] for line in err.splitlines()] == ["whimbrel", f"  {name}"]
+
+
+def test_the_configuration_in_the_readme_is_right(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    blocks = re.findall(r"```toml\n(.*?)```", (Path(cli.__file__).parents[1] / "README.md").read_text(), re.S)
+    assert blocks
+    for block in blocks:
+        path = tmp_path / "whimbrel.toml"
+        path.write_text(block)
+        code, out, err = outcome(capsys, "check-config", "--config", str(path))
+        assert (code, err) == (0, "")
+        assert tomllib.loads(block)["kafka"].items() <= tomllib.loads(out)["kafka"].items()
+
+
+def test_check_config_prints_the_defaults_even_when_something_is_still_missing(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    code, out, err = outcome(capsys, "check-config")
+    assert code == 2
+    assert tomllib.loads(out)["node"]["listen"] == "127.0.0.1:8080"
+    assert err.splitlines()[0] == "whimbrel: 2 mistakes in the configuration"
+
+
+def test_flags_are_read_in_their_order() -> None:
+    import argparse
+
+    parser = argparse.ArgumentParser()
+    configuration.add_arguments(parser)
+    given = ["--set", "a=1", "--name", "n", "--set=b=2", "--topics", ""]
+    assert list(parser.parse_args(given).flags) == [
+        ("--set", "a=1"),
+        ("--name", "n"),
+        ("--set", "b=2"),
+        ("--topics", ""),
+    ]
+    assert list(parser.parse_args([]).flags) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "module", "function"),
+    [
+        (["node", "--kafka", "a:1", "--topics", "t", "--name", "x"], "node.main", "run_node"),
+        (["demo", "--name", "x"], "node.demo.run", "run_demo"),
+    ],
+)
+def test_a_right_configuration_is_handed_over(
+    arguments: list[str], module: str, function: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import types
+
+    given: list[Settings] = []
+
+    def take(settings: Settings) -> int:
+        given.append(settings)
+        return 7
+
+    stand_in = types.ModuleType(module)
+    setattr(stand_in, function, take)
+    monkeypatch.setitem(sys.modules, module, stand_in)
+    assert cli.run(arguments) == 7
+    assert given[0].node.name == "x"
+
+
+def test_version_tells_of_the_libraries_underneath(capsys: pytest.CaptureFixture[str]) -> None:
+    import confluent_kafka
+    import zmq
+
+    code, out, _ = outcome(capsys, "version")
+    assert outcome(capsys, "--version") == (0, f"whimbrel {version('whimbrel')}\n", "")
+    versions = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert code == 0
+    assert versions["python"] == ".".join(map(str, sys.version_info[:3]))
+    assert versions["librdkafka"] == confluent_kafka.libversion()[0]
+    assert versions["libzmq"] == zmq.zmq_version()
+    assert {"whimbrel", "whimbrel-client", "gevent"} <= versions.keys()
+    assert json.loads(outcome(capsys, "version", "--json")[1]) == versions
+
+
+def test_an_old_python_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "version_info", (3, 10, 9))
+    assert cli.main() == 2
+    assert capsys.readouterr().err.startswith("whimbrel needs Python 3.11 or newer; this is ")
+
+
+def test_interruption_and_a_closed_pipe_end_quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    from node.commands import version
+
+    def interrupted(args: object) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(version, "run", interrupted)
+    assert cli.run(["version"]) == 130
+
+
+def test_a_closed_pipe_is_no_error() -> None:
+    command = [sys.executable, "-m", "node.cli", "check-config", "--kafka=a:1", "--topics=t"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+        assert process.wait() == 0
+
+
+def test_help_is_quick_and_imports_nothing_heavy() -> None:
+    script = (
+        "import sys, node.cli\n"
+        "try: node.cli.run(['--help'])\n"
+        f"except SystemExit: print(sorted({HEAVY!r} & set(sys.modules)), file=sys.stderr)"
+    )
+    started = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stderr == "[]\n"
+    assert time.monotonic() - started < 2, "0.05 s on a quiet machine"

@@ -1,0 +1,244 @@
+"""Records in: what workers get, what is dropped, what is counted."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from gateway.link import Live
+from gateway.mapping import Mapping
+from gateway.settings import TopicRule
+from mesh.cache import Cache, CacheConfig
+from mesh.log import Gap, Headers, Position
+from mesh.repeats import Repeats
+from node.intake import Intake, Record, publish_of
+from node.interest import Interest
+from node.topics import Source, Topics
+
+A, B = 1, 2
+
+
+class Node:
+    """The intake and what it needs: topic `t` with two partitions, loaded."""
+
+    def __init__(self, publish: bool = False, subject_bytes_max: int = 100) -> None:
+        self.topics = Topics(Mapping([TopicRule("t", "json", publish)]))
+        self.cache = Cache(CacheConfig(60, 100, 10**9, 60))
+        self.interest = Interest()
+        self.applied: list[tuple[tuple[str, int], str, Position]] = []
+        self.intake = Intake(
+            self.cache, self.topics, self.interest, subject_bytes_max, lambda *what: self.applied.append(what)
+        )
+        begun, _ = self.topics.update({"t": ("x", 2)})
+        self.sources = begun
+        for source in begun:
+            source.log = self.cache.open(source.log_id, "t")
+            source.loaded = True
+            source.generation = 1
+            if publish:
+                source.repeats = Repeats(1000)
+
+    def apply(self, *records: Record, generation: int = 1) -> dict[int, Live]:
+        batches, gaps = self.intake.apply(records, generation)
+        assert gaps == []
+        return batches
+
+    def end(self, partition: int = 0) -> Position:
+        log = self.sources[partition].log
+        assert log is not None
+        return log.end
+
+
+def record(
+    offset: int,
+    key: bytes | None = b"k",
+    value: bytes | None = b"1",
+    partition: int = 0,
+    epoch: int = 0,
+    time: int = 5000,
+    headers: Headers | None = None,
+) -> Record:
+    return ("t", partition, offset, epoch, key, value, time, headers)
+
+
+def by_publisher(seq: int) -> Headers:
+    return [("whimbrel-publisher", b"p"), ("whimbrel-seq", b"%d" % seq)]
+
+
+def shown(frames: list[bytes]) -> list[dict[str, object]]:
+    return [json.loads(frame[frame.index(b"{") :]) for frame in frames]
+
+
+def test_each_worker_gets_what_it_wants_in_order_and_in_its_encoding() -> None:
+    node = Node()
+    node.interest.add(A, "/t/*", 0)
+    node.interest.add(A, "/t/k", 0)
+    node.interest.add(B, "/t", 1)
+    node.interest.add(B, "/t/k", 0)
+    batches = node.apply(record(0), record(1, None), record(2, b"other"), record(0, b"k", b"2", partition=1))
+    assert batches[A].json[0] == ["/t/k", "/t/other", "/t/k"]
+    assert [(one["at"], one["json"]) for one in shown(batches[A].json[1])] == [([0, 0], 1), ([0, 2], 1), ([0, 0], 2)]
+    assert batches[A].msgpack == ([], [])
+    assert batches[B].json[0] == ["/t/k", "/t/k"]
+    assert batches[B].msgpack[0] == ["/t"]
+    for batch in batches.values():
+        assert batch.ends == {"t": {"0.x": (0, 2), "1.x": (0, 0)}}
+    assert node.intake.rates == {"/t/k": 2, "/t": 1, "/t/other": 1}
+
+
+def test_one_frame_for_all_workers() -> None:
+    node = Node()
+    node.interest.add(A, "/t/k", 0)
+    node.interest.add(B, "/t/*", 0)
+    batches = node.apply(record(0))
+    assert batches[A].json == batches[B].json
+
+
+def test_the_chain_names_the_previous_message_of_the_subject() -> None:
+    node = Node()
+    node.interest.add(A, "/t/k", 0)
+    frames = shown(node.apply(record(3), record(5, b"x"), record(9, epoch=2))[A].json[1])
+    assert [one.get("prev") for one in frames] == [None, [0, 3]]
+
+
+def test_what_is_read_again_is_not_sent_again() -> None:
+    node = Node()
+    node.interest.add(A, "/t/*", 0)
+    node.apply(record(0), record(1))
+    assert node.apply(record(0), record(1)) == {}
+    assert list(node.apply(record(1), record(2))[A].json[0]) == ["/t/k"]
+
+
+def test_nothing_goes_out_while_a_log_is_filling() -> None:
+    node = Node()
+    node.interest.add(A, "/t/*", 0)
+    node.sources[0].loaded = False
+    assert node.apply(record(0)) == {}
+    assert node.end() == (0, 0)
+    assert "0.x" not in node.intake.ends()["t"]
+    node.sources[0].loaded = True
+    assert node.intake.ends() == {"t": {"0.x": (0, 0), "1.x": (0, -1)}}
+
+
+def test_records_of_an_ended_log_or_of_an_earlier_assignment_are_not_this_logs() -> None:
+    node = Node()
+    node.interest.add(A, "/t/*", 0)
+    assert node.apply(record(0), generation=0) == {}
+    assert node.end() == (0, -1)
+    assert node.apply(("other", 0, 0, 0, b"k", b"1", 0, None)) == {}
+    node.topics.update({})
+    assert node.apply(record(0)) == {}
+
+
+@pytest.mark.parametrize(
+    ("key", "fits"),
+    [(b"k" * 97, True), (b"k" * 98, False), (b"\x00" * 32, True), (b"\x00" * 33, False), (b"k" * 101, False)],
+)
+def test_a_key_that_is_too_long_is_counted_and_passed_over(key: bytes, fits: bool) -> None:
+    node = Node(subject_bytes_max=100)
+    node.interest.add(A, "/t/*", 0)
+    assert (node.apply(record(0, key)) != {}) is fits
+    assert node.intake.unmapped == (not fits)
+    assert node.end() == (0, 0)
+    if not fits:
+        assert f"{len(key)} bytes in topic 't'" in node.intake.unmapped_last
+    assert node.apply(record(1))[A].json[0] == ["/t/k"]
+
+
+def test_a_repeat_is_dropped_and_its_original_named() -> None:
+    node = Node(publish=True)
+    node.interest.add(A, "/t/*", 0)
+    node.apply(record(0, headers=by_publisher(7)))
+    assert node.apply(record(1, headers=by_publisher(7))) == {}
+    assert node.applied == [(("p", 7), "0.x", (0, 0))] * 2
+    assert (node.intake.repeats_dropped, node.end()) == (1, (0, 1))
+    frames = shown(node.apply(record(2, headers=by_publisher(8)))[A].json[1])
+    assert frames[0]["prev"] == [0, 0]  # the dropped one is in nobody's chain
+    assert "headers" not in frames[0]
+
+
+def test_where_clients_may_not_publish_nothing_is_dropped() -> None:
+    node = Node(publish=False)
+    node.interest.add(A, "/t/*", 0)
+    batches = node.apply(record(0, headers=by_publisher(7)), record(1, headers=by_publisher(7)))
+    assert len(batches[A].json[1]) == 2
+
+
+def test_what_only_warms_up_the_memory_of_publishes_is_not_kept() -> None:
+    node = Node(publish=True)
+    node.sources[0].loaded = False
+    node.sources[0].warm_until_ms = 3000
+    node.apply(record(0, time=2000, headers=by_publisher(1)), record(1, time=2999))
+    log = node.sources[0].log
+    assert log is not None
+    assert (log.floor, log.end, log.subjects) == ((0, 1), (0, 1), {})
+    node.apply(record(2, time=3000, headers=by_publisher(1)), record(3, time=2000))
+    assert [entry.at for entry in log.after("/t/k", (0, -1))] == [(0, 3)]  # 2 is a repeat; 3 follows, whatever its time
+    assert log.floor == (0, 1)
+
+
+def test_a_log_that_begins_in_an_unknown_epoch_is_known_from_behind_its_first_record() -> None:
+    """A reader in an earlier epoch at a higher offset than the beginning must not be told that it has everything."""
+    node = Node()
+    source = node.sources[0]
+    source.loaded, source.skips_first = False, True
+    node.apply(record(100, epoch=3), record(101, epoch=3))
+    assert source.log is not None
+    assert source.log.floor_of("/t/k") == (3, 100)
+    assert [entry.at for entry in source.log.after("/t/k", (0, -1))] == [(3, 101)]
+
+
+def test_a_hole_is_a_gap_up_to_the_next_record_and_nothing_reaches_across() -> None:
+    node = Node()
+    node.interest.add(A, "/t/*", 0)
+    node.apply(record(0))
+    source = node.sources[0]
+    source.torn = node.end()
+    batches, gaps = node.intake.apply([record(9, epoch=1)], 1)
+    assert gaps == [("t", Gap("0.x", (0, 0), (1, 8), "retention"))]
+    assert "prev" not in shown(batches[A].json[1])[0]
+    assert source.torn is None
+    assert source.log is not None
+    assert source.log.floor_of("/t/k") == (1, 8)
+    assert source.log.floor_of("/t/other") == (1, 8)
+
+
+def test_a_hole_in_a_log_that_is_not_loaded_is_no_news_but_known() -> None:
+    """Deleted between asking where to begin and reading: subscribers may have had all of it from an earlier node."""
+    node = Node()
+    source = node.sources[0]
+    source.loaded = False
+    source.torn = node.end()
+    _, gaps = node.intake.apply([record(9, epoch=1)], 1)
+    assert gaps == []
+    assert source.torn is None
+    assert source.log is not None
+    assert source.log.floor_of("/t/k") == (1, 8)
+
+
+@pytest.mark.parametrize(
+    ("headers", "publish"),
+    [
+        (None, None),
+        ([], None),
+        (by_publisher(3), ("p", 3)),
+        ([("whimbrel-publisher", b"p")], None),
+        ([("whimbrel-publisher", b"p"), ("whimbrel-seq", b"-1")], None),
+        ([("whimbrel-publisher", b"p"), ("whimbrel-seq", b"")], None),
+        ([("whimbrel-publisher", b"p"), ("whimbrel-seq", None)], None),
+        ([("whimbrel-publisher", None), ("whimbrel-seq", b"1")], None),
+        ([("whimbrel-publisher", b"p"), ("whimbrel-seq", b"9" * 17)], None),
+        ([("whimbrel-publisher", b"\xff"), ("whimbrel-seq", b"1")], ("\xff", 1)),
+    ],
+)
+def test_whose_publish_a_record_is(headers: Headers | None, publish: tuple[str, int] | None) -> None:
+    assert publish_of(headers) == publish
+
+
+def test_a_source_whose_beginning_is_not_known_yet_takes_nothing() -> None:
+    node = Node()
+    begun, _ = node.topics.update({"t": ("x", 3)})
+    fresh: Source = begun[0]
+    assert fresh.log is None
+    assert node.apply(record(0, partition=2)) == {}

@@ -1,0 +1,304 @@
+"""Where values come from, which of them wins, and how the result is shown."""
+
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.settings import GatewaySettings, TopicRule
+from node.settings import Effective, Settings, gateway_settings, load
+from node.settings.effective import combine
+from node.settings.keys import KEYS, Key
+from node.settings.layers import FLAGS, from_environment, from_file, from_flags, variable
+from node.settings.lines import lines
+from node.settings.show import show
+
+
+def of_toml(text: str, name: str = "x.toml", **environment: str) -> Effective:
+    layers = [from_file(name, tomllib.loads(text), lines(text)), from_environment(environment)]
+    effective = combine(layers)
+    assert not effective.problems, effective.problems
+    return effective
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "x.toml"
+    path.write_text(
+        "[node]\nname = 'of-file'\nworkers = 1\ndrain = '1s'\n[log]\nformat = 'json'\nlevel = 'error'\n"
+        "[kafka.client]\na.b = 1\nc = true\n"
+    )
+    environment = {"WHIMBREL_NODE_NAME": "of-env", "WHIMBREL_NODE_WORKERS": "2", "WHIMBREL_KAFKA_CLIENT_A_B": "2"}
+    effective = load(str(path), environment, [("--name", "of-flag"), ("--set", "log.level=debug")])
+    settings = effective.settings
+    assert (settings.node.name, effective.source("node.name")) == ("of-flag", "--name")
+    assert (settings.node.workers, effective.source("node.workers")) == (2, "WHIMBREL_NODE_WORKERS")
+    assert (settings.node.drain_s, effective.source("node.drain")) == (1.0, f"{path}:4")
+    assert (settings.node.listen, effective.source("node.listen")) == ("127.0.0.1:8080", "default")
+    assert (settings.log.format, effective.source("log.format")) == ("json", f"{path}:6")
+    assert (settings.log.level, effective.source("log.level")) == ("debug", "--set")
+    assert settings.kafka.client == {"a.b": "2", "c": "true"}
+    assert effective.source("kafka.client.a.b") == "WHIMBREL_KAFKA_CLIENT_A_B"
+    assert effective.source("kafka.client.c") == f"{path}:10"
+
+
+def test_the_last_of_two_flags_wins() -> None:
+    flags = [("--set", "cache.ttl=1m"), ("--workers", "3"), ("--set", "cache.ttl=2m"), ("--set", "node.workers=4")]
+    settings = load(None, {}, flags).settings
+    assert (settings.cache.ttl_s, settings.node.workers) == (120.0, 4)
+
+
+def test_the_flag_for_the_file_wins_over_the_variable(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(f"[node]\nname = '{name}'")
+    environment = {"WHIMBREL_CONFIG": str(tmp_path / "a")}
+    assert load(None, environment, []).settings.node.name == "a"
+    assert load(str(tmp_path / "b"), environment, []).settings.node.name == "b"
+    assert load(None, {"WHIMBREL_CONFIG": ""}, []).settings == Settings()
+
+
+SAMPLES: dict[str, tuple[str, Any]] = {
+    "duration": ("90s", 90.0),
+    "size": ("100KiB", 102400),
+    "listen": ("[::1]:9", "[::1]:9"),
+    "brokers": ("a:1, SASL-b:2,[::1]:3", "a:1, SASL-b:2,[::1]:3"),
+    "servers": ("wss://a/v1/ws, ws://b:80/x/v1/ws,", ("wss://a/v1/ws", "ws://b:80/x/v1/ws")),
+    "origins": ("*,https://a.b:8443", ("*", "https://a.b:8443")),
+    "name": ("n-1", "n-1"),
+    "plugin": ("my.module:Class", "my.module:Class"),
+}
+BY_PATH: dict[str, tuple[str, Any]] = {
+    "node.run_dir": ("/run/a b", "/run/a b"),
+    "log.format": ("json", "json"),
+    "log.level": ("error", "error"),
+    "client.subject_bytes": ("64KiB", 65536),
+    "link.queue": ("17", 17),
+}
+
+
+def sample(key: Key) -> tuple[str, Any]:
+    return BY_PATH.get(key.path) or SAMPLES.get(key.kind) or ("7", 7)
+
+
+LEAVES = [key for key in KEYS.values() if key.kind not in ("properties", "rest")]
+
+
+@pytest.mark.parametrize("path", [key.path for key in LEAVES])
+def test_every_key_can_be_set_from_everywhere_and_is_then_different(path: str, tmp_path: Path) -> None:
+    key = KEYS[path]
+    text, value = sample(key)
+    raw = list(value) if isinstance(value, tuple) else text if isinstance(value, str) or key.kind else value
+    file = tmp_path / "x.toml"
+    written = f'"{raw}"' if isinstance(raw, str) else str(raw).replace("'", '"')
+    file.write_text(f"[{key.section}]\n{key.name} = {written}\n")
+    ways: list[tuple[Effective, str]] = [
+        (load(str(file), {}, []), f"{file}:2"),
+        (load(None, {variable(path): text}, []), variable(path)),
+        (load(None, {}, [("--set", f"{path}={text}")]), "--set"),
+    ]
+    ways += [(load(None, {}, [(flag, text)]), flag) for flag, of in FLAGS.items() if of == path]
+    for effective, source in ways:
+        assert not [problem for problem in effective.problems if "expected at most" not in problem.text]
+        assert key.get(effective.settings) == value != key.get(Settings())
+        assert effective.sources == {path: source}
+
+
+def test_properties_of_kafka_are_text_whatever_they_were() -> None:
+    effective = of_toml(
+        """
+        [kafka.client]
+        security.protocol = "sasl_ssl"
+        "sasl.username" = "u"
+        [kafka.consumer]
+        fetch.min.bytes = 5
+        check.crcs = true
+        [kafka.producer]
+        linger.ms = 2.5
+        """,
+        WHIMBREL_KAFKA_CLIENT_SASL_PASSWORD="p=,q",
+        WHIMBREL_KAFKA_PRODUCER_COMPRESSION_TYPE="zstd",
+    )
+    kafka = effective.settings.kafka
+    assert kafka.client == {"security.protocol": "sasl_ssl", "sasl.username": "u", "sasl.password": "p=,q"}
+    assert kafka.consumer == {"fetch.min.bytes": "5", "check.crcs": "true"}
+    assert kafka.producer == {"linger.ms": "2.5", "compression.type": "zstd"}
+    assert effective.source("kafka.client.sasl.username") == "x.toml:4"
+
+
+def test_options_of_the_authorizer_are_passed_as_they_are() -> None:
+    effective = of_toml(
+        '[authorizer]\nuse = "jwt"\nfiles = ["a", 1]\nclaims = { sub = "s" }\noptions = 5',
+        WHIMBREL_AUTHORIZER_SECRET_KEY="k",
+    )
+    assert effective.settings.authorizer.use == "jwt"
+    assert effective.settings.authorizer.options == {
+        "files": ["a", 1],
+        "claims": {"sub": "s"},
+        "options": 5,
+        "secret_key": "k",
+    }
+    assert effective.source("authorizer.files") == "x.toml:3"
+
+
+def topics_of(*layers: Any) -> list[str]:
+    effective = combine(layers)
+    assert not effective.problems, effective.problems
+    return [f"{topic.name}:{topic.value}{'!' if topic.publish else ''}" for topic in effective.settings.topics]
+
+
+@pytest.mark.parametrize(
+    ("topics", "publish", "expected"),
+    [
+        ("a, b:text,c.*:bytes,", "", ["a:json", "b:text", "c.*:bytes"]),
+        ("", "", []),
+        ("a,b", "b", ["a:json", "b:json!"]),
+        ("a", "n", ["a:json", "n:json!"]),
+        ("", "n,m", ["n:json!", "m:json!"]),
+        ("a,*:text", "n", ["a:json", "n:text!", "*:text"]),
+        ("n.x:text,*", "n.*", ["n.x:text!", "n.*:json!", "*:json"]),
+        ("a,b:text", "*", ["a:json!", "b:text!", "*:json!"]),
+        ("a", "a,a", ["a:json!"]),
+    ],
+)
+def test_publishing_is_allowed_without_changing_anything_else(topics: str, publish: str, expected: list[str]) -> None:
+    assert topics_of(from_flags([("--topics", topics), ("--publish", publish)])) == expected
+    assert topics_of(from_environment({"WHIMBREL_TOPICS": topics, "WHIMBREL_PUBLISH": publish})) == expected
+    assert topics_of(from_flags([("--set", f"topics={topics}"), ("--publish", publish)])) == expected
+
+
+def test_a_later_layer_replaces_all_topics_but_adds_to_what_may_be_published() -> None:
+    text = "[[topics]]\nname = 'a'\nvalue = 'text'\n\n[[topics]]\nname = 'b'\npublish = true\n"
+    file = from_file("x.toml", tomllib.loads(text), lines(text))
+    assert topics_of(file) == ["a:text", "b:json!"]
+    assert topics_of(file, from_environment({"WHIMBREL_PUBLISH": "a"})) == ["a:text!", "b:json!"]
+    assert topics_of(file, from_environment({"WHIMBREL_TOPICS": "c"})) == ["c:json"]
+    effective = combine([file, from_flags([("--publish", "a")])])
+    assert effective.sources == {
+        "topics[0].name": "x.toml:2",
+        "topics[0].value": "x.toml:3",
+        "topics[0].publish": "--publish",
+        "topics[1].name": "x.toml:6",
+        "topics[1].publish": "x.toml:7",
+    }
+
+
+def test_the_effective_configuration_is_shown_with_its_sources_and_without_its_secrets() -> None:
+    effective = load(
+        None,
+        {"WHIMBREL_TOPICS": "flights", "WHIMBREL_KAFKA_CLIENT_SASL_PASSWORD": "hush"},
+        [("--kafka", "a:1"), ("--set", "cache.ttl=5m"), ("--set", "authorizer.secret=hush")],
+    )
+    text = show(effective)
+    assert "hush" not in text
+    found = {" ".join(line.split()) for line in text.splitlines()}
+    assert {
+        "[kafka]",
+        'bootstrap = "a:1" # --kafka',
+        "[kafka.client]",
+        '"sasl.password" = "***" # WHIMBREL_KAFKA_CLIENT_SASL_PASSWORD',
+        "[[topics]]",
+        'name = "flights" # WHIMBREL_TOPICS',
+        'value = "json" # default',
+        'ttl = "5m" # --set',
+        "queue = 4000 # default",
+        'secret = "***" # --set',
+    } <= found
+    assert len([line for line in found if line.endswith("# default")]) >= 25
+
+
+durations = st.floats(0.5, 60.0, allow_nan=False)
+words = st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda text: "\0" not in text)
+properties = st.dictionaries(st.from_regex(r"[a-z]{1,5}(\.[a-z]{1,5})?", fullmatch=True), words, max_size=3)
+
+
+@given(st.data())
+def test_what_is_shown_is_a_file_that_gives_the_same_settings(data: st.DataObject) -> None:
+    topic_names = data.draw(st.lists(st.from_regex(r"[a-z]{1,8}", fullmatch=True), unique=True, max_size=3))
+    content = {
+        "node": {"name": "n", "drain": data.draw(durations), "run_dir": data.draw(words), "servers": ["ws://a/v1/ws"]},
+        "kafka": {"bootstrap": "a:1", "client": data.draw(properties), "producer": data.draw(properties)},
+        "topics": [{"name": name, "publish": data.draw(st.booleans())} for name in topic_names],
+        "cache": {"ttl": data.draw(durations), "bytes": data.draw(st.integers(1 << 16, 1 << 40))},
+        "authorizer": {
+            "use": "a:B",
+            **data.draw(st.dictionaries(st.sampled_from("xyz"), words | st.lists(st.integers()))),
+        },
+    }
+    first = combine([from_file("x", content, {})])
+    assert not first.problems
+    text = show(first)
+    if '"***"' in text:
+        return
+    second = combine([from_file("x", tomllib.loads(text), lines(text))])
+    assert second.settings == first.settings
+
+
+def test_a_worker_is_told_what_concerns_it() -> None:
+    text = """
+    [node]
+    name = "a"
+    listen = "[::1]:90"
+    servers = ["ws://a/v1/ws"]
+    origins = ["*"]
+    [[topics]]
+    name = "t"
+    value = "bytes"
+    publish = true
+    [client]
+    connections = 1
+    subscriptions = 2
+    publishes = 3
+    frame_bytes = "4KiB"
+    subject_bytes = 50
+    outbox_bytes = "1GiB"
+    last = 7
+    heartbeat = 8
+    hello_timeout = "500ms"
+    [log]
+    format = "json"
+    level = "debug"
+    [authorizer]
+    use = "x"
+    y = [1]
+    """
+    told = gateway_settings(of_toml(text).settings, index=3, cluster="c", link="ipc://x", port=91)
+    assert told == GatewaySettings(
+        index=3,
+        node="a",
+        cluster="c",
+        link="ipc://x",
+        host="::1",
+        port=91,
+        servers=["ws://a/v1/ws"],
+        origins=["*"],
+        topics=[TopicRule("t", "bytes", True)],
+        connections_max=1,
+        subscriptions_max=2,
+        publishes_max=3,
+        frame_bytes_max=4096,
+        subject_bytes_max=50,
+        outbox_bytes_max=1 << 30,
+        last_max=7,
+        heartbeat_s=8.0,
+        hello_timeout_s=0.5,
+        authorizer="x",
+        authorizer_options={"y": [1]},
+        log_format="json",
+        log_level="debug",
+    )
+    assert msgspec.json.decode(msgspec.json.encode(told), type=GatewaySettings) == told
+
+
+def test_workers_are_one_per_core_less_one_unless_said() -> None:
+    node = Settings().node
+    assert [node.worker_count(cores) for cores in (1, 2, 8)] == [1, 1, 7]
+    assert load(None, {}, [("--workers", "3")]).settings.node.worker_count(8) == 3
+
+
+@pytest.mark.parametrize(("listen", "host", "port"), [("a.b:0", "a.b", 0), ("[fe80::1]:65535", "fe80::1", 65535)])
+def test_the_address_has_a_host_and_a_port(listen: str, host: str, port: int) -> None:
+    node = load(None, {}, [("--listen", listen)]).settings.node
+    assert (node.host, node.port) == (host, port)
