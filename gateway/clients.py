@@ -185,6 +185,8 @@ class Clients:
             case link.LogEnded():
                 self._forget_log(said.topic, said.log)
                 self._tell_live(said.topic, lambda one: frames.Ended(one.id, said.log))
+            case link.Servers():
+                self._welcome.servers = said.servers
 
     def jumped(self) -> None:
         """The link has lost something: ask again for what can be asked again, end what cannot."""

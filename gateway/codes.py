@@ -25,6 +25,7 @@ KAFKA_UNAVAILABLE = 4010
 QUEUE_FULL = 4011
 OUTCOME_UNKNOWN = 4012
 TOO_MANY_PUBLISHES = 4013
+NO_COORDINATOR = 4014
 INTERNAL = 4019
 DRAINING = 4100
 NODE_LOST = 4101
@@ -56,8 +57,19 @@ TABLE = (
     Code(HELLO_TIMEOUT, "hello_timeout", "close", "no `hello` within 10 s"),
     Code(KAFKA_UNAVAILABLE, "kafka_unavailable", "error", "Kafka does not answer"),
     Code(QUEUE_FULL, "queue_full", "error", "the node's publish queue is full"),
-    Code(OUTCOME_UNKNOWN, "outcome_unknown", "error", "Kafka did not say in time whether it has the message"),
+    Code(
+        OUTCOME_UNKNOWN,
+        "outcome_unknown",
+        "error",
+        "Kafka, or the cluster, did not say in time whether it has the message",
+    ),
     Code(TOO_MANY_PUBLISHES, "too_many_publishes", "error", "more publishes in flight than `limits.publishes`"),
+    Code(
+        NO_COORDINATOR,
+        "no_coordinator",
+        "error",
+        "no majority of voters is connected, or an election is on: nothing can be committed just now",
+    ),
     Code(INTERNAL, "internal", "both", "a fault of the server's"),
     Code(DRAINING, "draining", "close", "the server is shutting down"),
     Code(NODE_LOST, "node_lost", "close", "the worker lost its node process"),

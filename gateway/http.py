@@ -224,9 +224,10 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             return self._no("400 Bad Request", "Sec-WebSocket-Key is not 16 bytes in base64")
         if self._has_body:
             return self._no("400 Bad Request", "a handshake has no body")
-        if not self.server.origins.accepts(fields.get("origin"), fields.get("host", "")):
+        origin, host = fields.get("origin"), fields.get("host", "")
+        if not (self.server.origins.accepts(origin, host) or worker.pages.knows(origin, host)):
             worker.stats.refused += 1
-            why = f"the origin {fields['origin']!r} is neither the node's own nor one of its `origins`"
+            why = f"the origin {origin!r} is neither a node's own nor one of its `origins`"
             return self._no("403 Forbidden", why)
         offered = [one.strip() for one in fields.get("sec-websocket-protocol", "").split(",") if one.strip()]
         chosen = next((one for one in offered if one in ENCODINGS), None)

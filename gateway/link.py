@@ -200,6 +200,16 @@ class Tell(msgspec.Struct, array_like=True, tag="tell", gc=False):
     body: bytes
 
 
+class Servers(msgspec.Struct, array_like=True, tag="servers", gc=False):
+    """WebSocket addresses of the cluster's nodes, told to clients in `welcome` from here on.
+
+    The first list is in the worker's settings. Sent when the list changes and, because a packet can be lost, now and
+    then again.
+    """
+
+    servers: list[str]
+
+
 class Drain(msgspec.Struct, array_like=True, tag="drain", gc=False):
     """Tell the clients to move, spread over `window_s`, then close what is left and exit."""
 
@@ -207,4 +217,6 @@ class Drain(msgspec.Struct, array_like=True, tag="drain", gc=False):
     servers: list[str]
 
 
-FromNode: TypeAlias = Answer | Waiting | Page | Live | NewLog | LogGap | LogEnded | Published | Refused | Tell | Drain
+FromNode: TypeAlias = (
+    Answer | Waiting | Page | Live | NewLog | LogGap | LogEnded | Published | Refused | Tell | Servers | Drain
+)

@@ -1,4 +1,6 @@
-"""Which Kafka topics clients may use, and how: the first configured rule whose name or glob matches.
+"""Which topics clients may use, and how: the first configured rule whose name or glob matches.
+
+A topic is the first segment of a subject: one of Kafka's, or a namespace of the mesh, whose rules come first.
 
 Not here: how a subject stands for a topic and key (mesh/subject.py).
 """

@@ -12,10 +12,10 @@ import msgspec
 
 
 class TopicRule(msgspec.Struct, frozen=True):
-    """One mapping: which Kafka topics clients may use, and how."""
+    """One mapping: which Kafka topics or namespaces of the mesh clients may use, and how."""
 
     name: str
-    """A topic, or a glob with `*` and `?` over topic names."""
+    """A topic, a namespace, or a glob with `*` and `?` over topic names."""
     value: str = "json"
     """What values are said to be: json, text or bytes."""
     publish: bool = False
@@ -34,7 +34,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     host: str
     port: int
     servers: list[str]
-    """WebSocket addresses of nodes, told to clients; may be empty."""
+    """WebSocket addresses of nodes, told to clients until the node names others (`link.Servers`); may be empty."""
     origins: list[str]
     """Values of a browser's Origin header that are accepted besides the node's own (origins.py); `*` accepts all."""
     topics: list[TopicRule]
@@ -57,3 +57,5 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     authorizer_options: dict[str, Any]
     log_format: str
     log_level: str
+    controls: bool = False
+    """Whether the node can be killed and cut off over HTTP: in a demo only (pages.py)."""

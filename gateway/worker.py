@@ -29,6 +29,7 @@ from gateway.clients import Clients
 from gateway.connection import Connection
 from gateway.http import Server, listen
 from gateway.logs import event, set_up
+from gateway.pages import Pages
 from gateway.settings import GatewaySettings
 from gateway.site import Site
 from gateway.stats import Stats
@@ -65,13 +66,14 @@ class Worker:
         self.done = Event()
         self.exit_status = 0
         self._authority = Authority(load(settings.authorizer, settings.authorizer_options), self._decided)
+        self.pages = Pages(settings)
         self._asks = Asks(self._ask, self.now)
         self._is_flushing = False
         self._is_performing = False
         self._ticked = self.now()
         self._stats_sent = self._ticked
         self._delay_s = 0.0
-        self._server = Server(listen(settings.host, settings.port), Site(self._asks.ask), self)
+        self._server = Server(listen(settings.host, settings.port), Site(self._asks.ask, self.pages), self)
         routing_id = f"worker-{settings.index}-{os.getpid()}"
         self._uplink = Uplink(self.loop, settings.link, routing_id, self._told, self._jumped)
         self._timer = self.loop.timer(TICK_S, TICK_S)
@@ -192,6 +194,8 @@ class Worker:
             elif isinstance(said, link.Drain):
                 gevent.spawn(self._drain, said)
             else:
+                if isinstance(said, link.Servers):
+                    self.pages.learn(said.servers)
                 self.clients.told(said)
         self.perform()
 

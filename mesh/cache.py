@@ -101,6 +101,10 @@ class Log:
         """Entries and tokens that are here now."""
         return len(self._order)
 
+    def order(self) -> list[SubjectLog]:
+        """A copy of the tokens: the subject of each entry, oldest first; `skip` of a subject's first have none."""
+        return list(self._order)
+
     def reaches(self, subject: str, position: Position) -> bool:
         """Whether a reader of a subject or pattern that is at this position misses nothing here."""
         return position >= self.evicted_to or position >= self.floor_of(subject)
@@ -212,7 +216,7 @@ class Cache:
         elif not found.entries:
             log._idle.pop(subject, None)
             if found.latest is not None:
-                size -= _size(found.latest)
+                size -= size_of(found.latest)
         entry = Entry(at, found.last, time, value, headers)
         found.last = at
         found.latest = None if value is None else entry
@@ -228,7 +232,7 @@ class Cache:
             log.evicted_to = max(log.evicted_to, oldest.at)
             found.skip += 1
             self.evicted_by_count += 1
-            size += TOKEN_BYTES - _size(oldest)
+            size += TOKEN_BYTES - size_of(oldest)
         log.bytes += size
         self.bytes += size
         return entry
@@ -241,6 +245,25 @@ class Cache:
     def advance(self, log: Log, at: Position) -> None:
         """The log has reached `at`, by an entry that no subject sees (a repeat, a record that cannot be mapped)."""
         log.end = max(at, log.end)
+
+    def restore(
+        self, log: Log, subject: str, floor: Position, prev: Position | None, latest: Entry | None, now: float
+    ) -> None:
+        """Put in a subject as another cache has it, before its entries are appended (mesh/cache_transfer.py).
+
+        Args:
+            prev: Of its first entry.
+            latest: If it has no entries: what outlived them.
+        """
+        assert subject not in log.subjects, subject
+        found = log.subjects[subject] = SubjectLog(subject, floor)
+        found.last = prev
+        size = SUBJECT_BYTES + len(subject)
+        if latest is not None:
+            found.last, found.latest = latest.at, latest
+            log._idle[subject] = (now, found)
+            size += size_of(latest)
+        self._count(log, size)
 
     def tear(self, log: Log, at: Position) -> None:
         """Entries up to `at` were missed: forget what came before, for nothing reaches across the hole."""
@@ -291,7 +314,7 @@ class Cache:
         found.floor = entry.at
         log.evicted_to = max(log.evicted_to, entry.at)
         if found.entries or found.latest is None:
-            self._count(log, -_size(entry))
+            self._count(log, -size_of(entry))
         if not found.entries:
             if found.latest is None:
                 self._forget(log, found)
@@ -307,7 +330,7 @@ class Cache:
         log.floor = max(log.floor, found.last)
         size = SUBJECT_BYTES + len(found.subject)
         if found.latest is not None:
-            size += _size(found.latest)
+            size += size_of(found.latest)
         self._count(log, -size)
 
     def _count(self, log: Log, size: int) -> None:
@@ -327,7 +350,8 @@ def _bytes(log: Log) -> int:
     return log.bytes
 
 
-def _size(entry: Entry) -> int:
+def size_of(entry: Entry) -> int:
+    """Memory of an entry, about."""
     return ENTRY_BYTES + len(entry.value or b"") + (_headers_size(entry.headers) if entry.headers else 0)
 
 

@@ -86,7 +86,8 @@ class Copying:
         if self._first < max(state.base, slot.log.base):
             self._want_cache()
         else:
-            assert self._first >= slot.commit, (self._first, slot.commit)
+            # Else W voters lost their memory at once. An observer that has what is lost goes on from what is not.
+            assert self._first >= slot.commit or not slot.is_voter, (self._first, slot.commit)
 
     @property
     def is_done(self) -> bool:
@@ -129,6 +130,7 @@ class Copying:
         if self._is_from_cache:
             slot.log = SlotLog(self._first, state.table, state.clock)
             slot.commit = self._first
+        slot.commit = min(slot.commit, self._first)
         slot.log.adopt(self._first, self._items, state.table, state.clock)
         slot.accepted = self.epoch
         slot.is_synced = slot.is_synced or slot.is_voter

@@ -36,6 +36,8 @@ from mesh.replication import Nack, Replication
 from mesh.slot import NodeName, Role, Slot
 
 RECOVERY_MAX_S = 5.0
+HAND_OVER_MAX_S = 2.0
+"""A successor that does not hold everything by then does not get the slot: until then no publishes are taken."""
 UNSYNCED_DELAY_S = 0.5
 """Voters that lost their memory stand later than those that did not."""
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
@@ -86,8 +88,10 @@ class Election:
         self._grants: dict[NodeName, Grant] = {}
         self._boots: dict[NodeName, str] = {}
         self._recovery: Copying | None = None
+        """Only of meaning while the role is RECOVERING: a higher epoch, of which replication.py hears, ends that."""
         self._recovery_until = 0.0
         self._successor: NodeName = ""
+        self._hand_over_until = 0.0
 
     # Inputs.
 
@@ -132,7 +136,7 @@ class Election:
 
     def fetched(self, now: float, sender: NodeName, packet: Range | Trimmed) -> bool:
         """An answer to a question; whether it was this election's."""
-        if self._recovery is None:
+        if self.slot.role is not Role.RECOVERING or self._recovery is None:
             return False
         self._recovery.receive(now, sender, packet)
         self._recover(now)
@@ -140,14 +144,15 @@ class Election:
 
     def cache_filled(self, now: float, end: Position) -> None:
         """Answers CacheWanted."""
-        if self._recovery is not None:
+        if self.slot.role is Role.RECOVERING and self._recovery is not None:
             self._recovery.cache_filled(now, end)
             self._recover(now)
 
-    def resign(self, successor: NodeName) -> None:
+    def resign(self, now: float, successor: NodeName) -> None:
         """Hand the slot over to another voter as soon as everything is committed."""
         if self.slot.role is Role.COORDINATOR and successor != self.slot.me:
             self._successor = successor
+            self._hand_over_until = now + HAND_OVER_MAX_S
             self.replication.is_resigning = True
 
     # Standing.
@@ -245,9 +250,12 @@ class Election:
             return
         if not self.replication.is_resigning:
             self._successor = ""
-        elif slot.commit == slot.log.end and self.replication.lead(self._successor) == 0:
+        elif slot.commit == slot.log.end and self.replication.lead(now, self._successor) == 0:
             slot.send(self._successor, Resign(slot.number, slot.accepted))
             self._successor = ""
             self.replication.step_down()
             slot.become(Role.FOLLOWER, "")
             self._due = now + 2 * slot.config.vote_retry_s
+        elif now >= self._hand_over_until:
+            self._successor = ""
+            self.replication.is_resigning = False

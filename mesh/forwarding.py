@@ -157,8 +157,8 @@ class Forwarding:
     def committed(self, now: float, slot: int, publish: PublishKey, at: Position) -> None:
         """The log holds a publish, of whatever node."""
         lane = self._lanes[slot]
-        lane.moved_at = now
         if publish in lane.pending:
+            lane.moved_at = now
             self._remove(slot, lane, publish)
             self._events.append(Published(slot, publish, at))
 
@@ -167,7 +167,11 @@ class Forwarding:
         for slot in [*self._busy]:
             lane = self._lanes[slot]
             is_unavailable = not lane.coordinator and now - lane.since >= self.config.unavailable_s
-            late = [key for key, one in lane.pending.items() if one.deadline <= now or is_unavailable]
+            late = []
+            for publish, one in lane.pending.items():
+                if one.deadline > now and not is_unavailable:
+                    break  # so are all that came after it
+                late.append(publish)
             for publish in late:
                 why = UNKNOWN if lane.pending[publish].is_sent else NO_COORDINATOR
                 self._remove(slot, lane, publish)

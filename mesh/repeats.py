@@ -3,7 +3,8 @@
 A publisher that got no answer sends the same (publisher, seq) again, perhaps through another node, so a log can
 hold it twice. An entry is a repeat if the same publish stands earlier in the same log, not older than the window by
 the entries' own times. That depends on nothing but the log, so every node drops the same entries, provided
-that it has read the log from one window before the first entry that it shows.
+that it has read the log from one window before the first entry that it shows, or has got the memory of a node
+that did.
 
 Not here: answering the retry itself (node/publishing.py).
 """
@@ -11,11 +12,17 @@ Not here: answering the retry itself (node/publishing.py).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import TypeAlias
 
 from mesh.log import Position
 
 PUBLISHER_HEADER = "whimbrel-publisher"
 SEQ_HEADER = "whimbrel-seq"
+
+Remembered: TypeAlias = tuple[str, int, Position, int]
+"""Publisher, its seq, the position, the time of the entry."""
 
 
 class Repeats:
@@ -48,3 +55,32 @@ class Repeats:
         self._positions[publish] = at
         self._order.append((time, publish))
         return True
+
+    # For another node (mesh/cache_transfer.py).
+
+    def copy(self) -> Repeats:
+        """The memory as it is now."""
+        copy = Repeats(self.window_ms, self._publishes_max)
+        copy._positions, copy._order = self._positions.copy(), self._order.copy()
+        return copy
+
+    @property
+    def oldest(self) -> Position | None:
+        """Where the oldest publish that is remembered stands."""
+        return self._positions[self._order[0][1]] if self._order else None
+
+    def rows(self, first: int, most: int) -> list[Remembered]:
+        """What is remembered, oldest first, from a number on."""
+        order = islice(self._order, first, first + most)
+        return [(*publish, self._positions[publish], time) for time, publish in order]
+
+    def restore(self, rows: Iterable[Remembered]) -> None:
+        """Put in what another node remembers, in order, before anything is admitted."""
+        for publisher, seq, at, time in rows:
+            self._positions[publisher, seq] = at
+            self._order.append((time, (publisher, seq)))
+
+    def forget_before(self, oldest: Position | None) -> None:
+        """Remember no more than another node whose oldest is this: repeats that it dropped made it forget, too."""
+        while self._order and (oldest is None or self._positions[self._order[0][1]] < oldest):
+            del self._positions[self._order.popleft()[1]]

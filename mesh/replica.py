@@ -165,9 +165,10 @@ class Replica:
     def publish(self, now: float, item: Item) -> None:
         """A client of this node publishes; answered by `Published` or `PublishRefused`."""
         slot = self.slots[self.slot_of(item.subject)]
-        original = slot.repeats.original((item.publisher, item.number))
+        publish = (item.publisher, item.number)
+        original = slot.repeats.original(publish)
         if original is not None:
-            self._out.events.append(Repeated(slot.number, (item.publisher, item.number), original))
+            self._events.append(Published(slot.number, publish, original))
         else:
             self.forwarding.publish(now, slot.number, item)
 
@@ -240,6 +241,8 @@ class Replica:
 
     def take_promises(self) -> dict[int, Promise]:
         """What must be durable before anything is sent."""
+        if self.is_amnesic:
+            return {}  # after another restart, what is known so far would look like everything
         promises, self._out.promises = self._out.promises, {}
         return promises
 
@@ -319,14 +322,13 @@ class Replica:
         for slot, replication, election in zip(self.slots, self.replications, self.elections, strict=True):
             if slot.role is not Role.COORDINATOR or replication.is_resigning or not (is_stable or self.is_leaving):
                 continue
-            order = [
-                voter for voter in rank(f"slot {slot.number}", self._voters) if replication.lead(voter) is not None
-            ]
+            order = rank(f"slot {slot.number}", self._voters)
+            order = [voter for voter in order if replication.lead(now, voter) is not None]
             others = [voter for voter in order if voter != self.me]
             if self.is_leaving and others:
-                election.resign(others[0])
+                election.resign(now, others[0])
             elif not self.is_leaving and order and order[0] != self.me:
-                election.resign(order[0])
+                election.resign(now, order[0])
                 return
 
     def _pairs(self) -> zip[tuple[Slot, Replication]]:

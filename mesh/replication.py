@@ -24,7 +24,7 @@ import msgspec
 
 from mesh.copying import Copying, Fetch, LogState, Range, Trimmed, state_of
 from mesh.log import Position
-from mesh.slot import EVERYONE, NEVER, NodeName, Role, Slot
+from mesh.slot import EVERYONE, NEVER, Loaded, NodeName, Role, Slot
 from mesh.slot_log import Item
 
 EARLY_MAX = 200
@@ -123,21 +123,20 @@ class Replication:
         self._boots = dict(boots)
         self._started_at = now
         self._clock_offset = slot.log.clock - now * 1000
-        first = slot.commit - slot.log.base
-        self._uncommitted = {(item.publisher, item.number): None for item in slot.log.items[first:]}
+        uncommitted = slot.log.items[slot.commit - slot.log.base :]
+        self._uncommitted = {(item.publisher, item.number): None for item in uncommitted}
         slot.become(Role.COORDINATOR, slot.me)
         slot.accepts = True
-        slot.send(EVERYONE, Start(slot.number, slot.accepted, state_of(slot), slot.commit, ""))
+        self._send_start(EVERYONE, "")
         self._advance()
+        slot.out.events.append(Loaded(slot.number))
 
     def has_quorum(self, now: float) -> bool:
         """Whether W voters have acknowledged something just now (rule 10)."""
         config = self.slot.config
-        oldest = now - config.quorum_lost_s
-        if self._started_at > oldest:
+        if now - self._started_at < config.quorum_lost_s:
             return True
-        fresh = sum(self._acked_at.get(voter, NEVER) >= oldest for voter in config.voters if voter != self.slot.me)
-        return fresh + 1 >= config.commit_quorum
+        return sum(self._is_fresh(now, voter) for voter in config.voters) >= config.commit_quorum
 
     def accepts(self, now: float) -> bool:
         """Whether publishes are taken."""
@@ -176,9 +175,9 @@ class Replication:
             self._advance()
         return known
 
-    def lead(self, voter: NodeName) -> int | None:
-        """How many items a voter lacks, as far as it has said."""
-        return self.slot.log.end - self._acked[voter] if voter in self._acked else None
+    def lead(self, now: float, voter: NodeName) -> int | None:
+        """How many items a voter lacks, as it said last; None if that is not lately."""
+        return self.slot.log.end - self._acked[voter] if voter in self._acked and self._is_fresh(now, voter) else None
 
     def reminder(self) -> Append:
         """What beacons say of this slot."""
@@ -189,6 +188,9 @@ class Replication:
         """No coordinator any more, and not on the way to another's log."""
         self._forget()
         self.copying = None
+
+    def _is_fresh(self, now: float, voter: NodeName) -> bool:
+        return voter == self.slot.me or now - self._acked_at.get(voter, NEVER) <= self.slot.config.quorum_lost_s
 
     def _advance(self) -> None:
         slot = self.slot
@@ -299,11 +301,14 @@ class Replication:
         if self.copying is not None and self.copying.epoch == packet.epoch:
             return
         if packet.epoch == slot.accepted and (slot.is_synced or not slot.is_voter) and not self._is_behind:
+            if packet.boot not in ("", slot.boot):
+                self._ask_start(now, sender)  # it takes this node for an earlier start of it
             return
         assert slot.role is not Role.COORDINATOR or packet.epoch > slot.accepted, "two coordinators in one epoch"
         slot.promise(packet.epoch)
         self.step_down()
         slot.become(Role.FOLLOWER, sender)
+        slot.accepts = True  # unless its beacon says otherwise
         self._end_seen, self._commit_seen = packet.state.end, packet.commit
         self.copying = Copying(slot, packet.epoch, sender, packet.state)
         self.copying.step(now)
@@ -316,6 +321,7 @@ class Replication:
             self.copying = None
             slot.send(copying.source, AppendOk(slot.number, slot.accepted, slot.log.end))
             self._commit_to(self._commit_seen)
+            slot.out.events.append(Loaded(slot.number))
 
     def _fetched(self, now: float, sender: NodeName, packet: Range | Trimmed) -> None:
         slot = self.slot
@@ -348,8 +354,10 @@ class Replication:
         slot = self.slot
         if slot.role is not Role.COORDINATOR or packet.epoch != slot.accepted:
             return
-        if self._boots.setdefault(sender, boot) != boot:
-            return  # said before its memory was lost
+        if (known := self._boots.setdefault(sender, boot)) != boot:
+            # Said before its memory was lost; or that start is over, and this one is to ask (`_start`).
+            self._send_start(sender, known)
+            return
         assert packet.end <= slot.log.end, (packet.end, slot.log.end)
         self._acked_at[sender] = now
         sent_end, sent_at = self._sent
@@ -367,12 +375,16 @@ class Replication:
         if slot.role is Role.COORDINATOR:
             self._acked.pop(sender, None)
             self._boots[sender] = boot
-            slot.send(sender, Start(slot.number, slot.accepted, state_of(slot), slot.commit, boot))
+            self._send_start(sender, boot)
+
+    def _send_start(self, to: NodeName, boot: str) -> None:
+        slot = self.slot
+        slot.send(to, Start(slot.number, slot.accepted, state_of(slot), slot.commit, boot))
 
     def _fetch(self, sender: NodeName, packet: Fetch) -> None:
         """Of the epoch that is coordinated here, or of the one that a candidate with this node's vote recovers for."""
         slot, log = self.slot, self.slot.log
-        if packet.epoch not in (slot.accepted, slot.promised) or packet.first > log.end:
+        if packet.epoch not in (slot.accepted, slot.promised) or packet.first >= log.end:
             return
         if packet.first < log.base:
             slot.send(sender, Trimmed(slot.number, packet.epoch, log.base))

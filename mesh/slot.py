@@ -75,8 +75,11 @@ class SlotConfig:
             raise ValueError(f"voters must be distinct names, found {self.voters}")
         for name in ("commit_quorum", "elect_quorum"):
             object.__setattr__(self, name, getattr(self, name) or n // 2 + 1)
-        if self.commit_quorum + self.elect_quorum <= n or 2 * self.elect_quorum <= n or self.elect_quorum > n:
-            raise ValueError(f"R + W > N and 2R > N must hold, found {self.elect_quorum}, {self.commit_quorum}, {n}")
+        most = max(self.commit_quorum, self.elect_quorum)
+        if self.commit_quorum + self.elect_quorum <= n or 2 * self.elect_quorum <= n or most > n:
+            raise ValueError(
+                f"R + W > N, 2R > N, R <= N and W <= N must hold, found {self.elect_quorum}, {self.commit_quorum}, {n}"
+            )
         if not self.stick_s < self.silence_s:
             raise ValueError(f"stick_s must be below silence_s, found {self.stick_s} and {self.silence_s}")
 
@@ -96,6 +99,12 @@ class Opened(msgspec.Struct, frozen=True):
     incarnation: str
 
 
+class Loaded(msgspec.Struct, frozen=True):
+    """This node holds the log as its coordinator has it: what is committed has been told, and more will follow."""
+
+    slot: int
+
+
 class Committed(msgspec.Struct, frozen=True):
     """Committed items in order, each with its position. `end`: the log goes on after it (repeats are left out)."""
 
@@ -106,7 +115,7 @@ class Committed(msgspec.Struct, frozen=True):
 
 
 class Repeated(msgspec.Struct, frozen=True):
-    """A publish that the log holds already, at `at`: this is the outcome of sending it again."""
+    """The log holds a publish once more that it has held already, at `at`: the repeat counts for nothing."""
 
     slot: int
     publish: tuple[str, int]
@@ -130,7 +139,7 @@ class RoleChanged(msgspec.Struct, frozen=True):
     coordinator: NodeName
 
 
-SlotEvent: TypeAlias = Opened | Committed | Repeated | CacheWanted | RoleChanged
+SlotEvent: TypeAlias = Opened | Loaded | Committed | Repeated | CacheWanted | RoleChanged
 
 
 @dataclass(slots=True)
@@ -171,6 +180,7 @@ class Slot:
         self.accepts = False
         """Whether that coordinator takes publishes, as it said last."""
         self.heard_at = NEVER
+        self._told = (self.promised, self.role, self.coordinator)
 
     def send(self, to: NodeName, packet: msgspec.Struct) -> None:
         self.out.sends.append((to, packet))
@@ -184,8 +194,10 @@ class Slot:
                 self.out.promises[self.number] = Promise(epoch)
 
     def become(self, role: Role, coordinator: NodeName) -> None:
-        """Change the role, and say so."""
-        if (role, coordinator) != (self.role, self.coordinator):
+        """Have this role in the epoch that is promised; say so if one of them is new."""
+        told = (self.promised, role, coordinator)
+        if told != self._told:
+            self._told = told
             self.role, self.coordinator = role, coordinator
             self.accepts = self.accepts and bool(coordinator)
             self.out.events.append(RoleChanged(self.number, self.promised, role, coordinator))

@@ -49,7 +49,10 @@ class Item(msgspec.Struct, array_like=True, gc=False):
 
 def item_bytes(item: Item) -> int:
     """Memory of an item, about."""
-    return ITEM_BYTES + len(item.value or b"")
+    size = ITEM_BYTES + len(item.value or b"")
+    if item.headers:
+        size += sum(len(name) + len(value or b"") for name, value in item.headers)
+    return size
 
 
 class SlotLog:

@@ -17,6 +17,7 @@ import sys
 COMMANDS = {
     "node": "carry topics of a Kafka to clients and back",
     "demo": "see it work: embedded Kafka, live data, a node and a page",
+    "keygen": "print a new key for the traffic between nodes",
     "check-config": "print the effective configuration and what is wrong with it",
     "subscribe": "print messages as they come",
     "publish": "send messages",

@@ -14,12 +14,13 @@ from typing import TypeAlias
 
 from gateway.link import JSON, MSGPACK, Live
 from gateway.messages import encode_json, encode_msgpack
-from mesh.cache import Cache
-from mesh.log import Gap, Headers, Place, Position
+from mesh.cache import Cache, Log
+from mesh.log import Entry, Gap, Headers, Place, Position
 from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
-from mesh.subject import from_key
+from mesh.slot_log import Item
+from mesh.subject import from_key, topic_of
 from node.interest import Interest, WorkerId
-from node.topics import Source, Topics
+from node.topics import Source, Topics, slot_number
 
 Record: TypeAlias = tuple[str, int, int, int, bytes | None, bytes | None, int, Headers | None]
 """topic, partition, offset, leader epoch, key, value, time (ms, -1 for none), headers."""
@@ -62,9 +63,7 @@ class Intake:
         self.records += len(records)
         by_partition = self._topics.by_partition
         append = self._cache.append
-        wanting_json, wanting_msgpack = self._interest.finder(JSON), self._interest.finder(MSGPACK)
-        batches: dict[WorkerId, Live] = {}
-        touched: dict[str, Source] = {}
+        hand_out = HandOut(self._interest, self.rates)
         gaps: list[tuple[str, Gap]] = []
         for topic, partition, offset, epoch, key, value, time, headers in records:
             source = by_partition.get((topic, partition))
@@ -85,37 +84,45 @@ class Intake:
                 self._cache.advance(log, at)
                 continue
             entry = append(log, subject, at, time, value, headers)
-            if entry is None or not source.loaded:
-                continue
-            touched[source.log_id] = source
-            self.rates[subject] += 1
-            if workers := wanting_json(subject):
-                frame = encode_json(subject, log.id, epoch, offset, entry.prev, time, value, source.rule.value, headers)
-                for worker in workers:
-                    subjects, frames = _batch(batches, worker).json
-                    subjects.append(subject)
-                    frames.append(frame)
-            if workers := wanting_msgpack(subject):
-                frame = encode_msgpack(
-                    subject, log.id, epoch, offset, entry.prev, time, value, source.rule.value, headers
-                )
-                for worker in workers:
-                    subjects, frames = _batch(batches, worker).msgpack
-                    subjects.append(subject)
-                    frames.append(frame)
-        ends: dict[str, Place] = {}
-        for source in touched.values():
-            assert source.log is not None
-            ends.setdefault(source.topic, {})[source.log_id] = source.log.end
-        for batch in batches.values():
-            batch.ends = ends
-        return batches, gaps
+            if entry is not None and source.loaded:
+                hand_out.add(source, subject, entry)
+        return hand_out.batches(), gaps
+
+    def commit(self, log: Log, entries: Sequence[tuple[Position, Item]], end: Position) -> dict[WorkerId, Live]:
+        """Apply committed items of a slot, in order, up to `end`. Returns a live batch per worker that wants any."""
+        self.records += len(entries)
+        sources = {source.topic: source for source in self._topics.of_slot(slot_number(log.id))}
+        hand_out = HandOut(self._interest, self.rates)
+        for at, item in entries:
+            entry = self._cache.append(log, item.subject, at, item.time, item.value, item.headers)
+            source = sources.get(topic_of(item.subject))
+            if entry is not None and source is not None and source.loaded:
+                hand_out.add(source, item.subject, entry)
+        self._cache.advance(log, end)
+        return hand_out.batches()
+
+    def repair(self, log: Log, sources: Sequence[Source], entries: Sequence[tuple[str, Entry]]) -> dict[WorkerId, Live]:
+        """Apply entries that a peer had and this node missed, in order. Returns a live batch per worker."""
+        self.records += len(entries)
+        by_topic = {source.topic: source for source in sources}
+        hand_out = HandOut(self._interest, self.rates)
+        for subject, missed in entries:
+            source = by_topic.get(topic_of(subject))
+            if source is not None and source.repeats is not None:
+                publish = publish_of(missed.headers)
+                if publish is not None and source.repeats.admit(publish, missed.at, missed.time):
+                    self._applied(publish, log.id, missed.at)
+            entry = self._cache.append(log, subject, missed.at, missed.time, missed.value, missed.headers)
+            if entry is not None and source is not None and source.loaded:
+                hand_out.add(source, subject, entry)
+        return hand_out.batches()
 
     def ends(self) -> dict[str, Place]:
         """Up to where every loaded log has been applied: topic -> log -> position."""
         ends: dict[str, Place] = {}
-        for topic, sources in self._topics.sources.items():
-            ends[topic] = {one.log_id: one.log.end for one in sources.values() if one.log is not None and one.loaded}
+        for source in self._topics.all():
+            if source.log is not None and source.loaded:
+                ends.setdefault(source.topic, {})[source.log_id] = source.log.end
         return ends
 
     def _subject(self, topic: str, key: bytes | None) -> str | None:
@@ -174,8 +181,51 @@ def publish_of(headers: Headers | None) -> tuple[str, int] | None:
     return publisher.decode("latin-1"), int(seq)
 
 
-def _batch(batches: dict[WorkerId, Live], worker: WorkerId) -> Live:
-    batch = batches.get(worker)
-    if batch is None:
-        batch = batches[worker] = Live({}, ([], []), ([], []))
-    return batch
+class HandOut:
+    """Live batches in the making: each message is encoded once per encoding that some worker wants."""
+
+    def __init__(self, interest: Interest, rates: Counter[str]) -> None:
+        self._wanting_json, self._wanting_msgpack = interest.finder(JSON), interest.finder(MSGPACK)
+        self._rates = rates
+        self._batches: dict[WorkerId, Live] = {}
+        self._touched: dict[tuple[str, str], Source] = {}
+
+    def add(self, source: Source, subject: str, entry: Entry) -> None:
+        """The next message of a loaded log."""
+        self._touched[source.topic, source.log_id] = source
+        self._rates[subject] += 1
+        epoch, seq = entry.at
+        if workers := self._wanting_json(subject):
+            frame = encode_json(
+                subject, source.log_id, epoch, seq, entry.prev, entry.time, entry.value, source.rule.value,
+                entry.headers,
+            )  # fmt: skip
+            for worker in workers:
+                subjects, frames = self._batch(worker).json
+                subjects.append(subject)
+                frames.append(frame)
+        if workers := self._wanting_msgpack(subject):
+            frame = encode_msgpack(
+                subject, source.log_id, epoch, seq, entry.prev, entry.time, entry.value, source.rule.value,
+                entry.headers,
+            )  # fmt: skip
+            for worker in workers:
+                subjects, frames = self._batch(worker).msgpack
+                subjects.append(subject)
+                frames.append(frame)
+
+    def batches(self) -> dict[WorkerId, Live]:
+        """What each worker gets, with the ends that the logs have now."""
+        ends: dict[str, Place] = {}
+        for source in self._touched.values():
+            assert source.log is not None
+            ends.setdefault(source.topic, {})[source.log_id] = source.log.end
+        for batch in self._batches.values():
+            batch.ends = ends
+        return self._batches
+
+    def _batch(self, worker: WorkerId) -> Live:
+        batch = self._batches.get(worker)
+        if batch is None:
+            batch = self._batches[worker] = Live({}, ([], []), ([], []))
+        return batch

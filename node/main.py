@@ -13,7 +13,6 @@ import socket
 import sys
 import tempfile
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,9 +21,11 @@ from gevent.event import AsyncResult
 
 from gateway import link
 from gateway.logs import event, set_up
+from mesh.promises import Promises, PromisesError
 from node.kafka.threads import crash
 from node.node import Node
 from node.settings import Settings, gateway_settings, warnings
+from node.settings.cluster_files import data_dir
 from node.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -54,24 +55,54 @@ def run_node(settings: Settings, started: Callable[[int], None] | None = None) -
         why = f"{error.strerror or error} (another with --listen HOST:PORT)"
         print(f"whimbrel: cannot listen on {settings.node.listen}: {why}", file=sys.stderr)
         return 1
+    try:
+        promises = _promises(settings)
+    except PromisesError as error:
+        print(f"whimbrel: {error}", file=sys.stderr)
+        return 1
     with tempfile.TemporaryDirectory(prefix="whimbrel-", dir=settings.node.run_dir or None) as run_dir:
-        return _run(settings, port, Path(run_dir) / "link", started)
+        return _run(settings, port, Path(run_dir) / "link", promises, started)
 
 
-def _run(settings: Settings, port: int, link_path: Path, started: Callable[[int], None] | None) -> int:
-    cluster = f"{zlib.crc32(settings.kafka.bootstrap.encode()):08x}"
+def _promises(settings: Settings) -> Promises | None:
+    """Where a voter among several keeps its promises; one that is alone has nobody to keep them to.
+
+    Raises:
+        PromisesError: If they cannot be kept there.
+    """
+    if len(settings.voters) == 1 or settings.node.name not in settings.voters:
+        return None
+    return Promises(data_dir(settings, os.environ), settings.node.name, settings.cluster.name, settings.cluster.slots)
+
+
+def _run(
+    settings: Settings,
+    port: int,
+    link_path: Path,
+    promises: Promises | None,
+    started: Callable[[int], None] | None,
+) -> int:
     count = settings.node.worker_count(len(os.sched_getaffinity(0)))
     address = f"ipc://{link_path}"
     node: Node | None = None
     stop: AsyncResult[int] = AsyncResult()
     workers = Workers(
-        [gateway_settings(settings, index=i, cluster=cluster, link=address, port=port) for i in range(count)],
+        [
+            gateway_settings(settings, index=i, cluster=settings.cluster.name, link=address, port=port)
+            for i in range(count)
+        ],
         settings.link.queue_max,
         lambda worker, said: node.from_worker(worker, said) if node is not None else None,
+        lambda: node.settle() if node is not None else None,
         lambda worker: node.worker_gone(worker) if node is not None else None,
         stop.set,
     )
-    node = Node(settings, workers)
+    node = Node(settings, workers, promises)
+    try:
+        node.connect(port)
+    except (OSError, ValueError) as error:
+        print(f"whimbrel: {error}", file=sys.stderr)
+        return 1
     signals = [gevent.signal_handler(number, _on_signal, stop, workers) for number in (signal.SIGTERM, signal.SIGINT)]
     for each_s, call in ((TICK_S, node.tick), (1.0, node.second)):
         gevent.spawn(_repeat, each_s, call)
@@ -84,8 +115,9 @@ def _run(settings: Settings, port: int, link_path: Path, started: Callable[[int]
         gevent.spawn(_tell_when_ready, node, lambda: started(port))
     status: int = stop.get()
     event(log, "draining", window_s=settings.node.drain_s)
+    node.leave()
     for worker in workers.all:
-        workers.send(worker.id, link.Drain(settings.node.drain_s, list(settings.node.servers)))
+        workers.send(worker.id, link.Drain(settings.node.drain_s, node.other_servers()))
     workers.flush()
     workers.stop(settings.node.drain_s + DRAIN_GRACE_S)
     node.stop()

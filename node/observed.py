@@ -12,6 +12,8 @@ from importlib.metadata import version
 from typing import Any
 
 from gateway.logs import event
+from node.cluster_status import cluster_of
+from node.cluster_status import problems as cluster_problems
 from node.kafka.discovery import Found
 from node.parts import Parts
 from node.topics import Source
@@ -141,17 +143,21 @@ class Observed:
         """Whether nobody can read this partition at the moment."""
         return (source.topic, source.partition) in self._leaderless
 
-    def why_waiting(self) -> str:
+    def why_waiting(self, parts: Parts, topic: str) -> str:
         """What a subscription that has no answer yet is waiting for."""
+        if topic in parts.topics.namespaces:
+            return "no coordinator is known yet: a majority of the voters must be connected"
         if self.kafka_error:
             return f"Kafka does not answer: {self.kafka_error}"
         return "the topic's partitions have not been read yet"
 
     def problems(self, parts: Parts) -> list[str]:
         """What a person should know, in sentences."""
-        found = []
+        found = cluster_problems(parts)
         now = time.monotonic()
-        if self.kafka_error:
+        if parts.bridge is None:
+            pass
+        elif self.kafka_error:
             found.append(f"Kafka has not answered for {now - self.kafka_since:.0f} s: {self.kafka_error}")
         elif self._read_error and now - self._read_error_at < READ_ERROR_SHOWN_S:
             found.append(f"reading Kafka: {self._read_error}")
@@ -171,8 +177,8 @@ class Observed:
         return {
             "node": parts.settings.node.name,
             "version": version("whimbrel"),
-            "cluster": parts.workers.all[0].settings.cluster,
-            "state": "filling" if not self.ready else "degraded" if self.kafka_error else "ready",
+            "cluster": cluster_of(parts, time.monotonic()),
+            "state": "filling" if not self.ready else "degraded" if self._is_degraded(parts) else "ready",
             "ready": self.ready,
             "uptime_s": round(time.monotonic() - self.started_at, 1),
             "problems": self.problems(parts),
@@ -197,7 +203,12 @@ class Observed:
                 "subjects": sum(len(log.subjects) for log in parts.cache.logs.values()),
                 "ttl_s": parts.cache.config.ttl_s,
             },
-            "kafka": {"connected": not self.kafka_error, "brokers": self.brokers, "topics": self._topics(parts)},
+            "kafka": {
+                "used": parts.bridge is not None,
+                "connected": parts.bridge is not None and not self.kafka_error,
+                "brokers": self.brokers,
+                "topics": self._topics(parts),
+            },
             "busiest": self._busiest,
             "publishes": {
                 "accepted": parts.publishing.accepted,
@@ -205,6 +216,9 @@ class Observed:
                 "in_flight": parts.publishing.in_flight,
             },
         }
+
+    def _is_degraded(self, parts: Parts) -> bool:
+        return bool((parts.bridge is not None and self.kafka_error) or cluster_problems(parts))
 
     def total(self, parts: Parts, name: str) -> int:
         """A worker's number, over all workers."""

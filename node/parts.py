@@ -6,19 +6,24 @@ Not here: how they work together (node.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from mesh.cache import Cache
 from node.intake import Intake
 from node.interest import Interest
-from node.kafka.replay import Replay
 from node.publishing import Publishing
 from node.readings import Readings
 from node.settings.schema import Settings
 from node.topics import Topics
 from node.workers import Workers
 
+if TYPE_CHECKING:
+    from node.cluster import Cluster
+    from node.kafka.bridge import Bridge
+    from node.observed import Observed
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class Parts:
     """What a node is made of."""
 
@@ -30,4 +35,8 @@ class Parts:
     publishing: Publishing
     intake: Intake
     readings: Readings
-    replay: Replay
+    observed: Observed
+    bridge: Bridge | None = None
+    """None: no Kafka."""
+    cluster: Cluster | None = None
+    """None: no other nodes and no namespaces."""

@@ -1,4 +1,4 @@
-"""Publishes on their way into Kafka, and what became of them.
+"""Publishes on their way into Kafka or into the mesh, and what became of them.
 
 A publish is confirmed when it has been read back from its log: then it is committed, its position is known, and
 subscribers of this node have been sent it. The delivery report alone confirms it too, after `READ_BACK_S`, without
@@ -11,6 +11,7 @@ Not here: repeats that reach the log all the same (mesh/repeats.py), the produce
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Container
 from typing import TypeAlias
 
 import msgspec
@@ -19,7 +20,8 @@ from gateway import codes
 from gateway.link import Publish, Published, Refused
 from mesh.log import Headers, Position
 from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
-from mesh.subject import to_key
+from mesh.slot_log import Item
+from mesh.subject import to_key, topic_of
 from node.interest import WorkerId
 
 READ_BACK_S = 2.0
@@ -66,14 +68,17 @@ class _Flight:
 class Publishing:
     """Takes publishes, the producer's reports and what the logs turn out to hold."""
 
-    def __init__(self, config: PublishingConfig) -> None:
+    def __init__(self, config: PublishingConfig, namespaces: Container[str] = ()) -> None:
+        """Begin empty. `namespaces`: the topics that are the mesh's own, not Kafka's."""
         self.config = config
+        self._namespaces = namespaces
         self._flights: dict[PublishKey, _Flight] = {}
         self._by_ticket: dict[int, _Flight] = {}
         self._remembered: OrderedDict[PublishKey, tuple[str, Position]] = OrderedDict()
         self._ticket = 0
         self._events: list[tuple[WorkerId, Published | Refused]] = []
         self._produces: list[Produce] = []
+        self._items: list[Item] = []
         self.accepted = 0
         self.failed_count = 0
         self.retries_recognised = 0
@@ -99,7 +104,7 @@ class Publishing:
             flight.waiters.append((worker, publish.pid))
             return
         if len(self._flights) >= self.config.in_flight_max:
-            reason = f"{self.config.in_flight_max} publishes are on their way to Kafka already (publish.queue)"
+            reason = f"{self.config.in_flight_max} publishes are on their way already (publish.queue)"
             self.failed_count += 1
             self._events.append((worker, Refused(publish.pid, codes.QUEUE_FULL, reason)))
             return
@@ -107,6 +112,10 @@ class Publishing:
         flight = _Flight(self._ticket, publish_key, now + self.config.timeout_s + GRACE_S)
         flight.waiters.append((worker, publish.pid))
         self._flights[publish_key] = self._by_ticket[self._ticket] = flight
+        if topic_of(publish.subject) in self._namespaces:
+            item = Item(publish.subject, *publish_key, publish.value, publish.headers or None, -1)
+            self._items.append(item)
+            return
         topic, key = to_key(publish.subject)
         headers: Headers = [
             *publish.headers,
@@ -125,6 +134,12 @@ class Publishing:
     def failed(self, ticket: int, code: int, reason: str) -> None:
         """Kafka did not take it, or the producer gave up."""
         flight = self._by_ticket.get(ticket)
+        if flight is not None:
+            self._refuse(flight, code, reason)
+
+    def refused(self, publish_key: PublishKey, code: int, reason: str) -> None:
+        """The mesh did not take it, or did not say in time whether it did."""
+        flight = self._flights.get(publish_key)
         if flight is not None:
             self._refuse(flight, code, reason)
 
@@ -161,6 +176,11 @@ class Publishing:
         """What to give to the producer, in order."""
         produces, self._produces = self._produces, []
         return produces
+
+    def take_items(self) -> list[Item]:
+        """What to give to the mesh, in order."""
+        items, self._items = self._items, []
+        return items
 
     # Private.
 

@@ -5,6 +5,7 @@ Not here: one subscription's way (node/reading.py), live messages (node/intake.p
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 from gateway.link import FromNode, LogEnded, LogGap, NewLog, Page, Subscribe, Waiting
@@ -49,9 +50,8 @@ class Readings:
         topic = topic_of(subscribe.subject)
         self._readings[worker, subscribe.sid] = reading
         self._by_topic.setdefault(topic, {})[worker, subscribe.sid] = None
-        if self._topics.known:
-            self._open(reading, topic)
-            self._step(reading)
+        self._open(reading)
+        self._step(reading)
 
     def more(self, worker: WorkerId, sid: int) -> None:
         """The worker asks for a subscription's next page."""
@@ -71,7 +71,7 @@ class Readings:
         for reading in [one for one in self._readings.values() if one.worker == worker]:
             self._remove(reading)
 
-    # Inputs from Kafka.
+    # Inputs from Kafka and the mesh.
 
     def topics_changed(self, begun: list[Source], ended: list[tuple[Source, bool]]) -> None:
         """Topics or partitions appeared or are gone (already so in `Topics`).
@@ -87,10 +87,11 @@ class Readings:
                 end = None if source.log is None else source.log.end
                 self.log_torn(source.topic, Gap(source.log_id, end, None, "log_gone"))
         for reading in [one for one in self._readings.values() if not one.opened]:
-            self._open(reading, topic_of(reading.subject))
+            self._open(reading)
         for source in begun:
             for reading in self._of(source.topic):
-                if source.log_id not in reading.logs:
+                known = self._topics.of_subject(reading.subject) or {}
+                if reading.opened and source.log_id in known and source.log_id not in reading.logs:
                     (reading.add_log if source.is_new else reading.join_log)(source)
         for reading in [*self._readings.values()]:
             self._step(reading)
@@ -145,14 +146,18 @@ class Readings:
             reading.postpone(log)
             self._step(reading)
 
-    def retry(self, why: str) -> None:
-        """About once a second: ask Kafka again, and tell who has no answer yet that it is waiting, and why."""
+    def retry(self, why: Callable[[str], str]) -> None:
+        """About once a second: ask Kafka again, and tell who has no answer yet that it is waiting, and why.
+
+        Args:
+            why: What those of a topic wait for.
+        """
         for reading in [*self._readings.values()]:
             reading.retry()
             self._step(reading)
             if not reading.answer_sent and not reading.waiting_told:
                 reading.waiting_told = True
-                told = "it is being read back from Kafka" if reading.is_asking else why
+                told = "it is being read back from Kafka" if reading.is_asking else why(topic_of(reading.subject))
                 self._events.append((reading.worker, Waiting(reading.sid, told)))
 
     # Outputs.
@@ -173,9 +178,15 @@ class Readings:
 
     # Private.
 
-    def _open(self, reading: Reading, topic: str) -> None:
+    def _open(self, reading: Reading) -> None:
+        sources = self._topics.of_subject(reading.subject)
+        if sources is None:
+            return
         ended = {one: at for one in reading.begin.place if (at := self._topics.ended_at(one)) is not None}
-        reading.open(self._topics.of(topic), ended)
+        for log_id in self._topics.of(topic_of(reading.subject)).keys() - sources.keys():
+            if (named := reading.begin.place.get(log_id)) is not None:
+                ended[log_id] = named  # of the namespace, but never of this subject: nothing can be missing
+        reading.open(sources, ended)
 
     def _step(self, reading: Reading) -> None:
         if not reading.opened or (reading.worker, reading.sid) not in self._readings:

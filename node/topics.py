@@ -1,7 +1,8 @@
-"""The Kafka partitions that the node knows of, each as a log: what exists, what has ended, what is being read.
+"""The logs that the node knows of: what exists, what has ended, what is being read.
 
-A log's id is `<partition>.<incarnation>`; the incarnation comes from Kafka's topic id, so a topic that is deleted
-and created again has new logs (DESIGN 3).
+Of Kafka each partition is a log, `<partition>.<incarnation>`; the incarnation comes from Kafka's topic id, so a topic
+that is deleted and created again has new logs (DESIGN 3). Of the mesh each slot is one, `s<slot>.<incarnation>`, shared
+by all namespaces; a subject of a namespace is in the one slot that its hash says.
 
     starting --- where to read from is known ---> filling --- the end was reached ---> loaded
         (also: the partition has no leader)                                                |
@@ -15,13 +16,15 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections import OrderedDict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from gateway.mapping import Mapping
 from gateway.settings import TopicRule
 from mesh.cache import Log
 from mesh.log import Position
+from mesh.placement import slot_of
 from mesh.repeats import Repeats
+from mesh.subject import is_pattern, topic_of
 
 ENDED_REMEMBERED_MAX = 1000
 
@@ -32,12 +35,13 @@ def incarnation_of(topic_id: bytes) -> str:
 
 
 class Source:
-    """One partition as a log."""
+    """One log as the source of a topic: a partition of it, or a slot of the mesh for the subjects of a namespace."""
 
     __slots__ = (
         "generation",
         "is_late",
         "is_new",
+        "is_slot",
         "loaded",
         "log",
         "log_id",
@@ -55,8 +59,10 @@ class Source:
     ) -> None:
         self.topic = topic
         self.partition = partition
+        """Kafka's number of the partition, or the number of the slot."""
         self.log_id = log_id
         self.rule = rule
+        self.is_slot = False
         self.is_new = is_new
         """It appeared while the node was watching: everything in it is new."""
         self.is_late = is_late
@@ -75,12 +81,22 @@ class Source:
         self.torn: Position | None = None
         """Set while entries after this position were missed and the next one has not been read yet."""
 
+    @property
+    def end(self) -> Position | None:
+        """Where the log ends here; None while it is not open."""
+        return None if self.log is None else self.log.end
+
 
 class Topics:
     """All sources of a node, by topic and log id."""
 
-    def __init__(self, mapping: Mapping) -> None:
+    def __init__(self, mapping: Mapping, namespaces: Sequence[TopicRule] = (), slots: int = 0) -> None:
         self.mapping = mapping
+        """Of Kafka's topics; namespaces come before it."""
+        self.namespaces = {rule.name: rule for rule in namespaces}
+        self.slots: list[Log | None] = [None] * slots
+        """The log of each slot; None while it is not known."""
+        self._slot_sources: dict[str, dict[int, Source]] = {name: {} for name in self.namespaces}
         self.known = False
         """Whether Kafka has been asked successfully at least once."""
         self.sources: dict[str, dict[str, Source]] = {}
@@ -107,7 +123,7 @@ class Topics:
                     self._end(source)
                     ended.append(source)
         for topic, (incarnation, count) in found.items():
-            rule = self.mapping.rule_for(topic)
+            rule = self.rule_of_kafka(topic)
             if rule is None:
                 continue
             sources = self.sources.setdefault(topic, {})
@@ -131,8 +147,48 @@ class Topics:
         return self._ended.get(log_id)
 
     def of(self, topic: str) -> dict[str, Source]:
-        """The sources of a topic by log id; empty if there is no such topic."""
+        """The sources of a topic or namespace by log id; empty if there is no such topic."""
+        if topic in self.namespaces:
+            return {source.log_id: source for source in self._slot_sources[topic].values()}
         return self.sources.get(topic, {})
+
+    def of_subject(self, subject: str) -> dict[str, Source] | None:
+        """The sources that can have messages of a subject or pattern; None while they are not known."""
+        topic = topic_of(subject)
+        if topic not in self.namespaces:
+            return self.of(topic) if self.known else None
+        sources = self._slot_sources[topic]
+        if not is_pattern(subject):
+            source = sources.get(slot_of(subject, len(self.slots)))
+            return None if source is None else {source.log_id: source}
+        return self.of(topic) if len(sources) == len(self.slots) else None
+
+    def rule_of_kafka(self, topic: str) -> TopicRule | None:
+        """The rule of one of Kafka's topics; None if it is not mapped."""
+        return None if topic in self.namespaces else self.mapping.rule_for(topic)
+
+    def open_slot(self, slot: int, log: Log) -> tuple[list[Source], list[Source]]:
+        """A slot has this log from here on; returns new and ended sources, one of each namespace."""
+        ended = [one for sources in self._slot_sources.values() if (one := sources.get(slot)) is not None]
+        is_new = self.slots[slot] is not None
+        self.slots[slot] = log
+        begun = []
+        for name, rule in self.namespaces.items():
+            source = Source(name, slot, log.id, rule, is_new, is_late=is_new)
+            source.is_slot = True
+            source.log = log
+            self._slot_sources[name][slot] = source
+            begun.append(source)
+        return begun, ended
+
+    def of_slot(self, slot: int) -> list[Source]:
+        """The sources of a slot, one of each namespace."""
+        return [source for sources in self._slot_sources.values() if (source := sources.get(slot)) is not None]
+
+    def all(self) -> list[Source]:
+        """Every source there is."""
+        kafka = [source for sources in self.sources.values() for source in sources.values()]
+        return kafka + [source for sources in self._slot_sources.values() for source in sources.values()]
 
     def _end(self, source: Source) -> None:
         del self.sources[source.topic][source.log_id]
@@ -143,6 +199,16 @@ class Topics:
             self._ended[source.log_id] = source.log.end
             if len(self._ended) > ENDED_REMEMBERED_MAX:
                 self._ended.popitem(last=False)
+
+
+def slot_log_id(slot: int, incarnation: str) -> str:
+    """The id of a slot's log."""
+    return f"s{slot}.{incarnation}"
+
+
+def slot_number(log_id: str) -> int:
+    """The slot whose log has this id."""
+    return int(log_id[1 : log_id.index(".")])
 
 
 def _log_id(partition: int, incarnation: str) -> str:

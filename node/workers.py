@@ -74,12 +74,21 @@ class Workers:
         settings: list[GatewaySettings],
         queue_max: int,
         receive: Callable[[Worker, FromWorker], None],
+        received: Callable[[], None],
         gone: Callable[[WorkerId], None],
         fatal: Callable[[int], None],
     ) -> None:
+        """Listen on the link.
+
+        Args:
+            receive: Takes one event of a worker; `received` follows the last of a turn.
+            gone: A worker's process has ended.
+            fatal: A worker cannot run; takes the exit code that the node should have.
+        """
         self.all = [Worker(one) for one in settings]
         self.cut_offs = 0
         self._receive = receive
+        self._received = received
         self._gone = gone
         self._fatal = fatal
         self._by_route: dict[bytes, Worker] = {}
@@ -147,6 +156,12 @@ class Workers:
                     worker.sent += 1
                     worker.cut_off = False
                     event(log, "worker_back", index=worker.settings.index)
+
+    def resync(self) -> None:
+        """Have every worker ask again for all that it holds, as if it had lost something."""
+        for worker in [*self._by_id.values()]:
+            if not worker.cut_off:
+                self._cut(worker)
 
     def stop(self, wait_s: float) -> None:
         """Wait for the workers to end by themselves; then end them."""
@@ -232,9 +247,10 @@ class Workers:
                         self._receive(worker, said)
             else:
                 self._again.send()
+            self._received()
+            self.flush()
         except Exception:
             crash()
-        self.flush()
 
     def _welcome(self, route: bytes) -> Worker | None:
         """The first packet of a worker: its route is `worker-<index>-<pid>`."""

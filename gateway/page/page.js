@@ -6,6 +6,7 @@
 
 import { Client, subjectOf } from "/sdk/whimbrel.js";
 
+import { ClusterView } from "./cluster.js";
 import { Sparkline, byID, clock, count, element, rate, say } from "./dom.js";
 import { Fleet } from "./fleet.js";
 import { LiveMap } from "./map.js";
@@ -31,11 +32,15 @@ class CuttableWebSocket extends WebSocket {
   }
 }
 
+/** The node that this page is or was connected to, and since when it has not been. */
+const at = { node: null, lostAt: null };
+
 const client = new Client(location.origin, { name: "page", onStatus, WebSocket: CuttableWebSocket });
 const watchBox = new WatchBox(client);
 const publishBox = new PublishBox(client, subjectOf);
 const map = new LiveMap(byID("map"), fleet, onPoint);
-new StatusView((subject) => watch(subject), onTopics);
+const clusterView = new ClusterView();
+const statusView = new StatusView((subject) => watch(subject), onTopics, clusterView);
 const spark = new Sparkline(byID("received-spark"));
 
 loadLand();
@@ -71,9 +76,23 @@ function onStatus(status) {
   if (proof && (type === "subscribed" || type === "live")) proof.begin(status.at);
   if (proof && type === "gap") proof.gap(status.gaps);
   watchBox.onStatus(status);
+  if (type === "connected") showNode(status);
+  if (type === "reconnecting" || type === "closed") {
+    at.lostAt ??= performance.now();
+    clusterView.connected(null);
+  }
   const words = describe(status);
   if (words !== null) addEvent(type, words);
   showClientState();
+}
+
+/** The page has a connection: say so if it is to another node than before. */
+function showNode({ node, server }) {
+  statusView.connected(server);
+  clusterView.connected(node);
+  if (at.node !== null && at.node !== node) clusterView.moved(at.node, node, performance.now() - at.lostAt);
+  at.node = node;
+  at.lostAt = null;
 }
 
 function describe(status) {
@@ -119,7 +138,7 @@ function addEvent(type, words) {
 function showClientState() {
   const target = byID("client-state");
   target.dataset.state = client.state;
-  say(target, `This page: ${client.state}`);
+  say(target, client.state === "connected" ? `This page: connected to ${at.node}` : `This page: ${client.state}`);
 }
 
 const shown = { received: 0 };

@@ -1,36 +1,65 @@
 /**
- * Shows what the node says of itself: `/v1/status`, once a second while the page is seen.
+ * Shows what a node says of itself and of its cluster: `/v1/status`, once a second while the page is seen. Asked is the
+ * node that this page is connected to; if it does not answer, another one.
  *
- * Not here: what this page receives as a client (page.js).
+ * Not here: what this page receives as a client (page.js), the part about the cluster (cluster.js).
  */
 
 import { Sparkline, byID, bytes, count, duration, element, fillTable, rate, say } from "./dom.js";
+import { Sources } from "./sources.js";
 
 const EVERY_MS = 1000;
-const TIMEOUT_MS = 5000;
+const TIMEOUT_MS = 2500;
 
 export class StatusView {
   #onSubject;
   #onTopics;
+  #cluster;
+  #sources = new Sources(location.origin);
   #sparks = new Map();
   #tiles = new Map();
   #isAsking = false;
 
-  /** `onSubject(subject)`: one of the busiest was chosen. `onTopics(topics)`: what the node carries. */
-  constructor(onSubject, onTopics) {
+  /**
+   * `onSubject(subject)`: one of the busiest was chosen. `onTopics(topics)`: what the node carries. `cluster`: shows the
+   * part about the cluster.
+   */
+  constructor(onSubject, onTopics, cluster) {
     this.#onSubject = onSubject;
     this.#onTopics = onTopics;
+    this.#cluster = cluster;
     this.#poll();
     setInterval(() => this.#poll(), EVERY_MS);
+  }
+
+  /** The page is connected to the node at this address. */
+  connected(server) {
+    this.#sources.prefer(server);
+    this.#poll();
   }
 
   async #poll() {
     if (document.hidden || this.#isAsking) return;
     this.#isAsking = true;
-    const status = await fetchStatus();
+    const status = await this.#ask();
     this.#isAsking = false;
     if (status === null) this.#showState("unknown", "Node: no answer");
     else this.#show(status);
+  }
+
+  /** What a node says, or null when none does. */
+  async #ask() {
+    for (let asked = 0; asked < this.#sources.count; asked++) {
+      const origin = this.#sources.current;
+      const status = await fetchStatus(origin);
+      if (status !== null) {
+        this.#sources.learn((status.cluster?.members ?? []).map(({ url }) => url ?? ""));
+        for (const path of ["v1/status", "metrics"]) byID(`${path.split("/").at(-1)}-link`).href = `${origin}/${path}`;
+        return status;
+      }
+      if (this.#sources.current === origin) this.#sources.failed();
+    }
+    return null;
   }
 
   #show(status) {
@@ -57,8 +86,9 @@ export class StatusView {
       ]),
     );
     this.#showBusiest(status.busiest);
-    this.#showKafka(status.kafka);
-    this.#onTopics(status.kafka.topics);
+    this.#showKafka(status.kafka, status.cluster?.feeds);
+    this.#cluster.show(status);
+    this.#onTopics([...status.kafka.topics, ...(status.namespaces ?? []).map(({ name, ...rest }) => ({ topic: name, isNative: true, ...rest }))]);
   }
 
   #showState(state, text) {
@@ -111,23 +141,26 @@ export class StatusView {
     });
   }
 
-  #showKafka({ connected, brokers, topics }) {
+  #showKafka({ used, connected, brokers, topics }, feeds) {
+    byID("kafka-section").hidden = used === false;
+    const feeders = new Map((feeds ?? []).map(({ topic, partition, feeder }) => [`${topic} ${partition}`, feeder ?? "nobody"]));
     const partitions = topics.flatMap(({ topic, partitions }) => partitions.map((partition) => ({ topic, ...partition })));
     const lag = partitions.reduce((sum, partition) => sum + (partition.lag ?? 0), 0);
     say(byID("kafka-summary"), `${connected ? brokers.join(", ") : "away"} · ${count(partitions.length)} partitions · lag ${count(lag)}`);
     const body = byID("partitions").tBodies[0];
     fillTable(
       body,
-      partitions.map((p) => [p.topic, `${p.partition}`, p.end?.[1] === -1 ? "empty" : count(p.end?.[1]), count(p.lag), rate(p.messages_per_s), p.state]),
+      partitions.map((p) => [p.topic, `${p.partition}`, p.end?.[1] === -1 ? "empty" : count(p.end?.[1]), count(p.lag), rate(p.messages_per_s), feeders.get(`${p.topic} ${p.partition}`) ?? "–", p.state]),
     );
+    byID("partitions").toggleAttribute("data-fed", feeders.size > 0);
     partitions.forEach((partition, n) => (body.rows[n].lastChild.dataset.state = partition.state));
   }
 }
 
-/** What the node says, or null when it does not. */
-async function fetchStatus() {
+/** What the node there says, or null when it does not. */
+async function fetchStatus(origin) {
   try {
-    const answer = await fetch("v1/status", { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const answer = await fetch(`${origin}/v1/status`, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     return answer.ok ? await answer.json() : null;
   } catch {
     return null;

@@ -110,7 +110,8 @@ function valueOf(message) {
 export class PublishBox {
   #client;
   #subjectOf;
-  #kinds = new Map();
+  /** topic or namespace -> what is known of it */
+  #open = new Map();
 
   constructor(client, subjectOf) {
     this.#client = client;
@@ -121,15 +122,15 @@ export class PublishBox {
     });
   }
 
-  /** The topics of the node; those that allow publishing are offered. */
+  /** The topics and namespaces of the node; those that allow publishing are offered. */
   offer(topics) {
     const open = topics.filter(({ publish }) => publish);
     byID("publish-section").hidden = open.length === 0;
     const select = byID("publish-topic");
-    if (open.map(({ topic }) => topic).join() !== [...this.#kinds.keys()].join()) {
+    if (open.map(({ topic }) => topic).join() !== [...this.#open.keys()].join()) {
       select.replaceChildren(...open.map(({ topic }) => element("option", { value: topic, textContent: topic })));
     }
-    this.#kinds = new Map(open.map(({ topic, value }) => [topic, value]));
+    this.#open = new Map(open.map((one) => [one.topic, one]));
   }
 
   async #publish() {
@@ -140,10 +141,10 @@ export class PublishBox {
     outcome.className = "quiet";
     say(outcome, "on its way …");
     try {
-      const value = this.#kinds.get(topic) === "json" ? { json: JSON.parse(text) } : { text };
+      const value = this.#open.get(topic)?.value === "json" ? { json: JSON.parse(text) } : { text };
       const { log, at } = await this.#client.publish(this.#subjectOf(topic, byID("publish-key").value || null), value);
       const where = at === null ? `in log ${log}` : `at ${at[1]} of log ${log}`;
-      say(outcome, `acknowledged by Kafka ${where}, after ${Math.round(performance.now() - began)} ms`);
+      say(outcome, `acknowledged by ${this.#open.get(topic)?.isNative ? "the cluster" : "Kafka"} ${where}, after ${Math.round(performance.now() - began)} ms`);
     } catch (error) {
       outcome.className = "error";
       say(outcome, error.message);

@@ -18,11 +18,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from node.settings import librdkafka, warnings
+    from node.settings import warnings
     from node.settings.show import show
 
     effective = configuration.read(args)
-    problems = effective.problems + librdkafka.problems(effective) + effective.missing()
+    problems = configuration.problems(effective)
     if not effective.problems:
         sys.stdout.write(show(effective))
         for warning in warnings(effective.settings):

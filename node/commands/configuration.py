@@ -22,6 +22,13 @@ _KAFKA = [
     ("--kafka", "HOST:PORT[,...]", "Kafka brokers to begin with"),
     ("--topics", "NAMES", "topics that clients may use, with * and ?, as NAME or NAME:json|text|bytes"),
     ("--publish", "NAMES", "topics that clients may publish into"),
+    ("--namespaces", "NAMES", "first segments of subjects that need no Kafka, as NAME or NAME:json|text|bytes"),
+]
+_CLUSTER = [
+    ("--cluster-listen", "HOST:PORT", "address for other nodes (default: none, or 127.0.0.1:7400 if there are any)"),
+    ("--join", "HOST:PORT[,...]", "nodes of the cluster to join by"),
+    ("--voters", "NAMES", "the 1, 3 or 5 nodes whose copies and votes count (default: this one alone)"),
+    ("--cluster-key-file", "FILE", "file with the cluster's secret, as whimbrel keygen prints it"),
 ]
 _NODE = [
     ("--listen", "HOST:PORT", "address for WebSockets and HTTP (default: 127.0.0.1:8080)"),
@@ -48,9 +55,9 @@ class _InOrder(argparse.Action):
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, kafka: bool = True) -> None:
-    """Add the flags; without those about Kafka for a command that brings its own."""
+    """Add the flags; without those about Kafka and the cluster for a command that brings its own."""
     parser.add_argument("--config", metavar="FILE", help="TOML file (default: what WHIMBREL_CONFIG names)")
-    for flag, metavar, text in (_KAFKA if kafka else []) + _NODE:
+    for flag, metavar, text in (_KAFKA + _CLUSTER if kafka else []) + _NODE:
         parser.add_argument(flag, metavar=metavar, help=text, dest="flags", action=_InOrder, default=())
 
 
@@ -61,6 +68,14 @@ def read(args: argparse.Namespace) -> Effective:
     from node.settings import load
 
     return load(args.config, os.environ, args.flags, socket.gethostname())
+
+
+def problems(effective: Effective) -> list[Problem]:
+    """All that is wrong or missing for a node to run."""
+    from node.settings import cluster_files, librdkafka
+
+    found = librdkafka.problems(effective) + cluster_files.problems(effective)
+    return effective.problems + found + effective.missing()
 
 
 def report(problems: Iterable[Problem]) -> int:

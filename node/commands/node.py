@@ -1,4 +1,4 @@
-"""`whimbrel node`: carry topics of a Kafka to clients and back."""
+"""`whimbrel node`: carry topics of a Kafka, and subjects of the cluster itself, to clients and back."""
 
 from __future__ import annotations
 
@@ -10,24 +10,26 @@ from node.commands import configuration
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
-        "Carry topics of a Kafka to clients over WebSockets, and back. Settings come from a TOML file, then the\n"
-        "environment (WHIMBREL_CACHE_TTL=5m), then flags; the last has the last word."
+        "Carry topics of a Kafka to clients over WebSockets, and back; and namespaces, which need no Kafka. Nodes\n"
+        "that are told of each other are one cluster. Settings come from a TOML file, then the environment\n"
+        "(WHIMBREL_CACHE_TTL=5m), then flags; the last has the last word."
     )
     parser.epilog = (
         "examples:\n"
         "  whimbrel node --kafka localhost:9092 --topics 'flights,orders.*'\n"
         "  whimbrel node --kafka localhost:9092 --topics 'flights,notes:text' --publish notes --listen 0.0.0.0:8080\n"
-        "  whimbrel node --config whimbrel.toml --set cache.bytes=2GiB\n\n"
+        "  whimbrel node --config whimbrel.toml --set cache.bytes=2GiB\n"
+        "  whimbrel keygen > cluster.key\n"
+        "  whimbrel node --name a --voters a,b,c --cluster-listen 192.0.2.1:7400 --join 192.0.2.2:7400 \\\n"
+        "      --cluster-key-file cluster.key --namespaces chat\n\n"
         "SIGTERM or Ctrl-C drains: clients are told to move, then the node ends. A second one stops at once."
     )
     configuration.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    from node.settings import librdkafka
-
     effective = configuration.read(args)
-    problems = effective.problems + librdkafka.problems(effective) + effective.missing()
+    problems = configuration.problems(effective)
     if problems:
         return configuration.report(problems)
     from node.main import run_node

@@ -16,8 +16,9 @@ _BYTES_MAX = 64 << 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Show how a node is: clients, rates, cache, Kafka with the lag of each partition, workers and the busiest "
-        "subjects. The exit code is 1 if no server answers."
+        "Show how a node is: clients, rates, cache, workers, Kafka with the lag of each partition and the busiest "
+        "subjects; and its cluster as it sees it: the members with what they coordinate and feed, and what is wrong. "
+        "The exit code is 1 if no server answers."
     )
     connecting.add_server(parser, "asked in turn until one answers")
     parser.add_argument("--json", action="store_true", help="what the node says, as one JSON object")

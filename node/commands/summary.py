@@ -2,19 +2,18 @@
 
 Keys that are missing are taken as nothing: a newer command can ask an older node.
 
-Not here: asking the node (status.py).
+Not here: asking the node (status.py), what is said of the cluster (cluster_summary.py).
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import msgspec
 
+from node.commands.cluster_summary import Cluster, cluster_lines
+from node.commands.tables import printable, table
 from node.settings.units import format_duration
-
-_NUMBER = re.compile(r"[\d,.-]+( ms)?|\?|down|")
 
 
 class Clients(msgspec.Struct, frozen=True):
@@ -85,7 +84,8 @@ class Status(msgspec.Struct, frozen=True):
 
     node: str = ""
     version: str = ""
-    cluster: str = ""
+    cluster: Cluster | str = ""
+    """A node of an older version says only what it is called."""
     state: str = ""
     ready: bool = False
     uptime_s: float = 0
@@ -101,13 +101,14 @@ class Status(msgspec.Struct, frozen=True):
 
 def summary(status: Status) -> str:
     """The whole status."""
-    return "\n".join(_printable(line).rstrip() for line in _lines(status)) + "\n"
+    return "\n".join(printable(line).rstrip() for line in _lines(status)) + "\n"
 
 
 def _lines(status: Status) -> Iterator[str]:
     ready = "ready" if status.ready else "NOT READY"
     up = format_duration(float(round(status.uptime_s)))
-    yield f"node {status.node} ({status.version}), cluster {status.cluster}: {status.state}, {ready}, up {up}"
+    cluster = status.cluster if isinstance(status.cluster, Cluster) else Cluster(status.cluster)
+    yield f"node {status.node} ({status.version}), cluster {cluster.name}: {status.state}, {ready}, up {up}"
     for problem in status.problems:
         yield f"problem: {problem}"
     yield ""
@@ -124,7 +125,8 @@ def _lines(status: Status) -> Iterator[str]:
         f"{cache.subjects:,} subjects, ttl {format_duration(cache.ttl_s)}"
     )
     yield f"kafka      {'connected' if kafka.connected else 'NOT CONNECTED'}, brokers: {brokers or 'none'}"
-    yield from _table(
+    yield from cluster_lines(cluster)
+    yield from table(
         ("worker", "pid", "connections", "subscriptions", "restarts", "out msg/s", "loop delay"),
         [
             (
@@ -139,11 +141,11 @@ def _lines(status: Status) -> Iterator[str]:
             for worker in status.workers
         ],
     )
-    yield from _table(
+    yield from table(
         ("topic", "value", "publish", "partition", "log", "end", "high watermark", "lag", "state", "msg/s"),
         [row for topic in kafka.topics for row in _partitions(topic)],
     )
-    yield from _table(("busiest subject", "msg/s"), [(busy.subject, f"{busy.per_s:,.1f}") for busy in status.busiest])
+    yield from table(("busiest subject", "msg/s"), [(busy.subject, f"{busy.per_s:,.1f}") for busy in status.busiest])
 
 
 def _partitions(topic: Topic) -> Iterator[tuple[str, ...]]:
@@ -163,24 +165,5 @@ def _partitions(topic: Topic) -> Iterator[tuple[str, ...]]:
         )
 
 
-def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Columns as wide as they must be, numbers to the right; nothing at all without rows."""
-    if not rows:
-        return
-    yield ""
-    rows = [tuple(map(_printable, row)) for row in rows]
-    columns = list(zip(head, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    to_right = [all(map(_NUMBER.fullmatch, column[1:])) for column in columns]
-    for row in (tuple(name.upper() for name in head), *rows):
-        cells = zip(row, widths, to_right, strict=True)
-        yield "  ".join(cell.rjust(width) if right else cell.ljust(width) for cell, width, right in cells)
-
-
 def _mib(count: int) -> str:
     return f"{count / (1 << 20):,.1f} MiB"
-
-
-def _printable(line: str) -> str:
-    """A node's names must not move the cursor of who reads them."""
-    return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in line)

@@ -1,1 +1,1 @@
-"""The demo: an embedded Kafka, live data and a node, started by one command."""
+"""The demo: an embedded Kafka, live data and a cluster of three nodes, started by one command."""

@@ -4,6 +4,6 @@ from node.settings.effective import Effective
 from node.settings.load import load
 from node.settings.relations import warnings
 from node.settings.schema import Settings
-from node.settings.worker import gateway_settings
+from node.settings.worker import gateway_settings, topic_rules
 
-__all__ = ["Effective", "Settings", "gateway_settings", "load", "warnings"]
+__all__ = ["Effective", "Settings", "gateway_settings", "load", "topic_rules", "warnings"]

@@ -15,8 +15,8 @@ from typing import Any
 
 from node.settings import relations
 from node.settings.keys import KEYS, SECTIONS, toml
-from node.settings.layers import Layer, Problem
-from node.settings.schema import Settings, Topic
+from node.settings.layers import Entry, Layer, Problem
+from node.settings.schema import Namespace, Settings, Topic
 
 DEFAULT = "default"
 """The source of a value that nobody gave."""
@@ -42,39 +42,41 @@ class Effective:
         """What a node needs that nobody gave, as far as all that was given could be read."""
         if self.unread:
             return []
-        given = {"kafka.bootstrap": self.settings.kafka.bootstrap, "topics": self.settings.topics}
         named = {problem.key.partition("[")[0] for problem in self.problems}
         return [
             Problem("", path, f"not given, expected {how}")
-            for path, how in relations.NEEDED.items()
-            if not given[path] and path not in named
+            for path, instead, how in relations.missing(self.settings)
+            if not {path, instead} & named
         ]
 
 
 def combine(layers: Sequence[Layer]) -> Effective:
     """Put layers together; the last has the last word."""
     values: dict[str, tuple[Any, str]] = {}
-    topics: list[dict[str, tuple[Any, str]]] = []
+    lists: dict[str, list[Entry]] = {}
     problems: list[Problem] = []
     wrong: set[str] = set()
     for layer in layers:
         values |= layer.values
-        topics = topics if layer.topics is None else layer.topics
+        lists |= layer.lists
         problems += layer.problems
         wrong |= layer.wrong
     # An entry without a usable name was noted when it was read, and takes no further part.
-    named = [dict(entry) for entry in topics if "name" in entry]
+    topics, namespaces = (
+        [dict(entry) for entry in lists.get(section, []) if "name" in entry] for section in ("topics", "namespaces")
+    )
     for name, source in (publish for layer in layers for publish in layer.publish):
-        _allow_publishing(named, name, source)
-    effective = Effective(_settings(values, named), {path: source for path, (_, source) in values.items()})
-    for index, entry in enumerate(named):
-        effective.sources |= {f"topics[{index}].{name}": source for name, (_, source) in entry.items()}
+        _allow_publishing(topics, namespaces, name, source)
+    effective = Effective(_settings(values, topics, namespaces), {path: source for path, (_, source) in values.items()})
+    for section, entries in (("topics", topics), ("namespaces", namespaces)):
+        for index, entry in enumerate(entries):
+            effective.sources |= {f"{section}[{index}].{name}": source for name, (_, source) in entry.items()}
     effective.unread = any(layer.unread for layer in layers)
     effective.problems = problems + _broken(effective, wrong) + _refused(effective)
     return effective
 
 
-def _settings(values: dict[str, tuple[Any, str]], topics: list[dict[str, tuple[Any, str]]]) -> Settings:
+def _settings(values: dict[str, tuple[Any, str]], topics: list[Entry], namespaces: list[Entry]) -> Settings:
     fields: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for path, (value, _) in values.items():
         section, _, name = path.partition(".")
@@ -87,21 +89,24 @@ def _settings(values: dict[str, tuple[Any, str]], topics: list[dict[str, tuple[A
             table, _, name = name.partition(".")
             fields[section].setdefault(table, {})[name] = value
     sections = {section: struct(**fields[section]) for section, struct in SECTIONS.items()}
-    entries = tuple(Topic(**{name: value for name, (value, _) in entry.items()}) for entry in topics)
-    return Settings(**sections, topics=entries)
+    return Settings(
+        **sections,
+        topics=tuple(Topic(**{name: value for name, (value, _) in entry.items()}) for entry in topics),
+        namespaces=tuple(Namespace(**{name: value for name, (value, _) in entry.items()}) for entry in namespaces),
+    )
 
 
-def _allow_publishing(topics: list[dict[str, tuple[Any, str]]], name: str, source: str) -> None:
+def _allow_publishing(topics: list[Entry], namespaces: list[Entry], name: str, source: str) -> None:
     """Let clients publish to `name`, whatever the entries say, and change nothing else.
 
     Entries that it covers are turned on. Unless one of them is `name` itself, an entry for it goes before the first
-    that would have matched it, with the same `value`.
+    of `topics` that would have matched it, with the same `value`.
     """
-    names = [entry["name"][0] for entry in topics]
-    for entry, other in zip(topics, names, strict=True):
-        if relations.covers(name, other):
+    for entry in topics + namespaces:
+        if relations.covers(name, entry["name"][0]):
             entry["publish"] = (True, source)
-    if name not in names:
+    names = [entry["name"][0] for entry in topics]
+    if name not in names and name not in [entry["name"][0] for entry in namespaces]:
         place = next((i for i, other in enumerate(names) if relations.covers(other, name)), len(names))
         entry = {"name": (name, source), "publish": (True, source)}
         if place < len(names) and "value" in topics[place]:
@@ -119,12 +124,12 @@ def _broken(effective: Effective, wrong: set[str]) -> list[Problem]:
             found, most = toml(KEYS[lesser], low), toml(KEYS[greater], high)
             text = f"found {found}, expected at most {greater}, which is {most} ({effective.source(greater)}): {why}"
             problems.append(Problem(effective.source(lesser), lesser, text))
-    if any(path.startswith("topics[") for path in wrong):
+    for path, about, text in relations.contradictions(effective.settings):
+        if not wrong & {path, about}:
+            problems.append(Problem(effective.source(path), path, text.replace("{source}", effective.source(about))))
+    if any(path.startswith(("topics[", "namespaces[")) for path in wrong):
         return problems
-    for later, earlier in relations.unreachable(effective.settings.topics):
-        path = f"topics[{later}].name"
-        name, first = (effective.settings.topics[index].name for index in (later, earlier))
-        text = f'found "{name}", expected a name that the earlier "{first}" does not match: it would never be used'
+    for path, text in relations.unusable(effective.settings):
         problems.append(Problem(effective.source(path), path, text))
     return problems
 

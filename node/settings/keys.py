@@ -22,11 +22,14 @@ import msgspec
 from msgspec import inspect
 
 from node.settings import units
-from node.settings.schema import KIND, Settings, Topic
+from node.settings.cluster import host_of, is_wildcard, port_of
+from node.settings.fields import KIND
+from node.settings.schema import Namespace, Settings, Topic
 
+_NAME = r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,64}"
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]@]+)"
 _FORMS: dict[str, tuple[re.Pattern[str], str]] = {
-    "name": (re.compile(r"[A-Za-z0-9._-]{1,64}"), "1 to 64 characters of a-z A-Z 0-9 . _ -"),
+    "name": (re.compile(_NAME), "1 to 64 characters of a-z A-Z 0-9 . _ -"),
     "listen": (re.compile(rf"{_HOST}:\d{{1,5}}"), "HOST:PORT, such as 127.0.0.1:8080"),
     "brokers": (
         re.compile(rf"(?:{_HOST}:\d{{1,5}}(?:,\s*(?!\Z)|\Z))*"),
@@ -48,9 +51,28 @@ _FORMS: dict[str, tuple[re.Pattern[str], str]] = {
         re.compile(r"[A-Za-z0-9_.-]+|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"),
         "the name of an entry point, or module:Class",
     ),
+    "namespace": (
+        re.compile(r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,249}"),
+        "1 to 249 characters of a-z A-Z 0-9 . _ -, not . or ..",
+    ),
+    "cluster_address": (
+        re.compile(rf"(?:{_HOST}:\d{{1,5}})?"),
+        "HOST:PORT with a port from 1 to 65534, such as 192.0.2.1:7400",
+    ),
+    "cluster_addresses": (
+        re.compile(rf"{_HOST}:\d{{1,5}}"),
+        "a list of HOST:PORT with ports from 1 to 65534, such as 192.0.2.1:7400",
+    ),
+    "voters": (
+        re.compile(_NAME),
+        "a list of 1, 3 or 5 different names of nodes, each 1 to 64 characters of a-z A-Z 0-9 . _ -",
+    ),
+    "secret": (re.compile(r"(?:\S.{14,}\S)?"), "a secret of at least 16 characters: whimbrel keygen makes one"),
     "properties": (re.compile(r"(?s).*"), "a string, a number, true or false"),
 }
 _PORT = re.compile(r":(\d+)(?=[/,]|\Z)")
+_PUBLIC_KEY = re.compile(r"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")
+"""As ZeroMQ writes them: Z85."""
 _SECRET = re.compile(r"password|passphrase|secret|token|credential|oauthbearer|jaas|(\.|\b|_)(pem|key)$", re.I)
 
 
@@ -91,8 +113,12 @@ class Key:
         text.encode()  # the environment can hold bytes that are not UTF-8
         if self.is_list:
             return [part.strip() for part in text.split(",") if part.strip()]
+        if isinstance(self.default, bool):
+            return {"true": True, "false": False}.get(text, text)
         if self.kind == "" and isinstance(self.default, int):
             return int(text)
+        if self.kind == "node_keys":  # no public key has a comma in it
+            return dict(part.strip().split("=", 1) for part in text.split(",") if part.strip())
         return text
 
     def read(self, raw: Any) -> Any:
@@ -108,6 +134,8 @@ class Key:
                 raise ValueError("not a list")
             for part in value if self.is_list else [value]:
                 _match(form[0], part)
+        if self.kind == "voters" and (len(value) not in (0, 1, 3, 5) or len({*value}) < len(value)):
+            raise ValueError("no such number of voters")
         try:
             return msgspec.convert(value, self.type)
         except msgspec.ValidationError as error:
@@ -143,7 +171,10 @@ def toml_name(name: str) -> str:
 
 
 def is_secret(path: str) -> bool:
-    """Whether values of this key are never shown."""
+    """Whether values of this key are never shown. Of keys that are not ours the name decides."""
+    key = KEYS.get(path)
+    if key is not None and key.kind not in ("properties", "rest"):
+        return key.kind == "secret"
     return bool(_SECRET.search(path))
 
 
@@ -187,7 +218,33 @@ def _property(raw: Any) -> str:
     return str(raw)
 
 
+def _cluster_address(raw: Any) -> Any:
+    """The port after it is used too, and others must know both before anybody listens."""
+    if isinstance(raw, str) and raw and not 1 <= port_of(raw) <= 65534:
+        raise ValueError("not a port for nodes")
+    return raw
+
+
+def _cluster_addresses(raw: Any) -> Any:
+    for part in raw if isinstance(raw, list) else []:
+        if not isinstance(part, str) or not _cluster_address(part) or is_wildcard(host_of(part)):
+            raise ValueError("not the address of a node")
+    return raw
+
+
+def _node_keys(raw: Any) -> dict[str, str]:
+    name = _FORMS["name"][0]
+    if not isinstance(raw, dict) or not all(
+        isinstance(key, str) and name.fullmatch(node) and _PUBLIC_KEY.fullmatch(key) for node, key in raw.items()
+    ):
+        raise ValueError("not public keys by names")
+    return raw
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
+    "cluster_address": _cluster_address,
+    "cluster_addresses": _cluster_addresses,
+    "node_keys": _node_keys,
     "duration": _duration,
     "size": _size,
     "properties": _property,
@@ -212,6 +269,8 @@ def _expected(kind: str, type_: inspect.Type, hint: Any) -> str:
         return _FORMS[kind][1]
     if kind == "rest":
         return "any value of TOML"
+    if kind == "node_keys":
+        return "a table of nodes' names and their public keys, 40 characters each: whimbrel keygen --node-key makes one"
     match type_:
         case inspect.IntType():
             return f"a whole number {_range(type_, str)}"
@@ -253,11 +312,14 @@ def _keys(section: str, struct: type) -> list[Key]:
     return found
 
 
-SECTIONS: dict[str, type] = {name: hint for name, hint in get_type_hints(Settings).items() if name != "topics"}
-"""Section name -> its struct, but for `topics`, which is a list."""
+LISTS: dict[str, dict[str, Key]] = {
+    section: {key.name: key for key in _keys(section, struct)}
+    for section, struct in (("topics", Topic), ("namespaces", Namespace))
+}
+"""Section that is a list of tables -> the keys of one entry, by name."""
 
-TOPIC_KEYS: dict[str, Key] = {key.name: key for key in _keys("topics", Topic)}
-"""The keys of one entry of `topics`, by name."""
+SECTIONS: dict[str, type] = {name: hint for name, hint in get_type_hints(Settings).items() if name not in LISTS}
+"""Name of every other section -> its struct."""
 
 KEYS: dict[str, Key] = {key.path: key for section, struct in SECTIONS.items() for key in _keys(section, struct)}
-"""All other keys, by path. Those of kind `properties` and `rest` stand for any number of keys below them."""
+"""All keys but those of lists, by path. Those of kind `properties` and `rest` stand for any number of keys below."""

@@ -1,6 +1,7 @@
 """What a file, the environment and the flags each say, key by key, and what in them is wrong.
 
-A later layer wins over an earlier one, key by key; a layer that says anything of `topics` replaces the whole list.
+A later layer wins over an earlier one, key by key; a layer that says anything of a list (`topics`, `namespaces`)
+replaces the whole list.
 
 Invariants:
 - Reading never stops at the first problem: a layer has all that is good in it and all problems.
@@ -15,9 +16,9 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
-from node.settings.keys import KEYS, SECTIONS, TOPIC_KEYS, Key, is_secret, masked, toml_text
+from node.settings.keys import KEYS, LISTS, SECTIONS, Key, is_secret, masked, toml_text
 from node.settings.lines import Path, line_of
 
 PREFIX = "WHIMBREL_"
@@ -26,10 +27,14 @@ FLAGS = {
     "--listen": "node.listen",
     "--workers": "node.workers",
     "--name": "node.name",
+    "--cluster-listen": "cluster.listen",
+    "--join": "cluster.join",
+    "--voters": "cluster.voters",
+    "--cluster-key-file": "cluster.key_file",
     "--log-format": "log.format",
     "--log-level": "log.level",
 }
-"""Flags that set one key. `--topics`, `--publish` and `--set` are read otherwise (`from_flags`)."""
+"""Flags that set one key. `--topics`, `--namespaces`, `--publish` and `--set` are read otherwise (`from_flags`)."""
 
 NOT_SETTINGS = {"WHIMBREL_CONFIG", "WHIMBREL_SERVER", "WHIMBREL_TOKEN"}
 """Variables of ours that are no keys: the file's path, and what the client commands use."""
@@ -50,16 +55,20 @@ class Problem:
         return ": ".join(part for part in (self.source, self.key, self.text) if part)
 
 
+Entry: TypeAlias = dict[str, tuple[Any, str]]
+"""An entry of a list, by key, each value with its source."""
+
+
 @dataclass
 class Layer:
     """What one place says."""
 
     values: dict[str, tuple[Any, str]] = field(default_factory=dict)
     """Path of a key -> value, ready for the settings, and its source."""
-    topics: list[dict[str, tuple[Any, str]]] | None = None
-    """Entries of `topics`, by key, each value with its source; None: nothing said."""
+    lists: dict[str, list[Entry]] = field(default_factory=dict)
+    """Entries of `topics` and of `namespaces`, of each if anything is said of it."""
     publish: list[tuple[str, str]] = field(default_factory=list)
-    """Topics that clients may publish to besides, with their sources."""
+    """Topics and namespaces that clients may publish to besides, with their sources."""
     problems: list[Problem] = field(default_factory=list)
     wrong: set[str] = field(default_factory=set)
     """Keys whose values could not be read."""
@@ -89,36 +98,37 @@ class Layer:
         except ValueError:
             self.wrong_value(source, path, text, key.expected)
 
-    def put_topics(self, source: str, text: str) -> None:
-        """Take `flights,logs:text` as the whole list of topics."""
-        self.topics = []
+    def put_list(self, section: str, source: str, text: str) -> None:
+        """Take `flights,logs:text` as the whole list."""
+        self.lists[section] = []
         for part in filter(None, map(str.strip, text.split(","))):
             name, colon, value = part.partition(":")
-            self.put_topic({"name": (name, source)} | ({"value": (value, source)} if colon else {}))
+            self.put_entry(section, {"name": (name, source)} | ({"value": (value, source)} if colon else {}))
 
     def put_publish(self, source: str, text: str) -> None:
-        """Take `notes,orders.*` as topics that clients may publish to."""
+        """Take `notes,orders.*` as topics and namespaces that clients may publish to."""
+        key = LISTS["topics"]["name"]
         for part in filter(None, map(str.strip, text.split(","))):
             try:
-                self.publish.append((TOPIC_KEYS["name"].read(part), source))
+                self.publish.append((key.read(part), source))
             except ValueError:
-                self.wrong_value(source, "topics.publish", part, TOPIC_KEYS["name"].expected)
+                self.wrong_value(source, "topics.publish", part, key.expected)
 
-    def put_topic(self, entry: dict[str, tuple[Any, str]]) -> None:
-        """Take one entry of `topics`: raw values by key, with their sources."""
-        assert self.topics is not None
-        at = f"topics[{len(self.topics)}]"
-        good: dict[str, tuple[Any, str]] = {}
+    def put_entry(self, section: str, entry: Entry) -> None:
+        """Take one entry of a list: raw values by key, with their sources."""
+        keys, entries = LISTS[section], self.lists[section]
+        at = f"{section}[{len(entries)}]"
+        good: Entry = {}
         for name, (raw, source) in entry.items():
-            key = TOPIC_KEYS.get(name)
+            key = keys.get(name)
             if key is None:
-                self.unknown(source, f"{at}.{name}", [f"{at}.{known}" for known in TOPIC_KEYS])
+                self.unknown(source, f"{at}.{name}", [f"{at}.{known}" for known in keys])
                 continue
             try:
                 good[name] = (key.read(raw), source)
             except ValueError:
                 self.wrong_value(source, f"{at}.{name}", raw, key.expected)
-        self.topics.append(good)
+        entries.append(good)
 
 
 def from_file(name: str, content: Mapping[str, Any], found: Mapping[Path, int]) -> Layer:
@@ -136,10 +146,10 @@ def from_file(name: str, content: Mapping[str, Any], found: Mapping[Path, int]) 
         return f"{name}:{line}" if line else name
 
     for section, table in content.items():
-        if section == "topics":
-            _topics_from_file(layer, table, source)
+        if section in LISTS:
+            _list_from_file(layer, section, table, source)
         elif section not in SECTIONS:
-            layer.unknown(source(section), section, [*SECTIONS, "topics"])
+            layer.unknown(source(section), section, [*SECTIONS, *LISTS])
         elif not isinstance(table, dict):
             layer.wrong_value(source(section), section, table, f"a table [{section}]")
         else:
@@ -164,17 +174,17 @@ def _key_from_file(layer: Layer, path: str, raw: Any, source: Any, at: Path) -> 
         layer.put(source(*at), path, key, raw)
 
 
-def _topics_from_file(layer: Layer, table: Any, source: Any) -> None:
+def _list_from_file(layer: Layer, section: str, table: Any, source: Any) -> None:
     if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):
-        layer.wrong_value(source("topics"), "topics", table, "tables [[topics]], each with a name")
+        layer.wrong_value(source(section), section, table, f"tables [[{section}]], each with a name")
         return
-    layer.topics = []
+    layer.lists[section] = []
     for index, entry in enumerate(table):
-        layer.put_topic({name: (raw, source("topics", index, name)) for name, raw in entry.items()})
+        layer.put_entry(section, {name: (raw, source(section, index, name)) for name, raw in entry.items()})
         if "name" not in entry:
-            path, expected = f"topics[{index}].name", TOPIC_KEYS["name"].expected
+            path, expected = f"{section}[{index}].name", LISTS[section]["name"].expected
             layer.wrong.add(path)
-            layer.problems.append(Problem(source("topics", index), path, f"missing, expected {expected}"))
+            layer.problems.append(Problem(source(section, index), path, f"missing, expected {expected}"))
 
 
 def from_environment(environment: Mapping[str, str]) -> Layer:
@@ -184,8 +194,9 @@ def from_environment(environment: Mapping[str, str]) -> Layer:
         if not name.startswith(PREFIX) or name in NOT_SETTINGS:
             continue
         text = environment[name]
-        if name == PREFIX + "TOPICS":
-            layer.put_topics(name, text)
+        section = name.removeprefix(PREFIX).lower()
+        if section in LISTS and name == variable(section):
+            layer.put_list(section, name, text)
         elif name == PREFIX + "PUBLISH":
             layer.put_publish(name, text)
         elif path := _path_of_variable(name):
@@ -205,8 +216,8 @@ def from_flags(flags: Iterable[tuple[str, str]]) -> Layer:
     """What the command line says: flags with their values, in order."""
     layer = Layer()
     for flag, text in flags:
-        if flag == "--topics":
-            layer.put_topics(flag, text)
+        if flag.removeprefix("--") in LISTS:
+            layer.put_list(flag.removeprefix("--"), flag, text)
         elif flag == "--publish":
             layer.put_publish(flag, text)
         elif flag == "--set":
@@ -224,8 +235,8 @@ def _set(layer: Layer, text: str) -> None:
         secret = next(filter(is_secret, re.split(r"[:\s]", text)), "")
         shown = _shown(secret, text)
         layer.problems.append(Problem("--set", "", f"found {shown}, expected KEY=VALUE, such as cache.ttl=5m"))
-    elif path == "topics":
-        layer.put_topics("--set", value)
+    elif path in LISTS:
+        layer.put_list(path, "--set", value)
     elif (key := _key_at(path, known=False)) is None:
         layer.unknown("--set", path, KEYS)
     else:

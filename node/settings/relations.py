@@ -1,6 +1,6 @@
 """What must hold between values, what a node cannot do without, and what its operator should be told.
 
-Not here: limits of single values (schema.py), properties that Kafka's library refuses (librdkafka.py).
+Not here: limits of single values (schema.py, cluster.py), properties that Kafka's library refuses (librdkafka.py).
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from gateway.mapping import INTERNAL
+from node.settings.cluster import host_of, is_wildcard
 from node.settings.schema import Settings, Topic
 
 AT_MOST: list[tuple[str, str, str]] = [
@@ -23,12 +24,6 @@ AT_MOST: list[tuple[str, str, str]] = [
     ("link.page_bytes", "client.outbox_bytes", "a page of history must fit into an empty outbox"),
 ]
 """Lesser key, greater key, why: the value of the first is at most that of the second."""
-
-NEEDED = {
-    "kafka.bootstrap": "the brokers to read from: --kafka HOST:PORT, or WHIMBREL_KAFKA_BOOTSTRAP",
-    "topics": "the topics that clients may use: --topics NAME,..., WHIMBREL_TOPICS, or [[topics]] with a name",
-}
-"""What has no default that would do, and how to say it."""
 
 REFUSED: dict[str, str] = {
     "bootstrap.servers": "say kafka.bootstrap",
@@ -53,6 +48,74 @@ REFUSED: dict[str, str] = {
 """Properties of librdkafka that are the node's own business, and why or what to say instead."""
 
 
+def missing(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Keys that were not given and have no default that would do: path, key that would do instead, how to say it."""
+    cluster = settings.cluster
+    if not settings.kafka.bootstrap and (settings.topics or not settings.namespaces):
+        yield "kafka.bootstrap", "", "the brokers to read from: --kafka HOST:PORT, or WHIMBREL_KAFKA_BOOTSTRAP"
+    if not settings.topics and not settings.namespaces:
+        how = "--topics NAME,..., WHIMBREL_TOPICS, or [[topics]] with a name; or, without Kafka, --namespaces NAME,..."
+        yield "topics", "namespaces", f"the topics that clients may use: {how}"
+    if cluster.is_on and not (cluster.key or cluster.key_file):
+        how = "--cluster-key-file FILE, WHIMBREL_CLUSTER_KEY, or key or key_file in [cluster]"
+        text = f"the cluster's secret, the same on all nodes (whimbrel keygen makes one): {how}"
+        yield "cluster.key", "cluster.key_file", text
+    if cluster.join and not cluster.voters:
+        text = "the names of the voters, the same on all nodes, when other nodes are joined: --voters NAME,..."
+        yield "cluster.voters", "", text
+    if is_wildcard(cluster.host) and not cluster.advertise:
+        text = f"the HOST:PORT at which other nodes reach this one: cluster.listen is {cluster.listen}"
+        yield "cluster.advertise", "", text
+    if cluster.secret_key_file and not cluster.node_keys:
+        yield "cluster.node_keys", "", "the public keys of all nodes, as cluster.secret_key_file is given"
+    if cluster.node_keys and not cluster.secret_key_file:
+        yield "cluster.secret_key_file", "", "the file with this node's keys, as cluster.node_keys is given"
+
+
+def contradictions(settings: Settings) -> Iterator[tuple[str, str, str]]:
+    """Keys of the cluster that go against another: path, the other's path, what is wrong.
+
+    `{source}` in the text stands for where the other one was said.
+    """
+    cluster = settings.cluster
+    if cluster.key and cluster.key_file:
+        text = f'found "{cluster.key_file}", expected only one of cluster.key_file and cluster.key ({{source}})'
+        yield "cluster.key_file", "cluster.key", text
+    if cluster.advertise and is_wildcard(host_of(cluster.advertise)):
+        text = f'found "{cluster.advertise}", expected an address at which other nodes reach this one'
+        yield "cluster.advertise", "", text
+    ours, clients = (cluster.port, cluster.port + 1) if cluster.is_on else (), settings.node
+    if clients.port in ours and (
+        clients.host == cluster.host or is_wildcard(clients.host) or is_wildcard(cluster.host)
+    ):
+        text = (
+            f'found "{cluster.address}", expected a port other than that of node.listen ({{source}}) and that less one'
+        )
+        yield "cluster.listen", "node.listen", text
+    lacking = sorted({settings.node.name, *settings.voters} - cluster.node_keys.keys())
+    if cluster.node_keys and lacking:
+        text = f"expected a key of this node and of each voter too: {', '.join(lacking)} lacking"
+        yield "cluster.node_keys", "cluster.voters", text
+
+
+def unusable(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Names of topics and namespaces that can never be used, and why."""
+    taken: dict[str, int] = {}
+    for index, namespace in enumerate(settings.namespaces):
+        if namespace.name in taken:
+            text = f'found "{namespace.name}", expected a name that no earlier entry has: it would never be used'
+            yield f"namespaces[{index}].name", text
+        taken.setdefault(namespace.name, index)
+    for index, topic in enumerate(settings.topics):
+        if topic.name in taken:
+            text = f'found "{topic.name}", expected a name that is not that of namespaces[{taken[topic.name]}], too'
+            yield f"topics[{index}].name", text
+    for later, earlier in unreachable(settings.topics):
+        name, first = (settings.topics[index].name for index in (later, earlier))
+        text = f'found "{name}", expected a name that the earlier "{first}" does not match: it would never be used'
+        yield f"topics[{later}].name", text
+
+
 def unreachable(topics: Sequence[Topic]) -> Iterator[tuple[int, int]]:
     """Entries of `topics` that can never be used, each with the earlier one that always comes first."""
     for later, topic in enumerate(topics):
@@ -72,15 +135,23 @@ def covers(pattern: str, other: str) -> bool:
 
 def warnings(settings: Settings) -> list[str]:
     """What is allowed but dangerous, for the operator to read at every start."""
-    if settings.authorizer.use != "allow_all" or _is_loopback(settings.node.host):
+    if _is_loopback(settings.node.host):
         return []
-    publish = [topic.name for topic in settings.topics if topic.publish]
-    also = f" and publish into {', '.join(publish)}" if publish else ""
-    return [
-        f"OTHERS CAN REACH THIS NODE WITHOUT AUTHORIZATION: it listens on {settings.node.listen} and the authorizer "
-        f"is allow_all, so whoever can connect may read every mapped topic{also}. "
-        "Configure an authorizer, or listen on 127.0.0.1."
-    ]
+    found = []
+    if settings.authorizer.use == "allow_all":
+        publish = [rule.name for rule in (*settings.topics, *settings.namespaces) if rule.publish]
+        also = f" and publish into {', '.join(publish)}" if publish else ""
+        found.append(
+            f"OTHERS CAN REACH THIS NODE WITHOUT AUTHORIZATION: it listens on {settings.node.listen} and the "
+            f"authorizer is allow_all, so whoever can connect may read every mapped topic and every namespace{also}. "
+            "Configure an authorizer, or listen on 127.0.0.1."
+        )
+    if settings.cluster.controls:
+        found.append(
+            f"OTHERS CAN KILL THIS NODE: it listens on {settings.node.listen} and cluster.controls is true. "
+            "Leave it out, or listen on 127.0.0.1."
+        )
+    return found
 
 
 def _is_loopback(host: str) -> bool:

@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from node.settings.effective import Effective
-from node.settings.keys import KEYS, SECTIONS, TOPIC_KEYS, masked, toml, toml_name, toml_text
+from node.settings.keys import KEYS, LISTS, SECTIONS, masked, toml, toml_name, toml_text
+
+LIST_AFTER = {"cluster": "namespaces", "kafka": "topics"}
+"""Section -> the list that is shown after it."""
 
 
 def show(effective: Effective) -> str:
@@ -35,15 +38,16 @@ def _rows(effective: Effective) -> Iterator[tuple[str, str]]:
             elif key.kind == "rest":
                 yield from _table(effective, section, value)
             else:
-                yield f"{key.name} = {toml(key, value)}", effective.source(key.path)
+                shown = masked(key.path, value) if value else value  # whether there is a secret is none
+                yield f"{key.name} = {toml(key, shown)}", effective.source(key.path)
         yield "", ""
         for path, table in tables:
             if table:
                 yield f"[{path}]", ""
                 yield from _table(effective, path, table)
                 yield "", ""
-        if section == "kafka":
-            yield from _topics(effective)
+        if section in LIST_AFTER:
+            yield from _list(effective, LIST_AFTER[section])
 
 
 def _table(effective: Effective, path: str, table: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -52,10 +56,10 @@ def _table(effective: Effective, path: str, table: dict[str, Any]) -> Iterator[t
         yield f"{toml_name(name)} = {toml_text(masked(at, value))}", effective.source(at)
 
 
-def _topics(effective: Effective) -> Iterator[tuple[str, str]]:
-    for index, topic in enumerate(effective.settings.topics):
-        yield "[[topics]]", ""
-        for key in TOPIC_KEYS.values():
-            source = effective.source(f"topics[{index}].{key.name}")
-            yield f"{key.name} = {toml(key, getattr(topic, key.attribute))}", source
+def _list(effective: Effective, section: str) -> Iterator[tuple[str, str]]:
+    for index, entry in enumerate(getattr(effective.settings, section)):
+        yield f"[[{section}]]", ""
+        for key in LISTS[section].values():
+            source = effective.source(f"{section}[{index}].{key.name}")
+            yield f"{key.name} = {toml(key, getattr(entry, key.attribute))}", source
         yield "", ""

@@ -27,7 +27,7 @@ def gateway_settings(settings: Settings, *, index: int, cluster: str, link: str,
         port=port,
         servers=list(settings.node.servers),
         origins=list(settings.node.origins),
-        topics=[TopicRule(topic.name, topic.value, topic.publish) for topic in settings.topics],
+        topics=topic_rules(settings),
         connections_max=client.connections_max,
         subscriptions_max=client.subscriptions_max,
         publishes_max=client.publishes_max,
@@ -41,4 +41,10 @@ def gateway_settings(settings: Settings, *, index: int, cluster: str, link: str,
         authorizer_options=settings.authorizer.options,
         log_format=settings.log.format,
         log_level=settings.log.level,
+        controls=settings.cluster.controls,
     )
+
+
+def topic_rules(settings: Settings) -> list[TopicRule]:
+    """What clients may use: the first that matches is used, so that a namespace is never taken for a Kafka topic."""
+    return [TopicRule(one.name, one.value, one.publish) for one in (*settings.namespaces, *settings.topics)]

@@ -4,8 +4,10 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Fleet } from "./fleet.js";
+import { overview, partitionsInWords, positions, ranges } from "./mesh.js";
 import { direction, fit, project } from "./projection.js";
 import { Proof } from "./proof.js";
+import { Sources, originOf } from "./sources.js";
 
 const message = (seq, rest = {}) => ({ subject: "/t/a", log: "l", at: [0, seq], prev: null, snapshot: false, ...rest });
 const counts = ({ received, missed, repeated }) => [received, missed, repeated];
@@ -101,4 +103,71 @@ test("projection: a course is drawn the way that a small step takes", () => {
     const drawn = Math.atan2(b[0] - a[0], a[1] - b[1]);
     assert.ok(Math.abs(Math.sin(drawn - direction(heading, lon))) < 0.01, `${lat} ${lon} ${heading}`);
   }
+});
+
+test("sources: addresses of a node are where its pages are", () => {
+  assert.equal(originOf("ws://127.0.0.1:8081/v1/ws"), "http://127.0.0.1:8081");
+  assert.equal(originOf("wss://A.example"), "https://a.example");
+  assert.equal(originOf("http://[::1]:8080/"), "http://[::1]:8080");
+  for (const wrong of ["", "8081", "javascript:alert(1)", "ftp://a.example", "ws://"]) assert.equal(originOf(wrong), null);
+});
+
+test("sources: asks the node that the page is connected to, and goes round when it does not answer", () => {
+  const sources = new Sources("http://a");
+  assert.deepEqual([sources.current, sources.count], ["http://a", 1]);
+  sources.failed();
+  assert.equal(sources.current, "http://a");
+  sources.learn(["ws://a", "ws://b/v1/ws", "", "ws://c"]);
+  assert.deepEqual([sources.current, sources.count], ["http://a", 3]);
+  sources.failed();
+  assert.equal(sources.current, "http://b");
+  sources.failed();
+  sources.failed();
+  assert.equal(sources.current, "http://a");
+  sources.prefer("ws://c/v1/ws");
+  assert.equal(sources.current, "http://c");
+  sources.prefer("nonsense");
+  assert.equal(sources.current, "http://c");
+  sources.prefer("ws://d/v1/ws");
+  assert.deepEqual([sources.current, sources.count], ["http://d", 4]);
+});
+
+const member = (name, rest = {}) => ({ name, state: "alive", url: `ws://${name}`, is_voter: true, ...rest });
+
+test("mesh: members in order of their names, each with its work and a colour, and the links between them", () => {
+  const shown = overview({
+    name: "x",
+    state: "ok",
+    voters: ["a", "b", "c"],
+    commit_quorum: 2,
+    members: [member("c", { state: "dead" }), member("a"), member("b", { state: "suspect", url: null }), member("d", { is_voter: false })],
+    slots: [{ slot: 0, coordinator: "a" }, { slot: 1, coordinator: null }, { slot: 2, coordinator: "a" }],
+    feeds: [{ topic: "t", partition: 1, feeder: "b" }, { topic: "t", partition: 0, feeder: "gone" }],
+  });
+  assert.deepEqual(shown.members.map(({ name, colour, origin }) => [name, colour, origin]), [["a", 0, "http://a"], ["b", 1, null], ["c", 2, "http://c"], ["d", 3, "http://d"]]);
+  assert.deepEqual(shown.members[0].slots, [0, 2]);
+  assert.deepEqual(shown.slots.map(({ colour }) => colour), [0, null, 0]);
+  assert.deepEqual(shown.feeds.map(({ colour }) => colour), [1, null]);
+  assert.deepEqual(shown.links.map(({ from, to, state }) => `${from}${to} ${state}`), ["ab doubtful", "ac down", "ad up", "bc down", "bd doubtful", "cd down"]);
+  assert.equal(shown.words, "1 of 3 voters are there · a message is acknowledged when 2 of 3 have it");
+  assert.equal(shown.controls, false);
+});
+
+test("mesh: a document of which parts are missing is shown as far as it goes", () => {
+  const shown = overview({ name: "x", state: "alone", voters: ["a"], commit_quorum: 1 });
+  assert.deepEqual([shown.members, shown.links, shown.slots, shown.feeds, shown.words], [[], [], [], [], "one node, alone"]);
+});
+
+test("mesh: any number of nodes stands inside of the picture, no two in one place", () => {
+  for (const count of [1, 2, 3, 5, 9]) {
+    const places = positions(count, 240, 168, 26);
+    assert.equal(new Set(places.map(([x, y]) => `${Math.round(x)} ${Math.round(y)}`)).size, count);
+    for (const [x, y] of places) assert.ok(x >= 25.9 && x <= 214.1 && y >= 25.9 && y <= 142.1, `${count}: ${x} ${y}`);
+  }
+});
+
+test("mesh: numbers and partitions in words", () => {
+  assert.equal(ranges([]), "");
+  assert.equal(ranges([7, 0, 2, 1, 3, 10]), "0–3, 7, 10");
+  assert.equal(partitionsInWords([{ topic: "b", partition: 3 }, { topic: "a", partition: 0 }, { topic: "b", partition: 2 }]), "b 2–3; a 0");
 });

@@ -7,29 +7,14 @@ Not here: the page's cores (test_page_cores.py).
 
 from __future__ import annotations
 
-import shutil
 import time
-from collections.abc import Callable, Iterator
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.require import browser_path, require
+from tests.browser.visitor import Visitor
 
-ARTIFACTS = Path(__file__).parents[2] / "artifacts"
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-)
 PIXELS_OF_COLOUR = """
 const canvas = document.getElementById("map");
 const copy = Object.assign(document.createElement("canvas"), { width: canvas.width, height: canvas.height });
@@ -46,144 +31,12 @@ for (let i = 0; i < data.length; i += 4) {
 }
 return found;
 """
-# Contrast of each text with what it stands on, as WCAG 2.2 computes it.
-CONTRASTS = """
-const probe = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
-const rgb = (colour) => {
-  probe.clearRect(0, 0, 1, 1);
-  probe.fillStyle = colour;
-  probe.fillRect(0, 0, 1, 1);
-  return [...probe.getImageData(0, 0, 1, 1).data];
-};
-const linear = (c) => (c <= 10 ? c / 255 / 12.92 : ((c / 255 + 0.055) / 1.055) ** 2.4);
-const light = ([r, g, b]) => 0.2126 * linear(r) + 0.7152 * linear(g) + 0.0722 * linear(b);
-const ground = (element) => {
-  for (let at = element; at; at = at.parentElement) {
-    const colour = rgb(getComputedStyle(at).backgroundColor);
-    if (colour[3] === 255) return colour;
-  }
-  return rgb("Canvas");
-};
-const found = [];
-const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-while (walk.nextNode()) {
-  const element = walk.currentNode.parentElement;
-  const text = walk.currentNode.textContent.trim();
-  if (!text || !element.checkVisibility() || element.closest(":disabled, noscript")) continue;
-  const [a, b] = [light(rgb(getComputedStyle(element).color)), light(ground(element))];
-  found.push([(Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), text.slice(0, 40)]);
-}
-return found;
-"""
-
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
 
 
-class Visitor:
-    """A browser with one page open."""
-
-    def __init__(self, driver: Any, url: str) -> None:
-        self.driver = driver
-        self.url = url
-
-    def look(self, width: int, height: int, *, scheme: str, is_phone: bool = False) -> None:
-        """Open the page anew, on such a screen."""
-        self.size(width, height, is_phone)
-        features = [{"name": "prefers-color-scheme", "value": scheme}]
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": features})
-        self.driver.get(self.url)
-        self.until(lambda: self.number("received") > 500, "messages come")
-
-    def size(self, width: int, height: int, is_phone: bool = False) -> None:
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 2 if is_phone else 1, "mobile": is_phone}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-
-    def keep(self, name: str, width: int, is_phone: bool = False) -> None:
-        """A picture of the whole page, in artifacts/."""
-        ARTIFACTS.mkdir(exist_ok=True)
-        self.size(width, self.run("return document.documentElement.scrollHeight"), is_phone)
-        time.sleep(1.5)
-        assert self.driver.save_screenshot(str(ARTIFACTS / name))
-
-    def run(self, script: str, *arguments: object) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    def text(self, element_id: str) -> str:
-        return str(self.run("return document.getElementById(arguments[0]).textContent", element_id))
-
-    def number(self, element_id: str) -> float:
-        return float(self.text(element_id).replace(",", ""))
-
-    def click(self, element_id: str) -> None:
-        self.driver.find_element("id", element_id).click()
-
-    def type(self, element_id: str, text: str) -> None:
-        field = self.driver.find_element("id", element_id)
-        field.clear()
-        field.send_keys(text)
-
-    def press(self, *keys: str) -> None:
-        """On the keyboard: to whatever has the focus."""
-        self.driver.switch_to.active_element.send_keys(*keys)
-
-    def tab_to(self, element_id: str) -> None:
-        """Press the tab key until the element has the focus, which must be seen."""
-        for _ in range(40):
-            if self.run("return document.activeElement.id") == element_id:
-                seen = "return getComputedStyle(document.activeElement).outlineStyle"
-                assert self.run(seen) == "solid", f"the focus on {element_id} is not seen"
-                return
-            self.press("\ue004")
-        raise AssertionError(f"the tab key does not lead to {element_id}")
-
-    def says(self, element_id: str, text: str) -> bool:
-        return text in self.text(element_id)
-
-    def has_resumed(self, times: int) -> bool:
-        return bool(self.run("return document.querySelectorAll('#events [data-type=resumed]').length") == times)
-
-    def has_received(self, more_than: float) -> bool:
-        return self.number("received") > more_than
-
-    def rows(self) -> list[str]:
-        return list(self.run("return [...document.querySelectorAll('#messages li')].map((row) => row.textContent)"))
-
-    def until(self, condition: Callable[[], object], claim: str, timeout_s: float = 40) -> None:
-        deadline = time.monotonic() + timeout_s
-        while not condition():
-            assert time.monotonic() < deadline, f"never came true: {claim}; {self.complaints()}"
-            time.sleep(0.1)
-
-    def complaints(self) -> list[str]:
-        """What the console has said that is worse than news."""
-        return [entry["message"] for entry in self.driver.get_log("browser") if entry["level"] in ("SEVERE", "WARNING")]
-
-    def nothing_is_wrong(self) -> None:
-        assert (self.text("missed"), self.text("repeated")) == ("0", "0")
-        assert self.complaints() == []
-        origins = self.run("return performance.getEntriesByType('resource').map(({name}) => new URL(name).origin)")
-        assert set(origins) == {self.url.rstrip("/")}, "nothing comes from elsewhere"
-
-
-@pytest.fixture(scope="module")
-def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    require("browser")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = browser_path() or ""
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    started = webdriver.Chrome(options=options, service=Service(shutil.which("chromedriver")))
-    yield started
-    started.quit()
-
-
 @pytest.fixture
-def visitor(driver: Any, demo_url: str) -> Visitor:
-    return Visitor(driver, demo_url.rstrip("/") + "/")
+def visitor(driver: Any, demo_url: str, demo_urls: list[str]) -> Visitor:
+    return Visitor(driver, f"{demo_url}/", demo_urls)
 
 
 def test_the_map_lives_and_the_counters_move(visitor: Visitor) -> None:
@@ -326,12 +179,6 @@ def test_it_reads_well(visitor: Visitor, name: str, width: int, height: int, sch
     visitor.until(lambda: len(visitor.rows()) > 10, "messages are shown")
     visitor.until(lambda: "/flights/" in visitor.text("busiest"), "the node has answered")
     time.sleep(8 if name == "light" else 3)
-    assert visitor.run("return document.documentElement.scrollWidth") == width, "nothing sticks out sideways"
-    pale = [(ratio, text) for ratio, text in visitor.run(CONTRASTS) if ratio < 4.5]
-    assert pale == [], "text that is hard to read"
-    unnamed = (
-        "return [...document.querySelectorAll('input, select')].filter((field) => field.labels.length === 0).length"
-    )
-    assert visitor.run(unnamed) == 0
+    visitor.reads_well(width)
     visitor.keep(f"page-{name}.png", width, is_phone)
     visitor.nothing_is_wrong()

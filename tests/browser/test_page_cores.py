@@ -32,4 +32,4 @@ def test_cores_of_the_page(tmp_path: Path) -> None:
         timeout=60,
     )
     assert ran.returncode == 0, ran.stdout[-6000:]
-    assert ran.stdout.count("\nok ") + ran.stdout.count("\n    ok ") >= 9, ran.stdout[-2000:]
+    assert ran.stdout.count("\nok ") + ran.stdout.count("\n    ok ") >= 15, ran.stdout[-2000:]

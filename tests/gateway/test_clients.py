@@ -257,3 +257,12 @@ def test_a_hot_subject_is_joined_once_for_all(count: int) -> None:
     pieces = [harness.clients.sends[session] for session in sessions]
     assert all(len(one) == 1 and one[0] is pieces[0][0] for one in pieces)
     assert [frame["at"][1] for frame in frames_in(pieces[0][0])] == list(range(6, 26))
+
+
+def test_new_clients_are_told_of_the_servers_that_the_node_named_last() -> None:
+    harness = Harness()
+    found = [harness.send(harness.connect(), {"op": "hello", "id": 1})[0]["servers"]]
+    for servers in (["ws://a/v1/ws", "ws://b/v1/ws"], []):
+        assert harness.say(link.Servers(servers)) == {}, "who is connected already is told nothing"
+        found.append(harness.send(harness.connect(), {"op": "hello", "id": 1})[0]["servers"])
+    assert found == [["ws://other:1/v1/ws"], ["ws://a/v1/ws", "ws://b/v1/ws"], []]

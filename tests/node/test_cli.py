@@ -47,7 +47,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
             assert summary in out
 
 
-@pytest.mark.parametrize("command", ["node", "demo", "check-config", "status", "version"])
+@pytest.mark.parametrize("command", ["node", "demo", "keygen", "check-config", "status", "version"])
 def test_each_command_has_help_that_says_what_it_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = outcome(capsys, command, "--help")
     assert (code, err) == (0, "")
@@ -59,7 +59,7 @@ def test_help_of_the_node_has_examples_and_every_flag(capsys: pytest.CaptureFixt
     from node.settings.layers import FLAGS
 
     _, out, _ = outcome(capsys, "node", "--help")
-    for flag in [*FLAGS, "--config", "--topics", "--publish", "--set"]:
+    for flag in [*FLAGS, "--config", "--topics", "--namespaces", "--publish", "--set"]:
         assert f"\n  {flag} " in out
     assert "whimbrel node --kafka localhost:9092 --topics 'flights,orders.*'" in out
 
@@ -74,6 +74,7 @@ def test_help_of_the_node_has_examples_and_every_flag(capsys: pytest.CaptureFixt
         (["subscribe", "/a", "--count", "-1"], "argument --count: found '-1', expected a whole number, at least 1"),
         (["node", "--kafka"], "argument --kafka: expected one argument"),
         (["demo", "--kafka", "a:1"], "unrecognized arguments: --kafka a:1"),
+        (["demo", "--voters", "a"], "unrecognized arguments: --voters a"),
     ],
 )
 def test_a_wrong_command_line_ends_with_2_and_says_why(
@@ -128,6 +129,43 @@ def test_check_config_prints_the_effective_configuration(
     assert tomllib.loads(out)["cache"]["ttl"] == "5m"
 
 
+def test_new_keys_are_printed_so_that_they_can_be_used_as_they_are(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [outcome(capsys, "keygen") for _ in range(2)]
+    pair = outcome(capsys, "keygen", "--node-key")
+    for code, out, err in (*keys, pair):
+        assert (code, err) == (0, "")
+        assert out.endswith("\n")
+    assert len({out for _, out, _ in keys}) == 2
+    assert all(len(out) > 40 for _, out, _ in keys)
+    (tmp_path / "cluster.key").write_text(keys[0][1])
+    (tmp_path / "node.key").write_text(pair[1])
+    flags = ["--namespaces", "chat", "--name", "b", "--voters", "b", "--join", "127.0.0.1:7400,127.0.0.1:7402"]
+    flags += ["--cluster-listen", "127.0.0.1:7402", "--cluster-key-file", str(tmp_path / "cluster.key")]
+    flags += ["--set", f"cluster.node_keys=b={tomllib.loads(pair[1])['public']}"]
+    flags += ["--set", f"cluster.secret_key_file={tmp_path / 'node.key'}"]
+    code, out, err = outcome(capsys, "check-config", *flags)
+    assert (code, err) == (0, "")
+    cluster = tomllib.loads(out)["cluster"]
+    assert (cluster["voters"], cluster["join"]) == (["b"], ["127.0.0.1:7400", "127.0.0.1:7402"])
+    assert (cluster["listen"], cluster["key_file"]) == ("127.0.0.1:7402", str(tmp_path / "cluster.key"))
+    assert tomllib.loads(out)["namespaces"] == [{"name": "chat", "value": "json", "publish": True}]
+    assert tomllib.loads(pair[1])["secret"] not in out
+
+
+def test_a_key_file_that_is_wrong_is_told_by_every_command_that_runs_or_checks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    none = str(tmp_path / "none")
+    for command in ("node", "check-config"):
+        code, _, err = outcome(capsys, command, "--namespaces", "n", "--voters", "a", "--cluster-key-file", none)
+        assert code == 2
+        assert err.splitlines()[1:] == [
+            f'  --cluster-key-file: cluster.key_file: found "{none}": cannot be read: No such file or directory'
+        ]
+
+
 def test_what_a_file_that_cannot_be_read_may_have_said_is_not_missed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -178,6 +216,7 @@ def test_flags_are_read_in_their_order() -> None:
     ("arguments", "module", "function"),
     [
         (["node", "--kafka", "a:1", "--topics", "t", "--name", "x"], "node.main", "run_node"),
+        (["node", "--namespaces", "chat", "--name", "x"], "node.main", "run_node"),
         (["demo", "--name", "x"], "node.demo.run", "run_demo"),
     ],
 )

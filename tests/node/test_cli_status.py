@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import msgspec
 import pytest
 
 from node import cli
@@ -93,6 +94,105 @@ notes    text   yes                                                       no par
 
 BUSIEST SUBJECT        MSG/S
 /flights/AA1\\u001b[2J   12.2
+"""
+
+CLUSTER: dict[str, Any] = {
+    "name": "whimbrel",
+    "me": "b",
+    "state": "degraded",
+    "voters": ["a", "b", "c", "d", "e"],
+    "commit_quorum": 3,
+    "members": [
+        {
+            "name": "a",
+            "state": "dead",
+            "url": "ws://127.0.0.1:8080",
+            "cluster_address": "127.0.0.1:7400",
+            "is_voter": True,
+            "synced": True,
+            "coordinates": 0,
+            "feeds": 0,
+            "delay_ms": None,
+            "for_s": 12.3,
+        },
+        {
+            "name": "b",
+            "state": "alive",
+            "url": "ws://127.0.0.1:8081",
+            "cluster_address": "127.0.0.1:7402",
+            "is_voter": True,
+            "synced": True,
+            "coordinates": 3,
+            "feeds": 1,
+            "delay_ms": None,
+            "for_s": 3600.0,
+        },
+        {
+            "name": "c",
+            "state": "alive",
+            "url": None,
+            "cluster_address": "127.0.0.1:7404",
+            "is_voter": True,
+            "synced": False,
+            "coordinates": 0,
+            "feeds": 0,
+            "delay_ms": 0.84,
+            "for_s": 5.0,
+        },
+        {
+            "name": "d",
+            "state": "alive",
+            "url": "ws://127.0.0.1:8083",
+            "cluster_address": "127.0.0.1:7406",
+            "is_voter": True,
+            "synced": True,
+            "coordinates": 1,
+            "feeds": 2,
+            "delay_ms": 1234.5,
+            "for_s": 60.0,
+        },
+    ],
+    "slots": [
+        {"slot": 0, "log": "s0.x", "epoch": 3, "coordinator": "b", "end": [3, 12], "commit": [3, 12]},
+        {"slot": 1, "log": "s1.x", "epoch": 3, "coordinator": "b", "end": None, "commit": None},
+        {"slot": 2, "log": "s2.x", "epoch": 3, "coordinator": "d", "end": None, "commit": None},
+        {"slot": 3, "log": "s3.x", "epoch": 3, "coordinator": "b", "end": None, "commit": None},
+        {"slot": 4, "log": "s4.x", "epoch": 4, "coordinator": None, "end": None, "commit": None},
+        {"slot": 5, "log": "s5.x", "epoch": 4, "coordinator": None, "end": None, "commit": None},
+    ],
+    "feeds": [
+        {"topic": "flights", "partition": 0, "log": "0.x", "feeder": "b"},
+        {"topic": "flights", "partition": 1, "log": "1.x", "feeder": "d"},
+        {"topic": "flights", "partition": 2, "log": "2.x", "feeder": "d"},
+        {"topic": "notes", "partition": 0, "log": "0.y", "feeder": None},
+    ],
+    "controls": False,
+}
+
+CLUSTER_TEXT = """\
+mesh       degraded, voters: a, b, c, d, e; what 3 of them hold is committed
+           voter a has been dead for 12s
+           voter c has not re-synced: it does not count
+           voter e has not been seen
+           2 voters count, 3 must: nothing can be committed
+           no coordinator: slots 4-5
+           no feeder: notes 0
+
+MEMBER    STATE  FOR  VOTER  SYNCED  COORDINATES  FEEDS       DELAY  CLUSTER ADDRESS  URL
+a         dead   12s  yes    yes               0      0              127.0.0.1:7400   ws://127.0.0.1:8080
+b (this)  alive  1h   yes    yes               3      1              127.0.0.1:7402   ws://127.0.0.1:8081
+c         alive  5s   yes    NO                0      0      0.8 ms  127.0.0.1:7404
+d         alive  1m   yes    yes               1      2  1,234.5 ms  127.0.0.1:7406   ws://127.0.0.1:8083
+
+COORDINATOR  SLOTS
+NONE         4-5
+b            0-1, 3
+d            2
+
+FEEDER  TOPIC    PARTITIONS
+NONE    notes             0
+b       flights           0
+d       flights         1-2
 """
 
 Serve = Callable[[bytes, int], str]
@@ -215,6 +315,33 @@ def test_the_status_is_found_from_any_address_of_a_server(server: str, address: 
 def test_what_is_no_address_is_a_usage_error(server: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["status", "--server", server]) == 2
     assert capsys.readouterr().err.startswith(f"whimbrel: --server: found {server!r}, expected ws://HOST:PORT, http://")
+
+
+def test_the_cluster_is_shown_with_what_is_wrong_with_it() -> None:
+    """From `node a` down to the tables: a cluster that has lost a voter, as node b sees it."""
+    shown = summary(msgspec.convert({"node": "b", "cluster": CLUSTER}, Status))
+    assert shown.splitlines()[0] == "node b (), cluster whimbrel: , NOT READY, up 0s"
+    assert shown[shown.index("mesh ") :] == CLUSTER_TEXT
+
+
+def test_a_node_alone_and_a_cluster_of_which_nothing_is_known_are_shown() -> None:
+    cluster: dict[str, Any] = {"name": "w", "me": "a", "state": "alone", "voters": ["a"], "commit_quorum": 1}
+    cluster["members"] = [{"name": "a", "state": "alive", "is_voter": True, "synced": True, "coordinates": 64}]
+    cluster["slots"] = [{"slot": 0, "coordinator": "a", "new_key": 1}]
+    shown = summary(msgspec.convert({"cluster": cluster}, Status))
+    assert "mesh       alone, voters: a; what 1 of them hold is committed\n\nMEMBER " in shown
+    assert "COORDINATOR" not in shown
+    for unknown in ({}, {"name": "w"}, "w"):
+        assert "mesh" not in summary(msgspec.convert({"cluster": unknown}, Status))
+
+
+def test_nothing_committed_is_told_and_long_lists_are_cut() -> None:
+    slots = [{"slot": slot, "coordinator": "a" if slot % 2 else None} for slot in range(1024)]
+    cluster = {"name": "w", "state": "degraded", "voters": ["a", "b", "c"], "commit_quorum": 2, "slots": slots}
+    shown = summary(msgspec.convert({"cluster": cluster}, Status))
+    assert "\n           0 voters count, 2 must: nothing can be committed\n" in shown
+    assert "no coordinator: slots 0, 2, 4, 6, " in shown
+    assert " 46 and 488 more\n" in shown
 
 
 def test_an_empty_status_has_a_summary() -> None:

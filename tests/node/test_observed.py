@@ -21,6 +21,8 @@ def parts(**more: Any) -> Any:
         "intake": SimpleNamespace(records=0, unmapped=0, unmapped_last="a long key", rates={}),
         "cache": SimpleNamespace(logs={}),
         "workers": SimpleNamespace(all=[SimpleNamespace(settings=SimpleNamespace(index=0), stats={}, restarts=0)]),
+        "cluster": None,
+        "bridge": SimpleNamespace(),
     }
     return SimpleNamespace(**(given | more))
 

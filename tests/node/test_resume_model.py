@@ -164,7 +164,7 @@ class ResumeModel:
     def time_passes(self, after: float) -> None:
         self.now += after
         self.cache.expire(self.now)
-        self.readings.retry("because")
+        self.readings.retry(lambda topic: "because")
         self.settle({})
 
     def leader_changes(self) -> None:
@@ -389,7 +389,7 @@ class ResumeModel:
             for number, client in enumerate(self.clients):
                 if client.more:
                     self.client_takes_a_page(number)
-            self.readings.retry("because")
+            self.readings.retry(lambda topic: "because")
             self.settle({})
             if not self.questions and not any(client.more for client in self.clients):
                 break

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.settings import Effective, Settings, load
-from node.settings.keys import KEYS, TOPIC_KEYS
+from node.settings.keys import KEYS, LISTS
 from node.settings.layers import NOT_SETTINGS, variable
 from node.settings.relations import AT_MOST, REFUSED, covers, warnings
 
@@ -210,10 +210,10 @@ def test_secrets_are_not_told_even_when_they_are_wrong() -> None:
     assert found[0] == '--set: kafka.client.sasl.password: found "***", expected a string, a number, true or false'
 
 
-def test_no_key_of_our_own_is_taken_for_a_secret() -> None:
+def test_of_our_own_keys_one_is_a_secret() -> None:
     from node.settings.keys import is_secret
 
-    assert not [path for path in KEYS if is_secret(path)]
+    assert [path for path in KEYS if is_secret(path)] == ["cluster.key"]
     for secret in ("sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.client.secret"):
         assert is_secret(f"kafka.client.{secret}")
     for secret in ("key", "hs256_key", "token", "client_secret", "Password"):
@@ -279,7 +279,7 @@ def test_what_a_node_needs_is_missing_unless_given_or_wrong() -> None:
     assert [str(problem) for problem in load(None, {}, []).missing()] == [
         "kafka.bootstrap: not given, expected the brokers to read from: --kafka HOST:PORT, or WHIMBREL_KAFKA_BOOTSTRAP",
         "topics: not given, expected the topics that clients may use: --topics NAME,..., WHIMBREL_TOPICS, "
-        "or [[topics]] with a name",
+        "or [[topics]] with a name; or, without Kafka, --namespaces NAME,...",
     ]
     assert not load(None, {}, [("--kafka", "a:1"), ("--topics", "a")]).missing()
     assert not load(None, {}, [("--kafka", "a b"), ("--topics", "a b")]).missing(), "told once"
@@ -338,7 +338,7 @@ def test_settings_cannot_be_changed_once_read() -> None:
 
 def test_every_default_is_valid() -> None:
     assert problems(load(None, {}, [])) == []
-    for key in [*KEYS.values(), *TOPIC_KEYS.values()]:
+    for key in [*KEYS.values(), *LISTS["topics"].values(), *LISTS["namespaces"].values()]:
         if key.default is not msgspec.NODEFAULT and key.kind not in ("properties", "rest"):
             default = list(key.default) if isinstance(key.default, tuple) else key.default
             assert key.read(default) == key.default

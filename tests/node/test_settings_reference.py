@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import node.settings
-from node.settings.keys import KEYS, TOPIC_KEYS
+from node.settings.keys import KEYS, LISTS
 from node.settings.reference import markdown
 
 
@@ -14,6 +14,6 @@ def test_the_reference_is_what_the_schema_says() -> None:
 
 def test_the_reference_has_every_key() -> None:
     text = markdown()
-    for key in [*KEYS.values(), *TOPIC_KEYS.values()]:
+    for key in [*KEYS.values(), *LISTS["topics"].values(), *LISTS["namespaces"].values()]:
         assert key.description in text
         assert f"| `{'…' if key.kind == 'rest' else key.name}` |" in text

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from gateway.settings import GatewaySettings, TopicRule
 from node.settings import Effective, Settings, gateway_settings, load
 from node.settings.effective import combine
-from node.settings.keys import KEYS, Key
+from node.settings.keys import KEYS, Key, toml_text
 from node.settings.layers import FLAGS, from_environment, from_file, from_flags, variable
 from node.settings.lines import lines
 from node.settings.show import show
@@ -68,10 +68,20 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "servers": ("wss://a/v1/ws, ws://b:80/x/v1/ws,", ("wss://a/v1/ws", "ws://b:80/x/v1/ws")),
     "origins": ("*,https://a.b:8443", ("*", "https://a.b:8443")),
     "name": ("n-1", "n-1"),
+    "cluster_address": ("[::1]:9", "[::1]:9"),
+    "cluster_addresses": ("a:1,[::1]:65534", ("a:1", "[::1]:65534")),
+    "voters": ("a, b,c", ("a", "b", "c")),
+    "secret": ("0123456789 abcde", "0123456789 abcde"),
+    "node_keys": (f"node={'k' * 40}, n.2={'=' * 40}", {"node": "k" * 40, "n.2": "=" * 40}),
     "plugin": ("my.module:Class", "my.module:Class"),
 }
 BY_PATH: dict[str, tuple[str, Any]] = {
     "node.run_dir": ("/run/a b", "/run/a b"),
+    "cluster.key_file": ("/etc/a b", "/etc/a b"),
+    "cluster.secret_key_file": ("a.key", "a.key"),
+    "cluster.data_dir": ("/var/x", "/var/x"),
+    "cluster.controls": ("true", True),
+    "kafka.read": ("direct", "direct"),
     "log.format": ("json", "json"),
     "log.level": ("error", "error"),
     "client.subject_bytes": ("64KiB", 65536),
@@ -92,7 +102,7 @@ def test_every_key_can_be_set_from_everywhere_and_is_then_different(path: str, t
     text, value = sample(key)
     raw = list(value) if isinstance(value, tuple) else text if isinstance(value, str) or key.kind else value
     file = tmp_path / "x.toml"
-    written = f'"{raw}"' if isinstance(raw, str) else str(raw).replace("'", '"')
+    written = toml_text(value if key.kind == "node_keys" or isinstance(value, bool) else raw)
     file.write_text(f"[{key.section}]\n{key.name} = {written}\n")
     ways: list[tuple[Effective, str]] = [
         (load(str(file), {}, []), f"{file}:2"),
@@ -221,6 +231,8 @@ def test_what_is_shown_is_a_file_that_gives_the_same_settings(data: st.DataObjec
         "node": {"name": "n", "drain": data.draw(durations), "run_dir": data.draw(words), "servers": ["ws://a/v1/ws"]},
         "kafka": {"bootstrap": "a:1", "client": data.draw(properties), "producer": data.draw(properties)},
         "topics": [{"name": name, "publish": data.draw(st.booleans())} for name in topic_names],
+        "namespaces": [{"name": f"{name}-", "publish": data.draw(st.booleans())} for name in topic_names],
+        "cluster": {"data_dir": data.draw(words), "node_keys": {"n": "k" * 40}, "voters": ["n"]},
         "cache": {"ttl": data.draw(durations), "bytes": data.draw(st.integers(1 << 16, 1 << 40))},
         "authorizer": {
             "use": "a:B",
@@ -243,10 +255,18 @@ def test_a_worker_is_told_what_concerns_it() -> None:
     listen = "[::1]:90"
     servers = ["ws://a/v1/ws"]
     origins = ["*"]
+    [cluster]
+    controls = true
     [[topics]]
-    name = "t"
+    name = "t*"
     value = "bytes"
     publish = true
+    [[namespaces]]
+    name = "t.n"
+    [[namespaces]]
+    name = "read.only"
+    value = "text"
+    publish = false
     [client]
     connections = 1
     subscriptions = 2
@@ -274,7 +294,7 @@ def test_a_worker_is_told_what_concerns_it() -> None:
         port=91,
         servers=["ws://a/v1/ws"],
         origins=["*"],
-        topics=[TopicRule("t", "bytes", True)],
+        topics=[TopicRule("t.n", "json", True), TopicRule("read.only", "text", False), TopicRule("t*", "bytes", True)],
         connections_max=1,
         subscriptions_max=2,
         publishes_max=3,
@@ -288,6 +308,7 @@ def test_a_worker_is_told_what_concerns_it() -> None:
         authorizer_options={"y": [1]},
         log_format="json",
         log_level="debug",
+        controls=True,
     )
     assert msgspec.json.decode(msgspec.json.encode(told), type=GatewaySettings) == told
 

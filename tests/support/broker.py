@@ -36,6 +36,7 @@ class RealKafka:
         brokers: int = 1,
         properties: Mapping[str, str] | None = None,
         full_jit: bool = False,
+        host: str = "127.0.0.1",
     ) -> None:
         """Prepare; nothing runs before `start`.
 
@@ -43,6 +44,8 @@ class RealKafka:
             directory: An empty or new directory for data and logs.
             properties: Added to every broker's server.properties.
             full_jit: For benchmarks. Starts slower, but at high rates uses far less CPU.
+            host: Address of this machine at which brokers listen, and which they tell: for hosts of the lab
+                (network.py) one of its outside addresses.
         """
         self.directory = directory
         self.full_jit = full_jit
@@ -50,7 +53,8 @@ class RealKafka:
         self._controller_ports = {broker: free_port() for broker in self._ports}
         self._properties = dict(properties or {})
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
-        self.bootstrap = ",".join(f"127.0.0.1:{port}" for port in self._ports.values())
+        self._host = host
+        self.bootstrap = ",".join(f"{host}:{port}" for port in self._ports.values())
         self._admin = AdminClient({"bootstrap.servers": self.bootstrap, "log_level": 0})
 
     # Life.
@@ -233,9 +237,9 @@ class RealKafka:
         properties = {
             "process.roles": "broker,controller",
             "node.id": str(broker),
-            "listeners": f"PLAINTEXT://127.0.0.1:{self._ports[broker]},"
+            "listeners": f"PLAINTEXT://{self._host}:{self._ports[broker]},"
             f"CONTROLLER://127.0.0.1:{self._controller_ports[broker]}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self._ports[broker]}",
+            "advertised.listeners": f"PLAINTEXT://{self._host}:{self._ports[broker]}",
             "controller.listener.names": "CONTROLLER",
             "controller.quorum.voters": ",".join(f"{b}@127.0.0.1:{p}" for b, p in self._controller_ports.items()),
             "log.dirs": str(self._data(broker)),

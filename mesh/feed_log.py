@@ -1,0 +1,204 @@
+"""The vocabulary of the feed: packets, events, settings, and what a node knows of one log.
+
+Not here: what is done with it (feed.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+import msgspec
+
+from mesh.log import BEGINNING, Headers, Position
+
+EVERYONE = ""
+"""Destination of what all other nodes are to get."""
+BATCH_BYTES_MAX = 1 << 20
+"""Of records in one packet, about; one record is always sent, whatever its size."""
+RECORD_BYTES = 100
+"""Of a record besides its key, value and headers, about."""
+
+Record: TypeAlias = tuple[str, int, int, int, bytes | None, bytes | None, int, Headers | None]
+"""topic, partition, offset, leader epoch, key, value, time (ms, -1 for none), headers."""
+
+
+class FeedBeacon(msgspec.Struct, array_like=True, tag="feed_beacon", gc=False):
+    """The sender feeds these logs, and has each up to there."""
+
+    feeds: list[tuple[str, Position]]
+    is_leaving: bool
+
+
+class FeedBatch(msgspec.Struct, array_like=True, tag="feed_batch", gc=False):
+    """All records of a log after `before` up to `after`, as the sender's reader delivered them."""
+
+    log: str
+    before: Position
+    after: Position
+    records: list[Record]
+    is_torn: bool
+    """Kafka has deleted what lay between `before` and the first record."""
+
+
+FeedPacket: TypeAlias = FeedBeacon | FeedBatch
+
+
+class Apply(msgspec.Struct, frozen=True):
+    """Apply records that another node has read. The log's end is `after` then.
+
+    `is_torn`: what lay between the log's end and the first of them cannot be had.
+    """
+
+    log: str
+    records: list[Record]
+    after: Position
+    is_torn: bool
+
+
+class Read(msgspec.Struct, frozen=True):
+    """Let the node's own reader read the log from its end on."""
+
+    log: str
+
+
+class Stop(msgspec.Struct, frozen=True):
+    """The node's own reader is not to read the log any more."""
+
+    log: str
+
+
+class Repair(msgspec.Struct, frozen=True):
+    """Get what follows `after` from a peer; then `repaired`, or `unrepaired`."""
+
+    log: str
+    after: Position
+    peers: list[str]
+
+
+FeedEvent: TypeAlias = Apply | Read | Stop | Repair
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedConfig:
+    """Times in seconds."""
+
+    direct: bool = False
+    """Every node reads for itself."""
+    beacon_s: float = 0.1
+    silence_s: float = 1.0
+    """A feeder that was not heard for so long is one no more."""
+    step_s: float = 0.2
+    """Each next in rank waits so much longer, so that one takes over alone."""
+    settle_s: float = 3.0
+    """So long nothing must have changed before a node takes over from a feeder that is well."""
+    behind_s: float = 0.1
+    """How long after a beacon the batches that led to it may still come."""
+    repair_s: float = 1.0
+    """A repair that brings nothing for so long has failed."""
+    repair_again_s: float = 2.0
+    repair_peers_max: int = 2
+    early_max: int = 500
+    """Batches of one log kept while there is a hole before them."""
+    early_bytes_max: int = 32 << 20
+    """Of all logs."""
+
+
+class Role(Enum):
+    FILLING = "filling"
+    """The own reader fills the log: nothing else counts yet."""
+    FOLLOWING = "following"
+    FEEDING = "feeding"
+    MENDING = "mending"
+    """The own reader reads to get over a hole, for this node alone."""
+
+
+class FeedLog:
+    """One log."""
+
+    __slots__ = (
+        "behind",
+        "early",
+        "early_bytes",
+        "end",
+        "feeder",
+        "goal",
+        "id",
+        "is_proven",
+        "is_repairing",
+        "quiet_at",
+        "repair_again_at",
+        "repair_until",
+        "repaired_from",
+        "role",
+        "settled_at",
+    )
+
+    def __init__(self, id: str, end: Position) -> None:
+        self.id = id
+        self.end = end
+        self.role = Role.FILLING
+        self.is_proven = False
+        """The own reader has delivered something, or reached Kafka's end, since it was told to read."""
+        self.feeder = ""
+        """Who was heard last."""
+        self.quiet_at = 0.0
+        """From when on nobody feeds, unless somebody is heard."""
+        self.goal: tuple[str, str, Position] | None = None
+        """A better feeder, its boot, and the end at which it takes over."""
+        self.settled_at = 0.0
+        self.early: list[FeedBatch] = []
+        self.early_bytes = 0
+        self.behind: tuple[Position, float] | None = None
+        """An end that a feeder has and this node has not, and since when."""
+        self.is_repairing = False
+        self.repaired_from = BEGINNING
+        self.repair_until = 0.0
+        self.repair_again_at = 0.0
+
+    @property
+    def reads(self) -> bool:
+        """Whether the own reader is on."""
+        return self.role is not Role.FOLLOWING
+
+    @property
+    def feeds(self) -> bool:
+        """Whether this node is the one that reads for all."""
+        return self.role is Role.FEEDING and self.is_proven
+
+    def move(self, end: Position) -> None:
+        """The log has reached `end`."""
+        self.end = max(self.end, end)
+        if self.behind is not None and self.end >= self.behind[0]:
+            self.behind = None
+
+
+def position_of(record: Record) -> Position:
+    """Where a record stands in its log."""
+    return record[3], record[2]
+
+
+def record_bytes(record: Record) -> int:
+    """Memory of a record, about."""
+    headers = sum(len(name) + len(value or b"") for name, value in record[7] or ())
+    return RECORD_BYTES + len(record[4] or b"") + len(record[5] or b"") + headers
+
+
+def batches(
+    log: str, before: Position, after: Position, records: Sequence[Record], is_torn: bool
+) -> Iterator[FeedBatch]:
+    """Records as packets that are not too large."""
+    chunk: list[Record] = []
+    size = 0
+    for record in records:
+        cost = record_bytes(record)
+        if chunk and size + cost > BATCH_BYTES_MAX:
+            middle = position_of(chunk[-1])
+            yield FeedBatch(log, before, middle, chunk, is_torn)
+            before, chunk, size, is_torn = middle, [], 0, False
+        chunk.append(record)
+        size += cost
+    if after > before:
+        yield FeedBatch(log, before, after, chunk, is_torn)

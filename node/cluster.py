@@ -1,0 +1,307 @@
+"""The mesh's side of the node: the cores of mesh/ with their sockets and their clock, wired to the node.
+
+    datagrams -> membership -> who is alive -> links, elections, feeders
+    packets   -> replica, catch-up, scans, feed -> mesh_logs.py, feeding.py -> cache, workers
+    publishes -> replica -> packets
+
+What is put out by the cores of one turn leaves in one message per destination (`settle`), and no packet before the
+promises that it rests on are on the disk. A node without sockets for others is a cluster of one: the same path.
+
+Not here: what the logs' events mean for the node (mesh_logs.py, feeding.py), the status document (cluster_status.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import time
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+import gevent
+from gevent import get_hub
+
+from gateway.logs import event
+from mesh.catch_up import CacheAsk, CacheMore, CacheNo, CachePage, CatchUp, CatchUpConfig
+from mesh.feed import Feed
+from mesh.feed_log import FeedBatch, FeedBeacon, FeedConfig
+from mesh.forwarding import ForwardingConfig
+from mesh.packets import Packet
+from mesh.peer_scan import NotHeld, PeerScan, PeerScanConfig, ScanAnswer, ScanAsk, ScanNo
+from mesh.promises import Promises
+from mesh.repeats import Repeats
+from mesh.replica import Replica
+from mesh.slot import EVERYONE, SlotConfig
+from mesh.slot_log import Item
+from mesh.transport import Transport
+from mesh.wire import Codec
+from node.feeding import Feeding
+from node.kafka.threads import crash
+from node.members import Members
+from node.mesh_logs import MeshLogs
+from node.questions import Locate, Measure, Question, Scan, Scanned
+from node.settings.cluster_files import mesh_keys
+
+if TYPE_CHECKING:
+    from mesh.cache import Log
+    from node.node import Node
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.05
+SCAN_BYTES_MAX = 1 << 20
+LEAVE_MAX_S = 3.0
+
+
+class Cluster:
+    """All of the mesh that is in this node."""
+
+    def __init__(self, node: Node, promises: Promises | None) -> None:
+        """Make the cores and begin to tick; `connect` opens the sockets.
+
+        Args:
+            promises: Where this voter keeps what it promised; None if it has no need to: it is the only one.
+        """
+        settings = node.settings
+        now = time.monotonic()
+        self._node = node
+        self._promises = promises
+        self.me = settings.node.name
+        self.boot = secrets.token_urlsafe(9)
+        self.replica = Replica(
+            now,
+            self.me,
+            self.boot,
+            SlotConfig(voters=settings.voters, retry_window_ms=int(settings.publish.retry_window_s * 1000)),
+            ForwardingConfig(timeout_s=settings.publish.timeout_s, pending_max=settings.publish.queue_max),
+            settings.cluster.slots,
+            promises.load() if promises is not None else {},
+            Random(secrets.randbits(64)),
+        )
+        self.replica.members(now, [self.me])
+        self.catch_up = CatchUp(self._held, CatchUpConfig())
+        self.scan = PeerScan(self._log_of, PeerScanConfig())
+        self.feed = Feed(self.me, FeedConfig(direct=settings.kafka.read == "direct" or not settings.cluster.is_on))
+        self.feed.members(now, [self.me])
+        self.logs = MeshLogs(node, self.replica, self.catch_up)
+        self.feeding = Feeding(node, self.feed, self.catch_up, joins=bool(settings.cluster.join))
+        self.members: Members | None = None
+        self.transport: Transport | None = None
+        self.tick_late_s = 0.0
+        """The longest that a tick was late since somebody last asked."""
+        self.peers: list[str] = []
+        """Living nodes besides this one."""
+        self._scans: dict[int, Scan] = {}
+        self._ticked_at = now
+        self._timer = get_hub().loop.timer(TICK_S, TICK_S)
+        self._timer.start(self._tick)
+
+    def connect(self, url: str) -> None:
+        """Open the sockets for other nodes, if there are to be any.
+
+        Args:
+            url: Where clients reach this node.
+
+        Raises:
+            OSError: If that cannot be; its text names the address.
+            ValueError: If the keys cannot be used.
+        """
+        settings = self._node.settings
+        if settings.cluster.is_on:
+            keys = mesh_keys(settings)
+            host, port = settings.cluster.host, settings.cluster.port
+            self.transport = Transport(self.me, self.boot, host, port, keys, Codec(Packet), self._receive, crash)
+            self.members = Members(settings, self.boot, keys, url, self.transport, self._members_changed)
+
+    # Questions.
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether every slot's log is here, as far as namespaces need it."""
+        topics = self._node.topics
+        return not topics.namespaces or (
+            all(held is not None for held in topics.slots) and all(one.loaded for one in topics.all() if one.is_slot)
+        )
+
+    @property
+    def servers(self) -> list[str]:
+        """Where clients can go: as configured, else wherever a living node takes them."""
+        configured = list(self._node.settings.node.servers)
+        return configured or (self.members.urls() if self.members is not None else [])
+
+    # For the node.
+
+    def settle(self, items: list[Item]) -> None:
+        """Give the mesh these publishes, and bring everything that was put into the cores to its end."""
+        now, wall_ms = time.monotonic(), int(time.time() * 1000)
+        for item in items:
+            item.time = wall_ms
+            self.replica.publish(now, item)
+        while True:
+            self.replica.settle(now)
+            self._send()
+            if not self._pass_on():
+                return
+
+    def ask(self, ticket: int, question: Question) -> bool:
+        """Something that the cache does not have; whether it is looked for here rather than in Kafka."""
+        source = question.source
+        if isinstance(question, Scan) and self.feeding.peers:
+            self._scans[ticket] = question
+            after, until = question.after, question.until
+            self.scan.ask(
+                time.monotonic(), ticket, source.log_id, question.subject, after, until, question.messages_max,
+                SCAN_BYTES_MAX, self.feeding.peers,
+            )  # fmt: skip
+        elif source.is_slot:
+            self._answer(ticket, question)
+        else:
+            return False
+        return True
+
+    def second(self) -> None:
+        """Once a second."""
+        self.logs.retry()
+        if self.members is not None:
+            self.members.tell(self._node.observed.ready, self.replica.is_synced)
+
+    def leave(self) -> None:
+        """Hand over what this node does for others; wait until they do it, within bounds."""
+        until = time.monotonic() + LEAVE_MAX_S
+        if not self.peers:
+            return
+        event(log, "leaving", coordinates=len(self.replica.coordinated), feeds=self.feed.feeding_count)
+        self.feed.resign(time.monotonic())
+        while (self.replica.coordinated or self.feed.feeding_count) and time.monotonic() < until:
+            self.replica.leave(time.monotonic())
+            self._node.settle()
+            gevent.sleep(TICK_S)
+        left = len(self.replica.coordinated) + self.feed.feeding_count
+        event(log, "left", 30 if left else 20, not_handed_over=left)
+
+    def stop(self) -> None:
+        """Say goodbye and close the sockets."""
+        self._timer.stop()
+        if self.members is not None:
+            self.members.leave()
+        if self.transport is not None:
+            self.transport.close()
+
+    def cut(self, seconds: float) -> None:
+        """For demonstrations: exchange nothing with other nodes for a while."""
+        if self.transport is not None and self.members is not None:
+            until = time.monotonic() + seconds
+            self.transport.cut(self.members.others(), until)
+            self.members.cut(until)
+            event(log, "cut_off", 30, seconds=seconds)
+
+    # From other nodes.
+
+    def _receive(self, sender: str, boot: str, packets: list[Packet]) -> None:
+        now = time.monotonic()
+        for packet in packets:
+            if isinstance(packet, FeedBatch | FeedBeacon):
+                self.feed.receive(now, sender, boot, packet)
+            elif isinstance(packet, CacheAsk | CacheMore | CachePage | CacheNo):
+                self.catch_up.receive(now, sender, boot, packet)
+            elif isinstance(packet, ScanAsk | ScanAnswer | ScanNo):
+                self.scan.receive(now, sender, packet)
+            else:
+                self.replica.receive(now, sender, boot, packet)
+        self._node.settle()
+
+    def _members_changed(self) -> None:
+        assert self.members is not None
+        now = time.monotonic()
+        alive = self.members.alive()
+        self.peers = self.logs.peers = [name for name in alive if name != self.me]
+        self.feeding.peers = self.members.ready()
+        self.replica.members(now, alive)
+        self.feed.members(now, alive)
+        self.catch_up.members(now, alive)
+        self.scan.members(now, alive)
+        self._node.servers_changed()
+        self._node.settle()
+
+    # From the clock.
+
+    def _tick(self) -> None:
+        try:
+            now = time.monotonic()
+            self.tick_late_s = max(self.tick_late_s, now - self._ticked_at - TICK_S)
+            self._ticked_at = now
+            self.replica.tick(now)
+            self.catch_up.tick(now)
+            self.scan.tick(now)
+            self.feed.tick(now)
+            self.feeding.tick()
+            self._node.settle()
+        except Exception:
+            crash()
+
+    # Private.
+
+    def _send(self) -> None:
+        """Promises first, then packets: everything for one destination in one message."""
+        promises = self.replica.take_promises()
+        if promises and self._promises is not None:
+            self._promises.save(promises)
+        sends: dict[str, list[Any]] = {}
+        for core in (self.replica, self.feed, self.catch_up, self.scan):
+            for to, packet in core.take_sends():
+                sends.setdefault(to, []).append(packet)
+        if self.transport is None:
+            return
+        for to, packets in sends.items():
+            if to == EVERYONE:
+                self.transport.broadcast(packets)
+            else:
+                self.transport.send(to, packets)
+
+    def _pass_on(self) -> bool:
+        """What the cores say has happened; whether there was anything."""
+        happened = self.replica.take_events()
+        for said in happened:
+            self.logs.happened(said)
+        caught_up = self.catch_up.take_events()
+        for page in caught_up:
+            (self.logs if self.logs.is_mine(page.log) else self.feeding).caught_up(page)
+        fed = self.feed.take_events()
+        for event_of_feed in fed:
+            self.feeding.happened(event_of_feed)
+        scanned = self.scan.take_events()
+        for answer in scanned:
+            question = self._scans.pop(answer.ticket)
+            if isinstance(answer, NotHeld):
+                if question.source.is_slot or self._node.bridge is None:
+                    self._answer(answer.ticket, question)
+                else:
+                    self._node.bridge.ask(answer.ticket, question)
+            else:
+                found = Scanned(question.after, "", answer.found, answer.reached)
+                self._node.readings.scanned(answer.ticket, found)
+        return bool(happened or caught_up or fed or scanned)
+
+    def _answer(self, ticket: int, question: Question) -> None:
+        """A slot's log is nowhere but in the caches."""
+        readings = self._node.readings
+        match question:
+            case Scan():
+                readings.scanned(ticket, Scanned(question.until, "retention", [], question.until))
+            case Locate():
+                readings.located(ticket, None)
+            case Measure():
+                readings.measured(ticket, True)  # this node's copy gets there
+
+    def _held(self, log_id: str) -> tuple[Log, Repeats | None] | None:
+        held = self.logs.log_of(log_id)
+        if held is not None:
+            return held, self.replica.slots[self.logs.slot_of(log_id)].repeats
+        source = self.feeding.source_of(log_id)
+        if source is None or source.log is None or not source.loaded:
+            return None
+        return source.log, source.repeats
+
+    def _log_of(self, log_id: str) -> Log | None:
+        held = self._held(log_id)
+        return None if held is None else held[0]

@@ -1,0 +1,33 @@
+"""`whimbrel keygen`: keys for the traffic between nodes."""
+
+from __future__ import annotations
+
+import argparse
+
+CLUSTER_KEY_BYTES = 32
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Print a new secret for a cluster: put it into a file that all its nodes have (--cluster-key-file) and nobody "
+        "else can read. Nothing is kept of it here."
+    )
+    parser.add_argument(
+        "--node-key",
+        action="store_true",
+        help="print a new pair of keys for one node instead: the output is its cluster.secret_key_file, and the public "
+        "one goes into the cluster.node_keys of all nodes",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.node_key:
+        from mesh.keys import make_pair
+
+        public, secret = make_pair()
+        print(f'public = "{public}"\nsecret = "{secret}"')
+    else:
+        import secrets
+
+        print(secrets.token_urlsafe(CLUSTER_KEY_BYTES))
+    return 0

@@ -1,0 +1,84 @@
+"""Ends what the demo has started, and removes its files, if the demo itself could not: it was killed.
+
+`python -m node.demo.guard DIRECTORY` is told on standard input of each process that begins (`+PID`) and has ended
+(`-PID`). When the input ends, it ends what is left, gently and then at once, and removes the directory. After a demo
+that has ended by itself there is nothing to do. Nodes watch nothing themselves: they are started as anybody starts
+them, and a node must outlive the terminal that it was started from.
+
+Not here: starting and ending the nodes (nodes.py).
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+_GENTLY_S = 4.0
+_STEP_S = 0.05
+
+
+class Guard:
+    """The demo's end: a guard at work. Ends when it is closed, or with the process that made it."""
+
+    def __init__(self, directory: Path) -> None:
+        command = [sys.executable, "-m", "node.demo.guard", str(directory)]
+        # A session of its own: Ctrl-C, and a terminal that is closed, must not reach it.
+        self._process = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, start_new_session=True)
+
+    def begun(self, pid: int) -> None:
+        """This process must not outlive the demo."""
+        self._tell(f"+{pid}\n")
+
+    def ended(self, pid: int) -> None:
+        """It has been waited for: its number may belong to another one from now on."""
+        self._tell(f"-{pid}\n")
+
+    def close(self) -> None:
+        """The demo ends: so does the guard, after ending what is left."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
+
+    def _tell(self, line: str) -> None:
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line.encode())
+        except BrokenPipeError:
+            pass  # it has been killed; the demo can do without it as long as it is not killed too
+
+
+def main() -> None:
+    """Wait for the end of standard input; then end the processes named there, and remove the directory."""
+    guarded: dict[int, None] = {}
+    for line in sys.stdin:
+        pid = int(line[1:])
+        if line.startswith("+"):
+            guarded[pid] = None
+        else:
+            guarded.pop(pid, None)
+    until = time.monotonic() + _GENTLY_S
+    left = [pid for pid in guarded if _signal(pid, signal.SIGTERM)]
+    while left and time.monotonic() < until:
+        time.sleep(_STEP_S)
+        left = [pid for pid in left if _signal(pid, 0)]
+    for pid in left:
+        _signal(pid, signal.SIGKILL)
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+
+
+def _signal(pid: int, number: int) -> bool:
+    """Send it; whether the process was there."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+if __name__ == "__main__":
+    main()

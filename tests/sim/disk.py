@@ -1,0 +1,50 @@
+"""A machine's disk: what its voter has promised. It survives a crash, and may be lost.
+
+Rule, asserted: nothing leaves a voter that rests on a promise that is not saved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from mesh.election import Grant, Vote
+from mesh.promise import Promise
+from mesh.replication import Append, AppendOk, Commit, Start
+
+RESTS_ON_PROMISE = (Vote, Grant, Start, Append, AppendOk, Commit)
+
+
+class Disk:
+    """The promises of one voter."""
+
+    def __init__(self) -> None:
+        self._saved: dict[int, Promise] | None = {}
+        """None: the disk is new, nobody knows what was promised. A cluster that begins has promised nothing."""
+        self.saves = 0
+
+    def load(self) -> Mapping[int, Promise] | None:
+        return None if self._saved is None else dict(self._saved)
+
+    def save(self, promises: Mapping[int, Promise]) -> None:
+        saved = self._saved if self._saved is not None else {}
+        for slot, promise in promises.items():
+            assert slot not in saved or promise.epoch >= saved[slot].epoch, "a promise went down"
+            saved[slot] = promise
+        self._saved = saved
+        self.saves += 1
+
+    def lose(self) -> None:
+        """The disk is replaced by an empty one."""
+        self._saved = None
+
+    def crashed(self) -> None:
+        """The process died: what was saved is still here."""
+
+    def check(self, packet: msgspec.Struct) -> None:
+        """A packet is about to leave."""
+        if isinstance(packet, RESTS_ON_PROMISE):
+            saved = self._saved.get(packet.slot) if self._saved is not None else None
+            assert saved is not None, f"{packet} rests on a promise that is not saved"
+            assert saved.epoch >= packet.epoch, f"{packet} rests on a promise that is not saved"
