@@ -9,7 +9,8 @@ Taking the instant costs a few copies of lists in C; the pages are made one by o
 happens to the log meanwhile.
 
 Invariants:
-- Subjects come before the memory of publishes, that before entries; entries come in log order.
+- Subjects come before the memory of publishes, that before entries; entries come in log order. A repair has no
+  subjects, and of the publishes those that follow the position.
 - A copy claims no more than the original: its floors are at least as high.
 
 Not here: asking and answering (catch_up.py).
@@ -107,6 +108,9 @@ class Export:
                 entries = one.entries[bisect_right(one.entries, after, key=_at) :]
                 held[one.subject] = iter(entries)
                 count += len(entries)
+        if repeats is not None:
+            export._repeats = repeats.copy()
+            export._remembered = repeats.count_up_to(after)
         # Tokens are in the log's order, so the last ones are of just these entries.
         order = log.order()
         export._entries = _in_order(order[len(order) - count :], {}, held)

@@ -326,7 +326,7 @@ class Feed:
         if batch.before <= log.end:
             self._apply(log, batch)
             self._connect(log)
-        elif not log.feeds:  # else the own reader is about to deliver the same
+        else:
             self._keep(log, batch)
             self._repair(now, log, sender)
 

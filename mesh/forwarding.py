@@ -179,6 +179,10 @@ class Forwarding:
             if lane.pending and now - lane.moved_at >= self.config.retry_s:
                 self._restart(now, lane)
 
+    def is_waiting(self, slot: int) -> bool:
+        """Whether any publish for this slot is pending."""
+        return slot in self._busy
+
     # Outputs.
 
     def take_sends(self) -> list[tuple[NodeName, Forward]]:

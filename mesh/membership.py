@@ -113,12 +113,12 @@ class Membership:
         if sender.name == self._me.name:
             self._receive_from_my_name(sender, packet)
             return
-        told = packet.gossip
-        if isinstance(packet, PushPull):
-            told = [self._milder(claim, sender.name) for claim in told]
         is_accused = False
-        for claim in told:
-            is_accused |= self._apply(time, claim)
+        for claim in packet.gossip:
+            if isinstance(packet, PushPull):
+                is_accused |= self._apply(time, self._milder(claim, sender.name), is_known_there=not packet.asks)
+            else:
+                is_accused |= self._apply(time, claim)
         mine = [self._me.claim(self._me.name)] if is_accused or self._is_leaving else []
         match packet:
             case Ping():
@@ -216,15 +216,16 @@ class Membership:
 
     # Claims.
 
-    def _apply(self, time: float, claim: Claim) -> bool:
+    def _apply(self, time: float, claim: Claim, *, is_known_there: bool = False) -> bool:
         """Take a claim; whether it accuses this member, which must then be told otherwise."""
         if claim.name == self._me.name:
             return self._about_me(claim)
         is_new = claim.name not in self._view.members
         if self._view.apply(time, claim):
-            self._post.gossip.put(claim)
             if is_new:
                 self._prober.add(claim.name)
+            if not (is_new and is_known_there):
+                self._post.gossip.put(claim)  # but a newcomer does not tell all whom it has just been told of
         self._events += self._view.take_events()
         return False
 

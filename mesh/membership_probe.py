@@ -32,6 +32,7 @@ class _Probe(msgspec.Struct):
     seq: int
     target: str
     boot: str
+    incarnation: int
     indirect_at: float
     ends_at: float
     nacks_expected: int = 0
@@ -135,6 +136,7 @@ class Prober:
             seq=self.next_seq(),
             target=target.name,
             boot=target.boot,
+            incarnation=target.incarnation,
             indirect_at=now + self._health.stretch(self._config.probe_timeout_s),
             ends_at=now + interval_s,
         )
@@ -169,8 +171,9 @@ class Prober:
         self._stats.nacks_missed += missed
         self._health.worse(missed if probe.nacks_expected else 1)
         target = self._view.members.get(probe.target)
-        # One that was started again in the meantime has not been asked yet.
-        return target if target is not None and target.boot == probe.boot else None
+        if target is None or (target.boot, target.incarnation) != (probe.boot, probe.incarnation):
+            return None  # it was started again, or has refuted, while it was being asked
+        return target
 
     def _tick_relayed(self, now: float) -> None:
         for seq, relayed in list(self._relayed.items()):

@@ -74,11 +74,21 @@ class Repeats:
         order = islice(self._order, first, first + most)
         return [(*publish, self._positions[publish], time) for time, publish in order]
 
+    def count_up_to(self, at: Position) -> int:
+        """How many of those that are remembered stand at or before a position."""
+        count = len(self._order)
+        for _, publish in reversed(self._order):
+            if self._positions[publish] <= at:
+                break
+            count -= 1
+        return count
+
     def restore(self, rows: Iterable[Remembered]) -> None:
-        """Put in what another node remembers, in order, before anything is admitted."""
+        """Put in what another node remembers, in order: all of it, or what follows all that is remembered here."""
         for publisher, seq, at, time in rows:
-            self._positions[publisher, seq] = at
-            self._order.append((time, (publisher, seq)))
+            if (publisher, seq) not in self._positions:
+                self._positions[publisher, seq] = at
+                self._order.append((time, (publisher, seq)))
 
     def forget_before(self, oldest: Position | None) -> None:
         """Remember no more than another node whose oldest is this: repeats that it dropped made it forget, too."""

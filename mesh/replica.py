@@ -73,6 +73,10 @@ ReplicaPacket: TypeAlias = (
 )  # fmt: skip
 ReplicaEvent: TypeAlias = SlotEvent | Published | PublishRefused
 
+_OFTEN = (Append, AppendOk, Commit)
+_CUMULATIVE = (AppendOk, Commit)
+"""Tuples, because a union that stands in a call of `isinstance` is made anew each time."""
+
 
 class Replica:
     """One node's share in all slots."""
@@ -184,12 +188,14 @@ class Replica:
             self._beacon(now, sender, boot, packet)
         elif not 0 <= packet.slot < len(self.slots):
             self.packets_refused += 1
-        elif isinstance(packet, Vote | Grant | Resign):
-            self.elections[packet.slot].receive(now, sender, boot, packet)
+        elif isinstance(packet, _OFTEN):
+            self.replications[packet.slot].receive(now, sender, boot, packet)
         elif isinstance(packet, Forward):
             self._forward(now, sender, boot, packet)
         elif isinstance(packet, Before):
             self.forwarding.committed(now, packet.slot, (packet.publisher, packet.number), packet.at)
+        elif isinstance(packet, Vote | Grant | Resign):
+            self.elections[packet.slot].receive(now, sender, boot, packet)
         elif not (isinstance(packet, Range | Trimmed) and self.elections[packet.slot].fetched(now, sender, packet)):
             self.replications[packet.slot].receive(now, sender, boot, packet)
 
@@ -263,8 +269,9 @@ class Replica:
         committed = self.forwarding.committed
         match event:
             case Committed():
-                for at, item in event.entries:
-                    committed(now, event.slot, (item.publisher, item.number), at)
+                if self.forwarding.is_waiting(event.slot):
+                    for at, item in event.entries:
+                        committed(now, event.slot, (item.publisher, item.number), at)
             case Repeated():
                 committed(now, event.slot, event.publish, event.at)
             case RoleChanged():
@@ -340,7 +347,7 @@ def _without_superseded(sends: list[tuple[NodeName, ReplicaPacket]]) -> list[tup
     said: dict[tuple[object, ...], None] = {}
     kept = []
     for to, packet in reversed(sends):
-        if isinstance(packet, AppendOk | Commit):
+        if isinstance(packet, _CUMULATIVE):
             key = (to, type(packet), packet.slot, packet.epoch)
             if key in said:
                 continue

@@ -172,7 +172,8 @@ class Replication:
             if self._sent[1] == NEVER:
                 self._sent = (slot.log.end, now)
             slot.send(EVERYONE, Append(slot.number, slot.accepted, first, slot.commit, new))
-            self._advance()
+            if slot.config.commit_quorum == 1:
+                self._advance()
         return known
 
     def lead(self, now: float, voter: NodeName) -> int | None:
@@ -335,13 +336,15 @@ class Replication:
                 self._append(now, sender, Append(slot.number, packet.epoch, packet.first, packet.commit, packet.items))
             elif slot.log.end < packet.base:
                 self._is_behind = True
-                self._ask_start(now, sender)
+                self._asked_at = NEVER
+                self._ask(now)
 
     def _ask(self, now: float) -> None:
         slot = self.slot
         if now - self._asked_at >= slot.config.retry_s and slot.coordinator:
             self._asked_at = now
-            slot.send(slot.coordinator, Fetch(slot.number, slot.accepted, slot.log.end))
+            fetch = Fetch(slot.number, slot.accepted, slot.log.end)
+            slot.send(slot.coordinator, Sync(slot.number) if self._is_behind else fetch)
 
     def _ask_start(self, now: float, sender: NodeName) -> None:
         if now - self._asked_at >= self.slot.config.retry_s:
@@ -365,7 +368,7 @@ class Replication:
             self.delay_s[sender] = now - sent_at
         if packet.end > self._acked.get(sender, -1):
             self._acked[sender] = packet.end
-            if sender in slot.config.voters:
+            if packet.end > slot.commit and sender in slot.config.voters:
                 self._advance()
         if packet.end >= sent_end and slot.commit >= sent_end:
             self._sent = (0, NEVER)

@@ -216,13 +216,14 @@ class Slot:
         if index <= self.commit:
             return
         assert index <= self.log.end, (index, self.log.end)
+        log, repeats = self.log, self.repeats
         entries = []
-        log = self.log
-        for at, item in log.between(self.commit, index):
+        for entry in log.between(self.commit, index):
+            at, item = entry
             publish = (item.publisher, item.number)
-            if self.repeats.admit(publish, at, item.clock):
-                entries.append((at, item))
-            elif (original := self.repeats.original(publish)) is not None:
+            if repeats.admit(publish, at, item.clock):
+                entries.append(entry)
+            elif (original := repeats.original(publish)) is not None:
                 self.out.events.append(Repeated(self.number, publish, original))
         self.commit = index
         self.out.events.append(Committed(self.number, self.incarnation, entries, log.position(index - 1)))

@@ -98,10 +98,14 @@ class SlotLog:
 
     def position(self, index: int) -> Position:
         """The position of an index that the table reaches; of the one before the first epoch, BEGINNING."""
-        row = bisect_right(self.table, index, key=_first_index) - 1
+        table = self.table
+        if table and index >= table[-1][1]:
+            epoch, first = table[-1]
+            return epoch, index - first
+        row = bisect_right(table, index, key=_first_index) - 1
         if row < 0:
             return (0, -1)
-        epoch, first = self.table[row]
+        epoch, first = table[row]
         return epoch, index - first
 
     def between(self, first: int, end: int) -> Iterator[tuple[Position, Item]]:

@@ -68,7 +68,7 @@ class Cluster:
         self._promises = promises
         self.me = settings.node.name
         self.boot = secrets.token_urlsafe(9)
-        self.replica = Replica(
+        self.replica: Replica = Replica(
             now,
             self.me,
             self.boot,
@@ -79,16 +79,20 @@ class Cluster:
             Random(secrets.randbits(64)),
         )
         self.replica.members(now, [self.me])
-        self.catch_up = CatchUp(self._held, CatchUpConfig())
-        self.scan = PeerScan(self._log_of, PeerScanConfig())
-        self.feed = Feed(self.me, FeedConfig(direct=settings.kafka.read == "direct" or not settings.cluster.is_on))
+        self.catch_up: CatchUp = CatchUp(self._held, CatchUpConfig())
+        self.scan: PeerScan = PeerScan(self._log_of, PeerScanConfig())
+        self.feed: Feed = Feed(
+            self.me, FeedConfig(direct=settings.kafka.read == "direct" or not settings.cluster.is_on)
+        )
         self.feed.members(now, [self.me])
         self.logs = MeshLogs(node, self.replica, self.catch_up)
-        self.feeding = Feeding(node, self.feed, self.catch_up, joins=bool(settings.cluster.join))
+        self.feeding: Feeding = Feeding(node, self.feed, self.catch_up, joins=bool(settings.cluster.join))
         self.members: Members | None = None
         self.transport: Transport | None = None
-        self.tick_late_s = 0.0
-        """The longest that a tick was late since somebody last asked."""
+        self.late_s: float = 0.0
+        """How late a tick was at most in the last second."""
+        self._late_s = 0.0
+        self._coordinated = 0
         self.peers: list[str] = []
         """Living nodes besides this one."""
         self._scans: dict[int, Scan] = {}
@@ -161,7 +165,12 @@ class Cluster:
 
     def second(self) -> None:
         """Once a second."""
+        self.late_s, self._late_s = self._late_s, 0.0
         self.logs.retry()
+        coordinated = len(self.replica.coordinated)
+        if coordinated != self._coordinated:
+            self._coordinated = coordinated
+            event(log, "coordinates", slots=coordinated, of=len(self.replica.slots))
         if self.members is not None:
             self.members.tell(self._node.observed.ready, self.replica.is_synced)
 
@@ -228,7 +237,7 @@ class Cluster:
     def _tick(self) -> None:
         try:
             now = time.monotonic()
-            self.tick_late_s = max(self.tick_late_s, now - self._ticked_at - TICK_S)
+            self._late_s = max(self._late_s, now - self._ticked_at - TICK_S)
             self._ticked_at = now
             self.replica.tick(now)
             self.catch_up.tick(now)

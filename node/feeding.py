@@ -171,6 +171,8 @@ class Feeding:
                 self._feed.moved(now, said.log, held.end)
             case Done():
                 node.cache.advance(held, said.head.end)
+                if source.repeats is not None:
+                    source.repeats.forget_before(said.head.oldest_publish)
                 self._feed.repaired(now, said.log, held.end)
             case Failed():
                 self._feed.unrepaired(now, said.log)

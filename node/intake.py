@@ -71,6 +71,8 @@ class Intake:
                 continue  # its log ended while this record was on its way
             log = source.log
             at = (epoch, offset)
+            if at <= log.end and not source.skips_first:
+                continue  # read twice: by a feeder and by this node, or again after Kafka had lost some
             if source.skips_first:
                 source.skips_first = False
                 self._cache.skip(log, at)

@@ -159,6 +159,7 @@ class MeshLogs:
             case Done():
                 if said.is_repair:
                     self._node.cache.advance(held, said.head.end)
+                    self._replica.slots[slot].repeats.forget_before(said.head.oldest_publish)
                 else:
                     self._imports.pop(said.log).finish()
                 self._filled(said.log, held)

@@ -13,6 +13,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mesh.links import LinkStats
+from node.cluster import Cluster
 from node.observed import Observed
 from node.parts import Parts
 
@@ -60,6 +62,52 @@ _NODE: list[tuple[str, str, str, Callable[[Parts], float]]] = [
      lambda parts: parts.settings.client.outbox_bytes_max),
 ]  # fmt: skip
 
+_CLUSTER: list[tuple[str, str, str, Callable[[Cluster], float]]] = [
+    ("members_alive", "gauge", "Living nodes, this one included", lambda one: len(one.peers) + 1),
+    ("slots_coordinated", "gauge", "Slots that this node coordinates", lambda one: len(one.replica.coordinated)),
+    (
+        "slots_without_coordinator",
+        "gauge",
+        "Slots in which nothing can be committed, as far as this node knows",
+        lambda one: sum(not slot.accepts for slot in one.replica.slots),
+    ),
+    ("slots_synced", "gauge", "1 while this node holds the log of every slot", lambda one: one.replica.is_synced),
+    (
+        "elections_won",
+        "counter",
+        "Elections that this node won",
+        lambda one: sum(election.elections_won for election in one.replica.elections),
+    ),
+    (
+        "slot_repairs",
+        "counter",
+        "Answers to questions for missed items",
+        lambda one: sum(replication.repairs for replication in one.replica.replications),
+    ),
+    (
+        "forwards_pending",
+        "gauge",
+        "Publishes of this node that are not committed yet",
+        lambda one: one.replica.forwarding.pending,
+    ),
+    ("forwards_pending_max", "gauge", "Limit: publish.queue", lambda one: one.replica.forwarding.config.pending_max),
+    ("logs_fed", "gauge", "Kafka partitions that this node reads for all", lambda one: one.feed.feeding_count),
+    ("feed_records", "counter", "Records that came from other nodes", lambda one: one.feeding.fed),
+    ("feed_repairs", "counter", "Holes in the feed that were repaired", lambda one: one.feed.repairs),
+    ("feed_takeovers", "counter", "Partitions taken over from other nodes", lambda one: one.feed.takeovers),
+    ("catch_up_pages", "counter", "Pages of peers' caches received", lambda one: one.catch_up.pages_received),
+    ("peer_scans_answered", "counter", "Questions of peers answered from the cache", lambda one: one.scan.answered),
+    ("tick_late_s", "gauge", "How late the mesh's tick was at most since the last second", lambda one: one.late_s),
+]
+_LINK: list[tuple[str, str, Callable[[LinkStats], float]]] = [
+    ("messages_in", "Messages from other nodes", lambda stats: stats.messages_in),
+    ("messages_out", "Messages to other nodes", lambda stats: stats.messages_out),
+    ("bytes_in", "Bytes from other nodes", lambda stats: stats.bytes_in),
+    ("bytes_out", "Bytes to other nodes", lambda stats: stats.bytes_out),
+    ("lost", "Broadcasts missed", lambda stats: stats.lost.total()),
+    ("dropped", "Messages not sent because a peer's queue was full", lambda stats: stats.dropped.total()),
+    ("refused", "Messages from strangers, or not understood", lambda stats: stats.refused.total()),
+]
 _WORKER: list[tuple[str, str, str]] = [
     ("connections", "gauge", "Clients connected"),
     ("subscriptions", "gauge", "Subscriptions held"),
@@ -97,6 +145,13 @@ class _Collector(Collector):
             yield _metric(kind, f"whimbrel_{name}", meaning, (), [((), float(value))])
         for name, kind, meaning, read in _NODE:
             yield _metric(kind, f"whimbrel_{name}", meaning, (), [((), float(read(parts)))])
+        if (cluster := parts.cluster) is not None:
+            for name, kind, meaning, found in _CLUSTER:
+                yield _metric(kind, f"whimbrel_cluster_{name}", meaning, (), [((), float(found(cluster)))])
+            if cluster.transport is not None:
+                stats = cluster.transport.stats
+                for name, meaning, count in _LINK:
+                    yield _metric("counter", f"whimbrel_mesh_{name}", meaning, (), [((), float(count(stats)))])
         for name, kind, meaning in _WORKER:
             rows = [((str(one.settings.index),), one.stats.get(name, 0.0)) for one in parts.workers.all]
             yield _metric(kind, f"whimbrel_worker_{name}", meaning, ("worker",), rows)

@@ -1,7 +1,7 @@
 """The demo's nodes: processes that are started, started again when they die, and ended.
 
 A node that dies is started again after a while, with the same command: long enough to watch the others go on without
-it. Whatever a node writes is passed on, line by line, with its name before it.
+it. Whatever a node writes is passed on, line by line, so that the lines of several nodes do not mix.
 
 Not here: their commands (plan.py), what else the demo starts (run.py).
 """
@@ -25,8 +25,14 @@ _writing = threading.Lock()
 class DemoNode:
     """One node, over all its lives."""
 
-    def __init__(self, name: str, command: Sequence[str], environment: dict[str, str], guard: Guard) -> None:
+    def __init__(
+        self, name: str, command: Sequence[str], environment: dict[str, str], guard: Guard, prefix: str = ""
+    ) -> None:
+        """Args:
+        prefix: What goes before each line that it writes.
+        """
         self.name = name
+        self._prefix = prefix.encode()
         self.lives = 0
         self.restart_at: float | None = None
         """When it is started again; None while it runs."""
@@ -55,7 +61,7 @@ class DemoNode:
         self._guard.begun(process.pid)
         self._process, self.restart_at = process, None
         self.lives += 1
-        self._passing_on = threading.Thread(target=_pass_on, args=(self.name, process), daemon=True)
+        self._passing_on = threading.Thread(target=_pass_on, args=(self._prefix, process), daemon=True)
         self._passing_on.start()
 
     def look(self) -> int | None:
@@ -101,10 +107,10 @@ def how_it_ended(status: int) -> str:
     return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"has ended with exit code {status}"
 
 
-def _pass_on(name: str, process: subprocess.Popen[bytes]) -> None:
+def _pass_on(prefix: bytes, process: subprocess.Popen[bytes]) -> None:
     assert process.stdout is not None
     with process.stdout:
         for line in process.stdout:
             with _writing:
-                sys.stderr.buffer.write(b"%s | %s" % (name.encode(), line if line.endswith(b"\n") else line + b"\n"))
+                sys.stderr.buffer.write(prefix + line.rstrip(b"\n") + b"\n")
                 sys.stderr.buffer.flush()

@@ -73,7 +73,8 @@ def run_demo(settings: Settings) -> int:
             environment = {name: value for name, value in os.environ.items() if not name.startswith("WHIMBREL_")}
             for place in places:
                 command = [*WHIMBREL, *arguments(place, places, kafka.bootstrap, str(directory))]
-                stop.nodes.append(DemoNode(place.name, command, environment, guard))
+                prefix = f"{place.name} | " if settings.log.format == "text" else ""
+                stop.nodes.append(DemoNode(place.name, command, environment, guard, prefix))
             try:
                 return _run(stop, places, kafka.bootstrap, directory)
             finally:

@@ -119,10 +119,14 @@ class Replay:
     def _answer(self, partition: Partition, questions: list[tuple[int, Question]]) -> None:
         left = {ticket: question for ticket, question in questions if self._is_wanted(ticket)}
         scans: list[Ticketed] = []
+        existing: dict[Position, bool] = {}
         try:
             for ticket, question in [*left.items()]:
                 if isinstance(question, Measure):
-                    self._inbox.put(MeasureDone(ticket, partition.exists(question.position)))
+                    at = question.position
+                    if at not in existing:  # many that come from the same node are at the same position
+                        existing[at] = partition.exists(at)
+                    self._inbox.put(MeasureDone(ticket, existing[at]))
                     del left[ticket]
                 elif isinstance(question, Locate):
                     self._inbox.put(LocateDone(ticket, partition.locate(question.time_ms)))

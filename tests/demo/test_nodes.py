@@ -52,7 +52,7 @@ def guard(tmp_path: Path) -> Iterator[Guard]:
 
 @pytest.fixture
 def node(guard: Guard) -> Iterator[DemoNode]:
-    node = DemoNode("a", [sys.executable, "-c", SLEEPER], dict(os.environ), guard)
+    node = DemoNode("a", [sys.executable, "-c", SLEEPER], dict(os.environ), guard, "a | ")
     yield node
     node.wait(time.monotonic())
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import http.client
+import time
 from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from gateway.link import Tell
+from gateway.link import Servers, Tell
 from gateway.pages import Pages, cut_s
 from gateway.site import Site
-from tests.gateway.fake_node import SETTINGS
+from tests.gateway.fake_node import SETTINGS, FakeNode
 
 OWN = "http://10.0.0.1:8080"
 DEMO = replace(
@@ -133,3 +135,30 @@ def test_a_page_may_ask_the_other_nodes() -> None:
         "https://c.example",
         "http://[::1]",
     ]
+
+
+@pytest.mark.slow
+def test_the_page_of_another_node_may_connect_as_soon_as_that_node_is_known() -> None:
+    handshake = {
+        "Upgrade": "websocket",
+        "Connection": "Upgrade",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    with FakeNode() as node:
+
+        def status(origin: str) -> int:
+            connection = http.client.HTTPConnection("127.0.0.1", node.settings.port, timeout=5)
+            connection.request("GET", "/v1/ws", headers=handshake | {"Origin": origin})
+            found = connection.getresponse().status
+            connection.close()
+            return found
+
+        assert status("http://other:1") == 101, "it is in the settings"
+        assert status("http://10.0.0.9:8080") == 403
+        node.say(Servers(["ws://10.0.0.9:8080/v1/ws"]))
+        deadline = time.monotonic() + 5
+        while status("http://10.0.0.9:8080") != 101:
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        assert status("http://other:1") == 403

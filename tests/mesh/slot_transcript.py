@@ -154,7 +154,7 @@ class Transcript:
                 return f"refuses {_publish(what.publish)}: {what.why}"
         raise TypeError(what)
 
-    def _packet(self, node: str, what: Any, to: str) -> str | None:  # noqa: C901
+    def _packet(self, node: str, what: Any, to: str) -> str | None:
         match what:
             case Beacon():
                 return self._beacon(node, what)

@@ -211,6 +211,23 @@ def test_a_change_of_the_members_puts_that_off() -> None:
     assert node.wait(0.2, hearing=THIRD) == [Read(LOG)]
 
 
+def test_one_that_lacks_something_does_not_take_over() -> None:
+    node = One(FIRST)
+    assert node.wait(0.2, hearing=THIRD, end=12) == [Repair(LOG, (0, 9), [THIRD, SECOND])]
+    for _ in range(6):  # it comes slowly
+        node.feed.moved(node.now, LOG, (0, node.feed._logs[LOG].end[1] + 1))
+        assert node.wait(0.7, hearing=THIRD, end=40) == []
+    node.feed.repaired(node.now, LOG, (0, 40))
+    assert node.wait(0.05, hearing=THIRD, end=40) == [Read(LOG)]
+
+
+def test_one_that_leaves_is_not_waited_for() -> None:
+    node = One(SECOND)
+    node.hear(FIRST, is_leaving=True)
+    assert node.wait(2.9, hearing=THIRD) == []
+    assert node.wait(0.2, hearing=THIRD) == [Read(LOG)]
+
+
 def test_a_node_that_leaves_feeds_until_another_does() -> None:
     node = feeding(FIRST)
     node.feed.resign(node.now)
@@ -286,6 +303,24 @@ def test_what_no_peer_can_repair_is_read_from_kafka_until_the_feeder_is_reached(
     assert node.sent == []  # it read for itself alone
 
 
+def test_an_older_beacon_that_comes_late_does_not_end_that() -> None:
+    node = One(SECOND)
+    node.get(FIRST, batch(30, 3))
+    node.feed.unrepaired(node.now, LOG)
+    node.applied(9, 8)
+    assert node.hear(FIRST, 15) == [Read(LOG)]
+    assert node.hear(FIRST, 15, boot="2") == [Stop(LOG)]
+
+
+def test_a_batch_that_comes_late_closes_the_hole() -> None:
+    node = One(SECOND)
+    node.get(FIRST, batch(12, 3))
+    assert node.get(FIRST, batch(9, 3)) == [
+        Apply(LOG, records(10, 3), (0, 12), False),
+        Apply(LOG, records(13, 3), (0, 15), False),
+    ]
+
+
 def test_a_repair_that_says_nothing_or_brings_nothing_has_failed() -> None:
     silent = One(SECOND)
     silent.get(FIRST, batch(19, 3))
@@ -323,6 +358,8 @@ def test_a_feeder_leaves_a_hole_to_its_own_reader() -> None:
     assert node.get(SECOND, batch(19, 3)) == []
     assert node.wait(0.5, hearing=SECOND, end=22) == []
     assert node.get(SECOND, batch(9, 3)) == [Apply(LOG, records(10, 3), (0, 12), False)]
+    node.applied(12, 7)
+    assert node.feed.take_events() == [Apply(LOG, records(20, 3), (0, 22), False)]
 
 
 def test_what_came_early_is_bounded() -> None:

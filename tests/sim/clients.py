@@ -67,9 +67,6 @@ class Connection:
             if entry.at > sent:
                 self._put(slot, log.id, subject, entry)
 
-    def closed(self, slot: int) -> None:
-        """The log of a slot is gone."""
-
     def broken(self) -> None:
         """The line is cut; what is on it is lost."""
         if self.is_open:
@@ -133,6 +130,19 @@ class Subscriber:
         if self.connection is not None:
             self.connection.broken()
 
+    def lacks(self) -> str:
+        """What it should have and has not, in words."""
+        if self.connection is None:
+            return f"{self.name} is not connected"
+        for slot in self.slots:
+            missing = self.reader.lacks(slot)
+            if missing is not None:
+                return f"{self.name} at {self.connection.process.name} lacks {missing} of slot {slot}"
+            log = self.connection.process.logs.get(slot)
+            if log is None or (not is_pattern(self.subject) and log.after(self.subject, self.place.get(log.id, BEGINNING))):
+                return f"{self.name} at {self.connection.process.name} lacks entries of slot {slot}"
+        return ""
+
     def disconnected(self, connection: Connection | None) -> None:
         if connection is self.connection:
             self.connection = None
@@ -176,6 +186,11 @@ class Publisher:
         self._send(self._number)
         return self._number
 
+    def leave_unless(self, core: list[str]) -> None:
+        """Stay only at one of these nodes."""
+        if self._process is not None and self._process.name not in core:
+            self._move()
+
     def answered(self, process: Process, number: int, why: str) -> None:
         """The node says what became of it; `why` is empty if it is safe."""
         if number not in self.unanswered:
@@ -185,10 +200,11 @@ class Publisher:
             self._sent_at.pop(number, None)
             self.acked += not why
         elif process is self._process:
-            if why == NO_COORDINATOR and self.rng.random() < 0.5:
-                self._process = None
             self._sent_at.pop(number, None)
-            self._cluster.schedule.after(self.rng.uniform(0.05, 0.4), self._send_again, number)
+            if why == NO_COORDINATOR and self.rng.random() < 0.5:
+                self._move()
+            else:
+                self._cluster.schedule.after(self.rng.uniform(0.05, 0.4), self._send_again, number)
 
     def _next(self) -> None:
         options = self._cluster.options
@@ -213,7 +229,7 @@ class Publisher:
         self._sent_at.clear()
         if self.is_once:
             self.unanswered.clear()
-        for number in self.unanswered:
+        for number in [*self.unanswered]:
             self._send(number)
 
     def _send_again(self, number: int) -> None:
@@ -224,9 +240,10 @@ class Publisher:
         cluster = self._cluster
         if self._process is None or self._process.machine.process is not self._process:
             self._process = cluster.node_for_clients(self.rng)
-        self._sent_at[number] = cluster.schedule.now
         if self._process is None:
+            cluster.schedule.after(0.2, self._send_again, number)
             return
+        self._sent_at[number] = cluster.schedule.now
         value = f"{self.name}.{number}".encode() if number % 11 else None
         item = Item(self.unanswered[number], self.name, number, value, None, self._process.machine.wall_ms)
         self._process.machine.publish(item)

@@ -80,6 +80,8 @@ class Machine:
         if process is None:
             return
         self.say(-1, why)
+        for slot in process.replica.coordinated:
+            self.cluster.fell(slot.number, slot.accepted)
         self.cluster.lost_memory(self)
         self._inbox.clear()
         self._strike = ""
@@ -147,13 +149,15 @@ class Machine:
         inbox, self._inbox = self._inbox, []
         if self._rng.random() < 0.5:
             process.tick(now)
+            process.turn(now)
         for what in inbox:
+            if not self.is_running:
+                return
             if isinstance(what, Item):
                 process.publish(now, what)
             else:
                 process.receive(now, *what)
-        process.tick(now)
-        process.turn(now)
+            process.turn(now)
 
     # Running.
 

@@ -188,7 +188,6 @@ class Process:
                 self.cluster.answered(self, event.publish, "")
             case Repeated():
                 watch.repeated(self, event)
-                self.cluster.answered(self, event.publish, "")
             case PublishRefused():
                 watch.refused(self, event)
                 self.cluster.answered(self, event.publish, event.why)
@@ -226,8 +225,6 @@ class Process:
         self.loaded.pop(event.slot, None)
         log_id = log_id_of(event.slot, event.incarnation)
         self.logs[event.slot] = self.cache.open(log_id, "/c")
-        for connection in self.connections:
-            connection.closed(event.slot)
 
     def _serve(self, slot: int) -> None:
         for connection in [*self.connections]:

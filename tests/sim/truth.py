@@ -21,7 +21,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from typing import TypeAlias
 
-from mesh.log import BEGINNING, Position
+from mesh.log import Position
 from mesh.slot_log import Item
 
 Publish: TypeAlias = tuple[str, int]
@@ -164,7 +164,3 @@ class Oracle:
             if self._names[slot] != incarnation:
                 raise Violation(f"{publish} was acknowledged, and its log is gone")
 
-
-def start_of(log: LogTruth) -> Position:
-    """Before its first item."""
-    return BEGINNING

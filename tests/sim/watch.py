@@ -42,7 +42,6 @@ class Watch:
         self.oracle = oracle
         self._cluster = cluster
         self._seen: dict[tuple[str, int], _Seen] = {}
-        self._repeated: dict[tuple[str, Publish], None] = {}
 
     def started(self, process: Process) -> None:
         for slot in process.replica.slots:
@@ -137,18 +136,12 @@ class Watch:
                 raise Violation(f"the cache of {process.boot} has nothing of {subject}")
 
     def published(self, process: Process, slot: int, publish: Publish, at: Position) -> None:
-        if process.unanswered.pop(publish, self) is self and (process.boot, publish) not in self._repeated:
+        if process.unanswered.pop(publish, self) is self:
             raise Violation(f"{process.boot} answers {publish} a second time")
-        self._repeated.pop((process.boot, publish), None)
         self.oracle.acks(slot, process.replica.slots[slot].incarnation, publish, at, process.boot)
 
     def repeated(self, process: Process, event: Repeated) -> None:
         self._cluster.counts["repeats told"] += 1
-        if process.unanswered.pop(event.publish, self) is not self:
-            # The same may be told once more, by the log.
-            self._repeated[process.boot, event.publish] = None
-            incarnation = process.replica.slots[event.slot].incarnation
-            self.oracle.acks(event.slot, incarnation, event.publish, event.at, process.boot)
 
     def refused(self, process: Process, event: PublishRefused) -> None:
         self._cluster.counts[f"refused {event.why}"] += 1
@@ -161,5 +154,3 @@ class Watch:
         who = "" if event.coordinator in ("", process.name) else f" of {event.coordinator}"
         process.machine.say(event.slot, f"is {event.role.value}{who} in epoch {event.epoch}")
         self._cluster.counts[f"became {event.role.value}"] += 1
-        if event.role is Role.COORDINATOR:
-            self._cluster.coordinated(process, event)

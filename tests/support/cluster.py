@@ -216,6 +216,13 @@ class Cluster:
         for node in self.nodes.values():
             node.kill_all()
 
+    def stop_all(self) -> None:
+        """SIGTERM to all nodes at once; return when they have ended."""
+        for node in self.nodes.values():
+            node.process.send_signal(signal.SIGTERM)
+        codes = {name: node.process.wait(20) for name, node in self.nodes.items()}
+        assert not any(codes.values()), codes
+
     def __enter__(self) -> Cluster:
         try:
             self.start()
