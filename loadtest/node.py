@@ -1,19 +1,21 @@
 """The node under test, started as a user starts it.
 
-Not here: what it costs (process.py), what is done to it (scenarios.py).
+Not here: several that are one cluster (cluster.py), what it costs (process.py), what is done to it (scenarios.py).
 """
 
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 from loadtest.process import Failed, tree
 
@@ -23,38 +25,51 @@ READY_TIMEOUT_S = 90
 class Node:
     """`whimbrel node` with its workers, on a free port. A context manager that starts, waits until ready, stops."""
 
-    def __init__(
-        self, bootstrap: str, topic: str, log: Path, settings: dict[str, str] | None = None, publish: bool = False
-    ) -> None:
+    def __init__(self, log: Path, *flags: str, settings: Mapping[str, str] | None = None) -> None:
+        """Prepare; nothing runs yet.
+
+        Args:
+            log: The file that gets what it says.
+            flags: As a user gives them.
+            settings: Keys and values for `--set`.
+        """
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
         self._log = log
-        self._command = [
-            str(Path(sys.executable).with_name("whimbrel")),
-            *("node", "--kafka", bootstrap, "--topics", topic, "--listen", f"127.0.0.1:{self.port}"),
-        ]
-        if publish:
-            self._command += ["--publish", topic]
+        self._command = [str(Path(sys.executable).with_name("whimbrel")), "node", *flags]
+        self._command += ["--listen", f"127.0.0.1:{self.port}"]
         for key, value in {"client.connections": "16000", "node.drain": "0s", **(settings or {})}.items():
             self._command += ["--set", f"{key}={value}"]
+        self._process: subprocess.Popen[bytes] | None = None
+        self._began = 0.0
         self.ready_s = 0.0
         """From the start until ready."""
 
-    def __enter__(self) -> Self:
-        began = time.monotonic()
+    def begin(self) -> None:
+        """Start it, and wait for nothing."""
+        self._began = time.monotonic()
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+
+    def wait_ready(self) -> None:
+        """Return when it is ready.
+
+        Raises:
+            Failed: It ended, or it takes too long.
+        """
+        assert self._process is not None
         while not self._ready():
             if self._process.poll() is not None:
                 raise Failed(f"the node ended with {self._process.returncode}: {self._log_end()}")
-            if time.monotonic() - began > READY_TIMEOUT_S:
-                self.__exit__()
+            if time.monotonic() - self._began > READY_TIMEOUT_S:
                 raise Failed(f"the node was not ready after {READY_TIMEOUT_S} s: {self._log_end()}")
             time.sleep(0.02)
-        self.ready_s = time.monotonic() - began
-        return self
+        self.ready_s = time.monotonic() - self._began
 
-    def __exit__(self, *_: object) -> None:
+    def stop(self) -> None:
+        """SIGTERM, and SIGKILL if that does not end it."""
+        if self._process is None:
+            return
         self._process.terminate()
         try:
             self._process.wait(15)
@@ -62,22 +77,56 @@ class Node:
             self._process.kill()
             self._process.wait()
 
+    def __enter__(self) -> Self:
+        self.begin()
+        try:
+            self.wait_ready()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
     @property
     def pid(self) -> int:
+        assert self._process is not None
         return self._process.pid
+
+    @property
+    def url(self) -> str:
+        """What a client of the SDK is given."""
+        return f"ws://127.0.0.1:{self.port}"
+
+    def kill(self) -> None:
+        """kill -9 to the node process; its workers find out by themselves."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
 
     def kill_workers(self) -> None:
         """kill -9 to every worker; the node starts them again."""
         for worker in tree(self.pid)[1:]:
             os.kill(worker, signal.SIGKILL)
 
+    def status(self) -> dict[str, Any]:
+        """The document at /v1/status; empty if there is no answer."""
+        code, body = self._get("/v1/status")
+        found: dict[str, Any] = json.loads(body) if code == 200 else {}
+        return found
+
     def _ready(self) -> bool:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=1)
+        return self._get("/health/ready")[0] == 200
+
+    def _get(self, path: str) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
         try:
-            connection.request("GET", "/health/ready")
-            return connection.getresponse().status == 200
+            connection.request("GET", path)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
         except (OSError, http.client.HTTPException):
-            return False
+            return 0, b""
         finally:
             connection.close()
 

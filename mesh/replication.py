@@ -27,6 +27,7 @@ from mesh.log import Position
 from mesh.slot import EVERYONE, NEVER, Loaded, NodeName, Role, Slot
 from mesh.slot_log import Item
 
+DELAY_EVERY_S = 1.0
 EARLY_MAX = 200
 """Appends kept that came before one that they follow."""
 
@@ -169,7 +170,7 @@ class Replication:
             first = slot.log.end
             slot.log.append(new)
             self._acked[slot.me] = slot.log.end
-            if self._sent[1] == NEVER:
+            if now - self._sent[1] >= DELAY_EVERY_S:
                 self._sent = (slot.log.end, now)
             slot.send(EVERYONE, Append(slot.number, slot.accepted, first, slot.commit, new))
             if slot.config.commit_quorum == 1:
@@ -207,8 +208,7 @@ class Replication:
     def _forget(self) -> None:
         self.is_resigning = False
         self._acked, self._acked_at, self._boots, self._uncommitted = {}, {}, {}, {}
-        self.delay_s = {}
-        self._sent = (0, NEVER)
+        self.delay_s, self._sent = {}, (0, NEVER)
         self._early.clear()
         self._end_seen = self._commit_seen = 0
         self._is_behind = False
@@ -363,15 +363,13 @@ class Replication:
             return
         assert packet.end <= slot.log.end, (packet.end, slot.log.end)
         self._acked_at[sender] = now
-        sent_end, sent_at = self._sent
-        if sent_at > NEVER and packet.end >= sent_end and packet.end > self._acked.get(sender, -1):
-            self.delay_s[sender] = now - sent_at
-        if packet.end > self._acked.get(sender, -1):
+        before = self._acked.get(sender, -1)
+        if packet.end > before:
             self._acked[sender] = packet.end
+            if 0 <= before < self._sent[0] <= packet.end:
+                self.delay_s[sender] = now - self._sent[1]
             if packet.end > slot.commit and sender in slot.config.voters:
                 self._advance()
-        if packet.end >= sent_end and slot.commit >= sent_end:
-            self._sent = (0, NEVER)
 
     def _sync(self, sender: NodeName, boot: str) -> None:
         slot = self.slot
@@ -381,8 +379,7 @@ class Replication:
             self._send_start(sender, boot)
 
     def _send_start(self, to: NodeName, boot: str) -> None:
-        slot = self.slot
-        slot.send(to, Start(slot.number, slot.accepted, state_of(slot), slot.commit, boot))
+        self.slot.send(to, Start(self.slot.number, self.slot.accepted, state_of(self.slot), self.slot.commit, boot))
 
     def _fetch(self, sender: NodeName, packet: Fetch) -> None:
         """Of the epoch that is coordinated here, or of the one that a candidate with this node's vote recovers for."""

@@ -19,6 +19,7 @@ import time
 from collections.abc import Mapping as Map
 from collections.abc import Sequence
 
+import gevent
 import msgspec
 
 from gateway import link
@@ -42,6 +43,9 @@ from node.topics import Topics
 from node.workers import Worker, Workers
 
 log = logging.getLogger(__name__)
+
+KILL_AFTER_S = 0.1
+"""For the answer to leave, when a demonstration has this node killed."""
 
 
 class Node:
@@ -137,9 +141,10 @@ class Node:
         if ask.what.startswith("demo/") and self.settings.cluster.controls and self.cluster is not None:
             what, _, seconds = ask.what.removeprefix("demo/").partition("?seconds=")
             if what == "kill":
-                os.kill(os.getpid(), signal.SIGKILL)
-            self.cluster.cut(float(seconds))
-            return link.Tell(ask.rid, 200, "application/json", b"{}")
+                gevent.spawn_later(KILL_AFTER_S, os.kill, os.getpid(), signal.SIGKILL)
+            else:
+                self.cluster.cut(float(seconds))
+            return link.Tell(ask.rid, 202, "application/json", b"{}")
         return link.Tell(ask.rid, 404, "text/plain; charset=utf-8", b"not known\n")
 
     def worker_gone(self, worker: WorkerId) -> None:

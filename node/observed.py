@@ -209,6 +209,9 @@ class Observed:
                 "brokers": self.brokers,
                 "topics": self._topics(parts),
             },
+            "namespaces": [
+                {"name": one.name, "value": one.value, "publish": one.publish} for one in parts.settings.namespaces
+            ],
             "busiest": self._busiest,
             "publishes": {
                 "accepted": parts.publishing.accepted,

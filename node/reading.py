@@ -134,7 +134,8 @@ class Reading:
             for log_id, position in self.begin.place.items():
                 end = ended_at.get(log_id)
                 if log_id not in sources and position is not None and (end is None or position < end):
-                    self.gaps.append(Gap(log_id, position, None, "log_gone"))
+                    why = next((source.why_gone for source in sources.values()), "log_gone")
+                    self.gaps.append(Gap(log_id, position, None, why))
 
     def add_log(self, source: Source) -> None:
         """A log appeared that is new since the subscription began: all of it is to be read."""
@@ -159,7 +160,7 @@ class Reading:
             return
         held = log.source.log
         if held is None or not log.source.loaded or position < held.end:
-            self.gaps.append(Gap(log_id, position, None, "log_gone"))
+            self.gaps.append(Gap(log_id, position, None, log.source.why_gone))
 
     def located(self, log: LogReading, position: Position | None) -> None:
         """Answers `Locate`; None: there was no such record. Whatever came after the first question counts too."""

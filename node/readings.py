@@ -85,7 +85,7 @@ class Readings:
                 self._tell(LogEnded(source.topic, source.log_id))
             else:
                 end = None if source.log is None else source.log.end
-                self.log_torn(source.topic, Gap(source.log_id, end, None, "log_gone"))
+                self.log_torn(source.topic, Gap(source.log_id, end, None, source.why_gone))
         for reading in [one for one in self._readings.values() if not one.opened]:
             self._open(reading)
         for source in begun:

@@ -82,6 +82,11 @@ class Source:
         """Set while entries after this position were missed and the next one has not been read yet."""
 
     @property
+    def why_gone(self) -> str:
+        """Why the log is no longer there, if it is not: the `why` of a gap."""
+        return "memory_lost" if self.is_slot else "log_gone"
+
+    @property
     def end(self) -> Position | None:
         """Where the log ends here; None while it is not open."""
         return None if self.log is None else self.log.end

@@ -149,14 +149,14 @@ class SdkPublisher:
     """The same with the SDK, which does all that by itself; several at a time."""
 
     def __init__(
-        self, urls: list[str], subject: str, seed: int, at_a_time: int = 4, pause_s: float = 0.04, pad: int = 0
+        self, urls: list[str], subjects: list[str], seed: int, at_a_time: int = 4, pause_s: float = 0.04, pad: int = 0
     ) -> None:
         self.outcomes: list[Outcome] = []
         self.complaints: list[str] = []
         self.stopping = False
         self.give_up_at = float("inf")
         self._urls = urls
-        self._subject = subject
+        self._subjects = subjects
         self._at_a_time = at_a_time
         self._pause_s = pause_s
         self._pad = "." * pad
@@ -171,13 +171,12 @@ class SdkPublisher:
         while not self.stopping:
             self._number += 1
             number, text = self._number, f"sdk {self._number}{self._pad}"
+            subject = self._rng.choice(self._subjects)
             sent_at = time.monotonic()
             log, at = None, None
             try:
-                log, at = await client.publish(self._subject, text=text, timeout_s=60)
+                log, at = await client.publish(subject, text=text, timeout_s=60)
             except PublishError as error:
                 self.complaints.append(str(error))
-            self.outcomes.append(
-                Outcome("sdk", number, self._subject, text.encode(), log, at, sent_at, time.monotonic())
-            )
+            self.outcomes.append(Outcome("sdk", number, subject, text.encode(), log, at, sent_at, time.monotonic()))
             await asyncio.sleep(self._rng.uniform(0, 2 * self._pause_s))

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,7 +29,8 @@ from whimbrel import Now
 from whimbrel.start import Latest
 
 KEYS = [f"/chat/k{number}" for number in range(8)]
-SDK_KEY, FLOOD_KEY = "/chat/sdk", "/chat/flood"
+SDK_KEYS = ["/chat/sdk"]
+FLOOD_KEYS = [f"/chat/flood/{number}" for number in range(8)]
 KAFKA_SUBJECTS = [f"/events/{key.decode()}" for key in HOT]
 STALL_MAX_S = 6.0
 """Of publishes and of deliveries, in a step whose majority of voters stays connected."""
@@ -53,11 +54,18 @@ class Step:
     agreed_s: float = 0.0
     """How long after its end all nodes agreed again."""
     publish_stall_s: float = 0.0
+    """The longest time in which nothing was acknowledged of one of the subjects."""
+    publish_wait_s: float = 0.0
+    """The longest that a publisher waited for an answer, asking other nodes meanwhile."""
     delivery_stall_s: float = 0.0
+    """The longest time in which nobody got anything of one of the subjects."""
     kafka_stall_s: float = 0.0
 
     def __str__(self) -> str:
-        stalls = f"publish {self.publish_stall_s:.2f}, delivery {self.delivery_stall_s:.2f}"
+        stalls = (
+            f"publish {self.publish_stall_s:.2f} (longest wait {self.publish_wait_s:.2f}), "
+            f"delivery {self.delivery_stall_s:.2f}"
+        )
         kafka = f", Kafka {self.kafka_stall_s:.2f}" if self.kafka_stall_s else ""
         return (
             f"{self.name} ({self.end - self.begin:.1f} s): stalls {stalls}{kafka}; agreed after {self.agreed_s:.2f} s"
@@ -109,7 +117,7 @@ class Trial:
     async def flood(self, seconds: float) -> None:
         """So many more publishes that the queue of a peer that takes nothing fills."""
         urls = [self.cluster[name].url for name in self.cluster.running]
-        publisher = SdkPublisher(urls, FLOOD_KEY, self._seed(), at_a_time=100, pause_s=0, pad=FLOOD_BYTES)
+        publisher = SdkPublisher(urls, FLOOD_KEYS, self._seed(), at_a_time=100, pause_s=0, pad=FLOOD_BYTES)
         self._publishers.append(publisher)
         self._publishing.append(asyncio.create_task(publisher.run()))
         await asyncio.sleep(seconds)
@@ -139,7 +147,7 @@ class Trial:
         if self.kafka is not None:
             self._sdk("sdk, events", urls, "/events/*", "now", "json")
             self._sdk("sdk, notes", urls, "/notes/*", "now", "msgpack")
-        self._publishers.append(SdkPublisher(urls, SDK_KEY, self._seed()))
+        self._publishers.append(SdkPublisher(urls, SDK_KEYS, self._seed()))
         deadline = time.monotonic() + 15
         while waiting := [seen.name for seen in (*self.chat, *self.events) if not seen.noted]:
             assert time.monotonic() < deadline, f"not subscribed within 15 s: {waiting}"
@@ -209,18 +217,15 @@ class Trial:
         return found + (self.kafka.unfinished(self.events) if self.kafka is not None else [])
 
     def _measure(self, step: Step) -> None:
-        end = step.end + AFTER_S
-        waited = [
-            one.answered_at - one.sent_at
-            for publisher in self._publishers
-            if isinstance(publisher, Publisher)
-            for one in publisher.outcomes
-            if one.answered_at > step.begin and one.sent_at < end
-        ]
-        step.publish_stall_s = max(waited, default=0.0)
-        step.delivery_stall_s = longest_pause(self.chat, step.begin, end, KEYS)
+        begin, end = step.begin, step.end + AFTER_S
+        ours = [outcome for one in self._publishers if isinstance(one, Publisher) for outcome in one.outcomes]
+        waits = [one.answered_at - one.sent_at for one in ours if one.answered_at > begin and one.sent_at < end]
+        answers = [(one.subject, one.answered_at) for one in ours if one.log is not None]
+        step.publish_wait_s = max(waits, default=0.0)
+        step.publish_stall_s = longest_pause(answers, begin, end, KEYS)
+        step.delivery_stall_s = longest_pause(_received(self.chat), begin, end, KEYS)
         if self.events:
-            step.kafka_stall_s = longest_pause(self.events, step.begin, end, KAFKA_SUBJECTS)
+            step.kafka_stall_s = longest_pause(_received(self.events), begin, end, KAFKA_SUBJECTS)
 
     def _errors(self) -> dict[str, int]:
         found: dict[str, int] = {}
@@ -261,14 +266,17 @@ class Trial:
         self._add(SdkSubscriber(seen, urls, begin, self._seed(), encoding, stay_s=stay_s))  # type: ignore[arg-type]
 
 
-def longest_pause(seens: Sequence[Seen], begin: float, end: float, subjects: Sequence[str]) -> float:
-    """The longest time in which nobody got a message of one of these subjects, between two instants."""
+def longest_pause(happened: Iterable[tuple[str, float]], begin: float, end: float, subjects: Sequence[str]) -> float:
+    """The longest time in which nothing happened to one of these subjects, between two instants."""
     times: dict[str, list[float]] = {subject: [begin, end] for subject in subjects}
-    for seen in seens:
-        for subject, at in times_of(seen):
-            if begin < at < end and subject in times:
-                times[subject].append(at)
+    for subject, at in happened:
+        if begin < at < end and subject in times:
+            times[subject].append(at)
     return max(after - before for same in times.values() for before, after in pairwise(sorted(same)))
+
+
+def _received(seens: Sequence[Seen]) -> list[tuple[str, float]]:
+    return [one for seen in seens for one in times_of(seen)]
 
 
 def _worst(step: Step) -> float:

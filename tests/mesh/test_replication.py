@@ -7,7 +7,7 @@ import pytest
 from mesh.copying import Fetch, Range, Trimmed
 from mesh.promise import Promise
 from mesh.replication import Append, AppendOk, Commit, Nack, Start, Sync
-from mesh.slot import EVERYONE, CacheWanted, Committed, Loaded, Repeated, Role, RoleChanged, SlotConfig
+from mesh.slot import EVERYONE, CacheWanted, Committed, Loaded, Repeated, Role, RoleChanged
 from tests.mesh.slot_bench import LOG, Bench, item, items, state
 
 
@@ -233,7 +233,7 @@ def test_what_was_taken_over_is_committed_by_acknowledgements_of_this_epoch() ->
 
 def test_a_voter_alone_commits_at_once() -> None:
     bench = Bench("a", "a")
-    bench.stand(0.0) if bench.slot.role is Role.CANDIDATE else bench.tick(0.0)
+    bench.tick(0.0)
     bench.tick(1.0)
     assert bench.slot.role is Role.COORDINATOR
     bench.forget_outputs()

@@ -18,7 +18,7 @@ from random import Random
 from mesh.membership import Membership
 from mesh.membership_config import MembershipConfig
 from mesh.membership_link import MembershipLink
-from mesh.membership_packets import MemberChanged, MembershipEvent, MemberState
+from mesh.membership_packets import MemberChanged, MembershipEvent, MemberState, PushPull, Sender
 from mesh.seal import Seal
 
 TICK_S = 0.05
@@ -102,6 +102,16 @@ class Cluster:
         """Start these; the first few are everybody's join addresses."""
         for name in names:
             self.start(name, [other for other in names[:seeds] if other != name])
+
+    def acquaint(self) -> None:
+        """Let everybody know everybody, without a packet: what joining takes is not always the question."""
+        told = [process.membership.members[name].claim(name) for name, process in self.processes.items()]
+        for name, process in self.processes.items():
+            for other in told:
+                if other.name != name:
+                    sender = Sender(other.name, other.boot, other.address)
+                    process.membership.receive(self.now, sender, PushPull(0, False, [other]))
+            self._flush(process)
 
     def kill(self, name: str) -> None:
         self.faulted[name] = None

@@ -28,6 +28,8 @@ from tests.support.node import QUICK, RunningNode
 from tests.support.ports import free_port
 
 SLOTS = 16
+ROOMY = {"cluster.slots": str(SLOTS), "cache.messages_per_subject": "100000"}
+"""Settings of all nodes: the cache must not be a reason for gaps."""
 CLIENT_PORT, CLUSTER_PORT = 8080, 7400
 """On hosts of the lab, each of which has all ports to itself."""
 
@@ -183,7 +185,7 @@ class Cluster:
             *(("--kafka", bootstrap, "--topics", topics) if topics else ()),
             *(("--publish", publish) if publish else ()),
         ]
-        for key, value in {**QUICK, "cluster.slots": str(SLOTS), **(settings or {})}.items():
+        for key, value in {**QUICK, **ROOMY, **(settings or {})}.items():
             flags += ["--set", f"{key}={value}"]
         for node in self.nodes.values():
             node.configure(flags)
