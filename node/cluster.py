@@ -15,19 +15,20 @@ from __future__ import annotations
 import logging
 import secrets
 import time
+from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import gevent
 from gevent import get_hub
 
 from gateway.logs import event
-from mesh.catch_up import CacheAsk, CacheMore, CacheNo, CachePage, CatchUp, CatchUpConfig
+from mesh.catch_up import CatchUp, CatchUpConfig, CatchUpPacket
 from mesh.feed import Feed
-from mesh.feed_log import FeedBatch, FeedBeacon, FeedConfig
+from mesh.feed_log import FeedConfig, FeedPacket
 from mesh.forwarding import ForwardingConfig
 from mesh.packets import Packet
-from mesh.peer_scan import NotHeld, PeerScan, PeerScanConfig, ScanAnswer, ScanAsk, ScanNo
+from mesh.peer_scan import NotHeld, PeerScan, PeerScanConfig, PeerScanPacket
 from mesh.promises import Promises
 from mesh.repeats import Repeats
 from mesh.replica import Replica
@@ -95,6 +96,12 @@ class Cluster:
         self._coordinated = 0
         self.peers: list[str] = []
         """Living nodes besides this one."""
+        self._takers: dict[type, Callable[[float, str, str, Any], None]] = {
+            **dict.fromkeys(get_args(FeedPacket), self.feed.receive),
+            **dict.fromkeys(get_args(CatchUpPacket), self.catch_up.receive),
+            **dict.fromkeys(get_args(PeerScanPacket), self._scan_packet),
+        }
+        """Whose a packet is, if not the replica's."""
         self._scans: dict[int, Scan] = {}
         self._ticked_at = now
         self._timer = get_hub().loop.timer(TICK_S, TICK_S)
@@ -114,7 +121,9 @@ class Cluster:
         if settings.cluster.is_on:
             keys = mesh_keys(settings)
             host, port = settings.cluster.host, settings.cluster.port
-            self.transport = Transport(self.me, self.boot, host, port, keys, Codec(Packet), self._receive, crash)
+            self.transport = Transport(
+                self.me, self.boot, host, port, keys, Codec(Packet), self._receive, crash, received=self._node.settle
+            )
             self.members = Members(settings, self.boot, keys, url, self.transport, self._members_changed)
 
     # Questions.
@@ -207,17 +216,13 @@ class Cluster:
     # From other nodes.
 
     def _receive(self, sender: str, boot: str, packets: list[Packet]) -> None:
+        """What one message brings; `Node.settle` follows when no more of them is there."""
         now = time.monotonic()
         for packet in packets:
-            if isinstance(packet, FeedBatch | FeedBeacon):
-                self.feed.receive(now, sender, boot, packet)
-            elif isinstance(packet, CacheAsk | CacheMore | CachePage | CacheNo):
-                self.catch_up.receive(now, sender, boot, packet)
-            elif isinstance(packet, ScanAsk | ScanAnswer | ScanNo):
-                self.scan.receive(now, sender, packet)
-            else:
-                self.replica.receive(now, sender, boot, packet)
-        self._node.settle()
+            self._takers.get(type(packet), self.replica.receive)(now, sender, boot, packet)
+
+    def _scan_packet(self, now: float, sender: str, _: str, packet: PeerScanPacket) -> None:
+        self.scan.receive(now, sender, packet)
 
     def _members_changed(self) -> None:
         assert self.members is not None

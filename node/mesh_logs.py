@@ -57,7 +57,7 @@ class MeshLogs:
         """A slot's log, if others may be answered from it."""
         for slot, held in zip(self._replica.slots, self._node.topics.slots, strict=True):
             if held is not None and held.id == log_id:
-                return held if slot.accepted else None
+                return held if slot.accepted and log_id not in self._wanted else None
         return None
 
     def slot_of(self, log_id: str) -> int:
@@ -110,6 +110,7 @@ class MeshLogs:
                 source.loaded = True
                 readings = self._node.readings
                 (readings.log_opened if source.is_new else readings.log_loaded)(source)
+                source.is_new = False
 
     def _committed(self, committed: Committed) -> None:
         held = self._node.topics.slots[committed.slot]
@@ -150,11 +151,9 @@ class MeshLogs:
                 self._node.hand_out(batches)
             case Page():
                 if said.head is not None:
-                    if held.subjects:
-                        self._replace(held)
-                    self._imports[said.log] = Import(
-                        self._node.cache, held, self._replica.slots[slot].repeats, said.head
-                    )
+                    empty = self._emptied(slot, held)
+                    repeats = self._replica.slots[slot].repeats
+                    self._imports[said.log] = Import(self._node.cache, empty, repeats, said.head)
                 self._imports[said.log].take(time.monotonic(), said.part)
             case Done():
                 if said.is_repair:
@@ -164,8 +163,9 @@ class MeshLogs:
                     self._imports.pop(said.log).finish()
                 self._filled(said.log, held)
             case Failed():
-                self._imports.pop(said.log, None)
-                if said.why == BEHIND:  # this cache has all that there is
+                if self._imports.pop(said.log, None) is not None:
+                    self._emptied(slot, held)  # half a copy has holes
+                elif said.why == BEHIND:  # this cache has all that there is
                     self._filled(said.log, held)
                 elif said.is_repair:
                     event(log, "slot_copied_anew", slot=slot, why=said.why)
@@ -175,10 +175,24 @@ class MeshLogs:
         slot, _ = self._wanted.pop(log_id)
         self._replica.cache_filled(time.monotonic(), slot, held.end)
 
-    def _replace(self, held: Log) -> None:
-        """Nobody can say any more what lies between what is here and what comes: subscribers resume, and are told."""
-        self._node.cache.tear(held, held.end)
-        self._node.workers.resync()
+    def _emptied(self, slot: int, held: Log) -> Log:
+        """An empty log in the place of one that nobody can mend.
+
+        Nothing can say what lies between what was here and what comes. So whoever was live in it has to resume, once
+        the copy is here, and is told then what is missing, if anything is.
+        """
+        if held.end == BEGINNING and not held.subjects:
+            return held
+        node = self._node
+        node.cache.close(held)
+        empty = node.topics.slots[slot] = node.cache.open(held.id, "")
+        were_loaded = False
+        for source in node.topics.of_slot(slot):
+            were_loaded = were_loaded or source.loaded
+            source.log, source.loaded = empty, False
+        if were_loaded:
+            node.workers.resync()
+        return empty
 
     def _forget(self, log_id: str) -> None:
         self._catch_up.cancel(time.monotonic(), log_id)
