@@ -5,7 +5,7 @@ BIN := .venv/bin
 FAST := not slow and not real_kafka and not browser and not node_js
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast bench clean
+.PHONY: help run test test-fast bench bench-membership clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,8 +25,11 @@ test-fast: .venv/dev ## the checks, and the tests that need no process and no wa
 	$(BIN)/mypy
 	$(BIN)/pytest -m "$(FAST)"
 
-bench: .venv/dev ## measure; needs Java 17 and Maven; table, bench.json, plots in artifacts/
+bench: .venv/dev ## measure one node and three; needs Java 17 and Maven; table, bench.json, plots in artifacts/
 	$(BIN)/python -m loadtest
+
+bench-membership: .venv/dev ## measure membership alone, beside swim-protocol; about four minutes; artifacts/membership.*
+	$(BIN)/python -m tests.bench.membership
 
 clean: ## remove everything that the targets above have made here
 	rm -rf .venv artifacts bench.json build dist *.egg-info client/python/*.egg-info client/js/node_modules

@@ -25,6 +25,7 @@ from gateway.settings import GatewaySettings
 from gateway.stats import Stats
 from gateway.subscriptions import Subscriptions
 from mesh.log import Gap, Place
+from mesh.placement import slot_of
 from mesh.subject import is_pattern, topic_of
 
 PUBLISH_BYTES_MAX = 64 * 1024 * 1024
@@ -179,12 +180,12 @@ class Clients:
                     found.session.send(frames.Waiting(found.id, said.why))
             case link.NewLog():
                 self._ends(said.topic)[said.log] = said.at
-                self._tell_live(said.topic, lambda one: frames.Live(one.id, {said.log: said.at}))
+                self._tell_live(said.topic, said.share, lambda one: frames.Live(one.id, {said.log: said.at}))
             case link.LogGap():
-                self._log_gap(said.topic, said.gap)
+                self._log_gap(said.topic, said.share, said.gap)
             case link.LogEnded():
                 self._forget_log(said.topic, said.log)
-                self._tell_live(said.topic, lambda one: frames.Ended(one.id, said.log))
+                self._tell_live(said.topic, said.share, lambda one: frames.Ended(one.id, said.log))
             case link.Servers():
                 self._welcome.servers = said.servers
 
@@ -321,13 +322,13 @@ class Clients:
         session.publishes -= 1
         return None if session.state == GONE else session, request
 
-    def _log_gap(self, topic: str, gap: Gap) -> None:
+    def _log_gap(self, topic: str, share: link.Share, gap: Gap) -> None:
         if gap.end is None:
             self._forget_log(topic, gap.log)
         else:
             self._ends(topic)[gap.log] = gap.end
         # Who is not live in the log yet hears of what it cannot have from its own place, in its pages.
-        self._tell_live(topic, lambda one: frames.GapFrame(one.id, frames.shown([gap])), gap.log)
+        self._tell_live(topic, share, lambda one: frames.GapFrame(one.id, frames.shown([gap])), gap.log)
 
     def _forget_log(self, topic: str, log: str) -> None:
         self.ends.get(topic, {}).pop(log, None)
@@ -335,12 +336,18 @@ class Clients:
             if subscription.waiting:
                 subscription.waiting.discard(log)
 
-    def _tell_live(self, topic: str, frame: Callable[[Subscription], frames.ServerFrame], waited_for: str = "") -> None:
-        """Tell the topic's live subscriptions, but for those that are still to become live in the log `waited_for`."""
+    def _tell_live(
+        self, topic: str, share: link.Share, frame: Callable[[Subscription], frames.ServerFrame], waited_for: str = ""
+    ) -> None:
+        """Tell the topic's live subscriptions that can have messages of this share of it.
+
+        Those that are still to become live in the log `waited_for` are not told.
+        """
         for subscription in self._by_sid.values():
-            if subscription.is_live and topic_of(subscription.subject) == topic:
-                if waited_for in (subscription.waiting or ()):
-                    continue
+            subject = subscription.subject
+            if not subscription.is_live or topic_of(subject) != topic or waited_for in (subscription.waiting or ()):
+                continue
+            if share is None or is_pattern(subject) or slot_of(subject, share[1]) == share[0]:
                 subscription.session.send(frame(subscription))
 
     def _ends(self, topic: str) -> Place:

@@ -27,7 +27,11 @@ Seq = Annotated[int, Meta(ge=-1, le=INTEGER_MAX)]
 ClientPositions = dict[str, tuple[Count, Seq]]
 ClientPlace = dict[str, tuple[Count, Seq] | None]
 
+HEADERS_MAX = 100
+"""Of one publish: each is encoded anew for every pattern and encoding that the message goes to."""
+
 _PUBLISHER = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
+_HALF_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
 
 
 class BadFrame(ValueError):
@@ -140,7 +144,7 @@ def decode(data: bytes, encoding: int) -> ClientFrame:
     try:
         frame = _from_json(data) if encoding == JSON else _from_msgpack(data)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise BadFrame(str(error)) from None
+        raise BadFrame(_reason(str(error), data, encoding)) from None
     except RecursionError:
         raise BadFrame("nested too deep") from None
     if isinstance(frame, _Subscribe):
@@ -148,6 +152,13 @@ def decode(data: bytes, encoding: int) -> ClientFrame:
     if isinstance(frame, _PublishJson | _PublishMsgpack):
         return _publish(frame)
     return frame
+
+
+def _reason(reason: str, data: bytes, encoding: int) -> str:
+    """What is wrong with a frame. Half of a pair just before the end is to msgspec an end that comes too early."""
+    if encoding == JSON and reason == "Input data was truncated" and _HALF_PAIR.search(data):
+        return "JSON is malformed: half of a surrogate pair"
+    return reason
 
 
 def _start(frame: _Subscribe) -> Start:
@@ -195,6 +206,8 @@ def _publish(frame: _PublishJson | _PublishMsgpack) -> Publish:
         value = None
     if not _PUBLISHER.match(frame.publisher):
         raise BadRequest(frame.id, "`publisher` is 16 to 64 of A-Z a-z 0-9 _ -")
+    if len(frame.headers) > HEADERS_MAX:
+        raise BadRequest(frame.id, f"at most {HEADERS_MAX} headers, not {len(frame.headers)}")
     headers: Headers = []
     for name, content in frame.headers:
         if name.startswith(RESERVED_HEADER):

@@ -155,12 +155,17 @@ class Live(msgspec.Struct, array_like=True, tag="live", gc=False):
     msgpack: tuple[list[str], list[bytes]]
 
 
+Share: TypeAlias = tuple[int, int] | None
+"""(slot, number of slots) of a log that has only the subjects of that slot (mesh/placement.py); None: any."""
+
+
 class NewLog(msgspec.Struct, array_like=True, tag="newlog", gc=False):
     """A log that did not exist before: every live subscription of the topic is live in it from its beginning `at`."""
 
     topic: str
     log: str
     at: Position
+    share: Share = None
 
 
 class LogGap(msgspec.Struct, array_like=True, tag="loggap", gc=False):
@@ -168,6 +173,7 @@ class LogGap(msgspec.Struct, array_like=True, tag="loggap", gc=False):
 
     topic: str
     gap: Gap
+    share: Share = None
 
 
 class LogEnded(msgspec.Struct, array_like=True, tag="logended", gc=False):
@@ -175,6 +181,7 @@ class LogEnded(msgspec.Struct, array_like=True, tag="logended", gc=False):
 
     topic: str
     log: str
+    share: Share = None
 
 
 class Published(msgspec.Struct, array_like=True, tag="published", gc=False):

@@ -57,5 +57,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     authorizer_options: dict[str, Any]
     log_format: str
     log_level: str
+    node_silent_s: float = 3.0
+    """A node process that has said nothing for so long is taken for lost until it speaks again."""
     controls: bool = False
     """Whether the node can be killed and cut off over HTTP: in a demo only (pages.py)."""

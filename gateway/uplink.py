@@ -48,6 +48,8 @@ class Uplink:
         self._told = told
         self._jumped = jumped
         self._next = 0
+        self.heard_at = time.monotonic()
+        """When the node said something last. It does at least once a second."""
         self._waiting: deque[bytes] = deque()
         self.waiting_bytes = 0
         """Of packets that the node has not taken."""
@@ -101,6 +103,7 @@ class Uplink:
                     event(log, "link_jumped", expected=self._next, found=number)
                     self._jumped()
                 self._next = number + 1
+                self.heard_at = time.monotonic()
                 self._told(self._decode(packet))
                 if time.monotonic() >= until:
                     self._again.start(self._drain)

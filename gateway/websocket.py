@@ -28,6 +28,9 @@ FAILED = 0x10
 _FIN = 0x80
 _PROTOCOL_ERROR = 1002
 _INVALID_DATA = 1007
+_TOO_BIG = 1009
+FRAGMENTS_MAX = 1024
+"""Of one message: an empty fragment costs no memory, but as much time as a whole frame."""
 _REASON_BYTES_MAX = 123
 
 
@@ -45,16 +48,21 @@ class Received(NamedTuple):
 class Partial:
     """What has arrived of a frame, and of a message in fragments."""
 
-    __slots__ = ("bytes", "kind", "message")
+    __slots__ = ("bytes", "fragments", "kind", "message")
 
     def __init__(self) -> None:
         self.bytes = bytearray()
         self.kind = 0
+        self.fragments = 0
         self.message: bytearray | None = None
 
 
 class _Short(Exception):
     """The rest of the frame has not come yet."""
+
+
+class _TooManyFragments(Exception):
+    """A message is in more pieces than are taken."""
 
 
 def receive(partial: Partial | None, data: bytes, size_max: int) -> tuple[list[Received], Partial | None]:
@@ -90,6 +98,8 @@ def receive(partial: Partial | None, data: bytes, size_max: int) -> tuple[list[R
         return [*found, _failed(_INVALID_DATA, "text is UTF-8")], None
     except PayloadTooBig:
         return [*found, _failed(FRAME_TOO_LARGE, f"a frame has at most {size_max} bytes")], None
+    except _TooManyFragments:
+        return [*found, _failed(_TOO_BIG, f"a message has at most {FRAGMENTS_MAX} fragments")], None
     if start or source is data:
         partial.bytes = bytearray(memoryview(source)[start:])
     return found, partial if partial.bytes or partial.message is not None else None
@@ -141,14 +151,17 @@ def _event(partial: Partial, frame: Frame, size_max: int) -> Received | None:
         if partial.message is not None:
             raise ProtocolError("a new message inside a fragmented one")
         if not frame.fin:
-            partial.kind, partial.message = kind, bytearray(data)
+            partial.kind, partial.fragments, partial.message = kind, 1, bytearray(data)
             return None
     else:
         if partial.message is None:
             raise ProtocolError("a continuation of nothing")
         partial.message += data
+        partial.fragments += 1
         if len(partial.message) > size_max:
             raise PayloadTooBig(len(partial.message), size_max)
+        if partial.fragments > FRAGMENTS_MAX:
+            raise _TooManyFragments
         if not frame.fin:
             return None
         kind, data, partial.message = partial.kind, bytes(partial.message), None

@@ -63,6 +63,7 @@ class Worker:
         self.blocked: dict[Connection, None] = {}
         """Those with an outbox."""
         self.draining = False
+        self.node_is_silent = False
         self.done = Event()
         self.exit_status = 0
         self._authority = Authority(load(settings.authorizer, settings.authorizer_options), self._decided)
@@ -94,7 +95,7 @@ class Worker:
     @property
     def is_full(self) -> bool:
         """Whether no more connections are taken."""
-        return self.draining or len(self.connections) >= self.settings.connections_max
+        return self.draining or self.node_is_silent or len(self.connections) >= self.settings.connections_max
 
     def upgraded(self, fd: int, encoding: int, info: ConnectionInfo, data: bytes) -> None:
         """A handshake is done: the socket is ours, with bytes that came behind it."""
@@ -155,9 +156,13 @@ class Worker:
 
     def _tick(self) -> None:
         now = self.now()
-        self._delay_s = max(self._delay_s, now - self._ticked - TICK_S)
+        late_s = now - self._ticked - TICK_S
+        self._delay_s = max(self._delay_s, late_s)
         self._ticked = now
+        if late_s > self.settings.node_silent_s / 2:
+            self._uplink.heard_at = now  # this process stood still itself
         self._uplink.poll()
+        self._look_at_node(now)
         due = self.wheel.advance(now)
         if due:
             made: dict[tuple[object, ...], bytes] = {}
@@ -168,6 +173,14 @@ class Worker:
             self._stats_sent = now
             self.clients.events.append(self._stats())
         self._flush()
+
+    def _look_at_node(self, now: float) -> None:
+        """A node that lives and says nothing (stopped, or stuck) serves nobody: its clients had better go elsewhere."""
+        was_silent = self.node_is_silent
+        self.node_is_silent = now - self._uplink.heard_at > self.settings.node_silent_s
+        if self.node_is_silent and not was_silent:
+            event(log, "node_silent", logging.WARNING, clients=len(self.clients))
+            gevent.spawn(self._close_all, codes.NODE_LOST, "the node process does not answer", NODE_LOST_SPREAD_S)
 
     def _stats(self) -> link.Stats:
         stats = self.stats

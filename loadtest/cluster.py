@@ -93,7 +93,8 @@ class Cluster:
         began = time.monotonic()
         for node in self.nodes.values():
             node.wait_ready()
-        while found := disagreement({name: node.status() for name, node in self.nodes.items()}):
+        each_reads = (self._settings or {}).get("kafka.read") == "direct"
+        while found := disagreement({name: node.status() for name, node in self.nodes.items()}, each_reads):
             if time.monotonic() - began > AGREE_TIMEOUT_S:
                 raise Failed(f"the nodes were no cluster after {AGREE_TIMEOUT_S} s: {found}")
             time.sleep(0.05)
@@ -117,8 +118,12 @@ class Cluster:
         return name, coordinates[name], feeds[name]
 
 
-def disagreement(statuses: Mapping[str, dict[str, Any]]) -> str:
-    """Why these nodes are not one cluster of just these nodes in which all is well, from their status documents."""
+def disagreement(statuses: Mapping[str, dict[str, Any]], each_reads: bool = False) -> str:
+    """Why these nodes are not one cluster of just these nodes in which all is well, from their status documents.
+
+    Args:
+        each_reads: Nobody feeds the others with what Kafka has.
+    """
     views = []
     for name, status in statuses.items():
         cluster = status.get("cluster")
@@ -129,7 +134,8 @@ def disagreement(statuses: Mapping[str, dict[str, Any]]) -> str:
             return f"{name} sees {alive} alive"
         if not all(member["synced"] for member in cluster["members"] if member["name"] in statuses):
             return f"{name} says that not all are synced"
-        view = [slot["coordinator"] for slot in cluster["slots"]] + [feed["feeder"] for feed in cluster["feeds"]]
+        view = [slot["coordinator"] for slot in cluster["slots"]]
+        view += [] if each_reads else [feed["feeder"] for feed in cluster["feeds"]]
         if not all(view):
             return f"{name} knows no coordinator or feeder of {view.count(None)} logs"
         views.append((name, view))

@@ -1,4 +1,4 @@
-"""Latency distributions as PNG files.
+"""Distributions of latencies and of stalls as PNG files.
 
 Not here: the samples (fleet.py), the table (report.py).
 """
@@ -8,19 +8,28 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 Samples: TypeAlias = tuple[Sequence[int], Sequence[int]]
 """Microseconds, and how many messages each stands for."""
 
 
+def plot_stalls(file: Path, title: str, stalls: Mapping[str, Sequence[float]]) -> None:
+    """Draw the stall of each run, in milliseconds, a row for each kind."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(8, 1.2 + 0.9 * len(stalls)), layout="constrained")
+    for row, values in enumerate(stalls.values()):
+        axes.plot(values, [row] * len(values), "o", alpha=0.6)
+        axes.annotate(f"{max(values):,.0f} ms", (max(values), row), (0, 8), textcoords="offset points", ha="center")
+    axes.set(title=title, xlabel="longest wait in each run, ms", ylim=(-0.6, len(stalls) - 0.2), xlim=(0, None))
+    axes.set_yticks(range(len(stalls)), list(stalls))
+    axes.grid(axis="x", alpha=0.3)
+    _save(pyplot, figure, file)
+
+
 def plot_latency(file: Path, title: str, curves: Mapping[str, Samples]) -> None:
     """Draw which share of the messages took longer than so many milliseconds, both axes logarithmic."""
-    import matplotlib
-
-    matplotlib.use("agg")  # no display
-    from matplotlib import pyplot
-
+    pyplot = _pyplot()
     figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
     for name, (latency, weight) in curves.items():
         pairs = sorted(zip(latency, weight, strict=True))
@@ -40,6 +49,19 @@ def plot_latency(file: Path, title: str, curves: Mapping[str, Samples]) -> None:
         axes.axhline(share, color="grey", linewidth=0.8, linestyle=":")
         axes.text(axes.get_xlim()[0], share, f" {name}", color="grey", va="bottom")
     axes.legend()
+    _save(pyplot, figure, file)
+
+
+def _pyplot() -> Any:
+    import matplotlib
+
+    matplotlib.use("agg")  # no display
+    from matplotlib import pyplot
+
+    return pyplot
+
+
+def _save(pyplot: Any, figure: Any, file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(file, dpi=110)
     pyplot.close(figure)

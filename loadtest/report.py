@@ -24,6 +24,8 @@ class Row:
     design: float | None = None
     """What the design aims at."""
     less_is_better: bool = False
+    values: tuple[float, ...] = ()
+    """What `value` was chosen of, where that is the worst of several runs."""
 
     @property
     def ratio(self) -> float | None:
@@ -47,8 +49,9 @@ def percentile(latency: Sequence[int], weight: Sequence[int], share: float) -> f
     return next(value for (value, _), so_far in zip(pairs, sums, strict=True) if so_far >= wanted)
 
 
-def as_json(row: Row) -> dict[str, str | float | None]:
-    return {
+def as_json(row: Row) -> dict[str, str | float | list[float | None] | None]:
+    """The row; `values` is there only if it has some."""
+    found: dict[str, str | float | list[float | None] | None] = {
         "name": row.name,
         "value": _rounded(row.value),
         "unit": row.unit,
@@ -56,6 +59,7 @@ def as_json(row: Row) -> dict[str, str | float | None]:
         "ratio": _rounded(row.ratio),
         "goal": _rounded(row.goal),
     }
+    return {**found, "values": [_rounded(each) for each in row.values]} if row.values else found
 
 
 def table(rows: Sequence[Row]) -> str:

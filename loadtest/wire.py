@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import json
 
+from loadtest.payload import FIRST, ZERO_US
+
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 
 
@@ -29,6 +31,9 @@ def masked(opcode: int, payload: bytes) -> bytes:
     return bytes((0x80 | opcode, 0xFE, length >> 8, length & 255, 0, 0, 0, 0)) + payload
 
 
+HELLO = masked(TEXT, b'{"op":"hello","id":1,"client":"whimbrel-loadtest/1"}')
+
+
 def hello_and_subscribe(subject: str, place: dict[str, list[int]] | None) -> bytes:
     """The first two frames; `place` is for a resume, without it the subscription starts with the latest value."""
     subscribe: dict[str, object] = {"op": "subscribe", "id": 2, "subject": subject}
@@ -36,8 +41,31 @@ def hello_and_subscribe(subject: str, place: dict[str, list[int]] | None) -> byt
         subscribe["from"] = "latest"
     else:
         subscribe["resume"] = place
-    hello = {"op": "hello", "id": 1, "client": "whimbrel-loadtest/1"}
-    return b"".join(masked(TEXT, json.dumps(frame).encode()) for frame in (hello, subscribe))
+    return HELLO + masked(TEXT, json.dumps(subscribe).encode())
+
+
+def subscribe(subject: str, start: str) -> bytes:
+    """A subscription that is not a resume."""
+    return masked(TEXT, json.dumps({"op": "subscribe", "id": 2, "subject": subject, "from": start}).encode())
+
+
+def publish_form(subject: str, publisher: str, pad: int) -> bytes:
+    """A `publish` frame to be completed by `%` with its id, its seq, when it was sent, and its number.
+
+    The id has ten digits, so that the frame has the same length each time. The value is that of payload.py.
+    """
+    value = b'{"t":%%d,"n":%%d,"pad":"%b"}' % (b"x" * pad)
+    form = b'{"op":"publish","id":%%d,"subject":"%b","publisher":"%b","seq":%%d,"json":%b}' % (
+        subject.encode().replace(b"%", b"%%"), publisher.encode(), value,
+    )  # fmt: skip
+    length = len(form % (FIRST, FIRST, ZERO_US, FIRST))
+    head = masked(TEXT, b" " * length)[:-length]
+    return head.replace(b"%", b"%%") + form
+
+
+def ping(number: int) -> bytes:
+    """A `ping` frame of the protocol."""
+    return masked(TEXT, b'{"op":"ping","id":%d}' % number)
 
 
 def walk(data: bytearray, end: int) -> tuple[int, int, int]:

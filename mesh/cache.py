@@ -18,15 +18,15 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 from mesh.log import BEGINNING, Entry, Headers, Position
+from mesh.prefix_index import PrefixIndex
 from mesh.subject import is_pattern
 
 ENTRY_BYTES = 220
 """Memory of an entry besides its value and headers: the struct, two tuples, integers, a list slot, a token."""
-SUBJECT_BYTES = 400
+SUBJECT_BYTES = 500
 """Memory of a subject besides its name."""
 TOKEN_BYTES = 8
 EVICT_AT_ONCE = 64
@@ -67,6 +67,7 @@ class Log:
 
     __slots__ = (
         "_idle",
+        "_index",
         "_marks",
         "_order",
         "_removed",
@@ -89,6 +90,7 @@ class Log:
         self.evicted_to = floor
         """The newest position that has left: no subject's floor is above it."""
         self.subjects: dict[str, SubjectLog] = {}
+        self._index = PrefixIndex(self.subjects)
         self.appended = 0
         self.bytes = 0
         self._order: deque[SubjectLog] = deque()
@@ -112,7 +114,7 @@ class Log:
     def floor_of(self, subject: str) -> Position:
         """The lowest position from which a reader of this subject or pattern misses nothing here."""
         if is_pattern(subject):
-            return max([self.floor, *(found.floor for found in self._matching(subject))])
+            return max([self.floor, *(found.floor for found in self._index.matching(subject))])
         found = self.subjects.get(subject)
         return self.floor if found is None else found.floor
 
@@ -134,7 +136,7 @@ class Log:
         """
         rest = [
             (one, bisect_right(one.entries, position, key=_at))
-            for one in self._matching(pattern)
+            for one in self._index.matching(pattern)
             if one.last is not None and one.last > position
         ]
         rest = [(one, index) for one, index in rest if index < len(one.entries)]
@@ -156,26 +158,22 @@ class Log:
         if not is_pattern(subject):
             found = self.subjects.get(subject)
             return [] if found is None else [(subject, entry) for entry in found.entries[-most:]]
-        newest = ((one.subject, entry) for one in self._matching(subject) for entry in one.entries[-most:])
+        newest = ((one.subject, entry) for one in self._index.matching(subject) for entry in one.entries[-most:])
         return heapq.nlargest(most, newest, key=_at_of_pair)[::-1]
 
     def first_since(self, subject: str, time: int) -> Position | None:
         """The first position of a subject or pattern with a time (ms) at or after this."""
         one = self.subjects.get(subject)
-        subjects = self._matching(subject) if is_pattern(subject) else [] if one is None else [one]
+        subjects = self._index.matching(subject) if is_pattern(subject) else [] if one is None else [one]
         firsts = (next((entry.at for entry in found.entries if entry.time >= time), None) for found in subjects)
         return min((at for at in firsts if at is not None), default=None)
 
     def latest(self, subject: str) -> list[tuple[str, Entry]]:
         """The latest value of each subject that matches a subject or pattern."""
         if is_pattern(subject):
-            return [(one.subject, one.latest) for one in self._matching(subject) if one.latest is not None]
+            return [(one.subject, one.latest) for one in self._index.matching(subject) if one.latest is not None]
         found = self.subjects.get(subject)
         return [] if found is None or found.latest is None else [(subject, found.latest)]
-
-    def _matching(self, pattern: str) -> Iterator[SubjectLog]:
-        prefix = pattern[:-1]
-        return (found for subject, found in self.subjects.items() if subject.startswith(prefix))
 
 
 class Cache:
@@ -200,6 +198,13 @@ class Cache:
         self.bytes -= log.bytes
         del self.logs[log.id]
 
+    def rename(self, log: Log, id: str) -> None:
+        """Call a log otherwise: a copy that takes the place of the log it was made for."""
+        assert id not in self.logs, id
+        del self.logs[log.id]
+        log.id = id
+        self.logs[id] = log
+
     def append(
         self, log: Log, subject: str, at: Position, time: int, value: bytes | None, headers: Headers | None
     ) -> Entry | None:
@@ -212,6 +217,7 @@ class Cache:
         found = log.subjects.get(subject)
         if found is None:
             found = log.subjects[subject] = SubjectLog(subject, log.floor)
+            log._index.add(subject, found)
             size += SUBJECT_BYTES + len(subject)
         elif not found.entries:
             log._idle.pop(subject, None)
@@ -257,6 +263,7 @@ class Cache:
         """
         assert subject not in log.subjects, subject
         found = log.subjects[subject] = SubjectLog(subject, floor)
+        log._index.add(subject, found)
         found.last = prev
         size = SUBJECT_BYTES + len(subject)
         if latest is not None:
@@ -269,6 +276,7 @@ class Cache:
         """Entries up to `at` were missed: forget what came before, for nothing reaches across the hole."""
         self._count(log, -log.bytes)
         log.subjects.clear()
+        log._index.clear()
         log._order.clear()
         log._marks.clear()
         log._idle.clear()
@@ -327,6 +335,7 @@ class Cache:
         assert found.last is not None
         log._idle.pop(found.subject, None)
         del log.subjects[found.subject]
+        log._index.remove(found.subject)
         log.floor = max(log.floor, found.last)
         size = SUBJECT_BYTES + len(found.subject)
         if found.latest is not None:

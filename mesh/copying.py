@@ -120,8 +120,8 @@ class Copying:
         if self.waits_for_cache:
             self.waits_for_cache = False
             self._is_from_cache = True
-            # A coordinator may have committed more since than its log had when the copying began.
-            self._first = min(_reader(self._state).index_of(end) + 1, self._state.end)
+            # If the coordinator has committed more since than its log had when the copying began: that log's end.
+            self._first = _reader(self._state).index_of(end) + 1
             self.step(now)
 
     def finish(self) -> None:

@@ -33,7 +33,7 @@ import msgspec
 from mesh.copying import Copying, LogState, Range, Trimmed, state_of
 from mesh.log import Position
 from mesh.replication import Nack, Replication
-from mesh.slot import NodeName, Role, Slot
+from mesh.slot import NEVER, NodeName, Role, Slot
 
 RECOVERY_MAX_S = 5.0
 HAND_OVER_MAX_S = 2.0
@@ -50,6 +50,8 @@ class Vote(msgspec.Struct, array_like=True, tag="vote", gc=False):
     epoch: int
     is_transfer: bool
     """The coordinator wants it, too."""
+    is_synced: bool = True
+    """The sender surely holds in memory what it acknowledged."""
 
 
 class Grant(msgspec.Struct, array_like=True, tag="grant", gc=False):
@@ -168,7 +170,7 @@ class Election:
         self._due = now + config.vote_retry_s * (1 + self._rng.random())
         for voter in config.voters:
             if voter != slot.me:
-                slot.send(voter, Vote(slot.number, slot.promised, is_transfer))
+                slot.send(voter, Vote(slot.number, slot.promised, is_transfer, slot.is_synced))
         self._count(now)
 
     def _granted(self, now: float, sender: NodeName, boot: str, grant: Grant) -> None:
@@ -223,14 +225,19 @@ class Election:
         if vote.epoch <= slot.promised:
             slot.send(sender, Nack(slot.number, slot.promised))
             return
-        if not vote.is_transfer and self._is_content(now, sender):
+        is_worse = slot.is_synced and not vote.is_synced
+        if (not vote.is_transfer and self._is_content(now, sender)) or (is_worse and slot.role is Role.RECOVERING):
             return
         slot.promise(vote.epoch)
         self.replication.step_down()
         self._recovery = None
         slot.become(Role.FOLLOWER, "")
-        self._due = now + config.vote_retry_s + config.rank_delay_s * slot.rank_of(self._order)
-        slot.send(sender, self._grant(boot))
+        self._due = now + config.rank_delay_s * slot.rank_of(self._order)
+        if is_worse:
+            slot.heard_at = NEVER  # the candidate cannot win before this voter does: so this one stands, above it
+        else:
+            self._due += config.vote_retry_s
+            slot.send(sender, self._grant(boot))
 
     def _is_content(self, now: float, candidate: NodeName) -> bool:
         slot = self.slot

@@ -8,22 +8,26 @@ and what a node has already it drops by position. Too many feeders cost traffic,
         |                              ^  ^                                                      |  |  ^
         |                 nobody feeds |  +--- nobody feeds; or this node is first in rank and --+  |  |
         | filled           any more    |       all has been quiet for a while                       |  | has reached
-        +--------------------------> MENDING <-------- a hole that no peer could repair ------------+  | the feeder
-                                       +--------------------------------------------------------------+
+        +--------------------------> MENDING <-------- a hole that no peer could repair ------------+  | the feeder, and
+                                       |  ^                                                            | Kafka answers
+                                       |  +--- FEEDING without an answer of Kafka, and another feeds   |
+                                       +---------------------------------------------------------------+
 
 Rules, for each log by itself:
  1. A feeder sends every batch that its own reader delivers to all (`FeedBatch`: from which end to which), and its end
-    every `beacon_s` (`FeedBeacon`), once its reader has shown that it reads.
+    every `beacon_s` (`FeedBeacon`), once its reader has shown that it reads and while Kafka answers it.
  2. A batch that begins at or before a node's own end is applied from there on. One that begins later shows a hole, and
     so does a beacon: the node asks a peer's cache for what follows its end (`Repair`, catch_up.py) and keeps the
     batches that come meanwhile, within bounds. When no peer has it, or answers, it reads Kafka itself until it has
     reached the feeder again.
- 3. When no feeder has been heard for `silence_s`, or the last one is dead, the others take over, each later one in
-    rank (placement.py) a `step_s` later. A node that is alone does so at once.
+ 3. When no feeder has been heard for `silence_s`, the last one is dead, or its beacon names the log no more, the others
+    take over, each later one in rank (placement.py) a `step_s` later. A node that is alone does so at once.
  4. Of two feeders that hear each other the better one stays. The other reads on until that one's end has reached where
     its own was when it heard of it: first one reads, then the other stops.
  5. The first in rank takes over from a feeder that is well only when nothing has changed for `settle_s`.
  6. A node that leaves counts as the last in rank, and feeds until another does (`resign`).
+ 7. A feeder whose reader gets no answer (`doubt`) says at once that it feeds no more, and leaves its reader on: so it
+    sees when Kafka is back (`trust`). If another feeds by then it stops, and rule 5 holds; if nobody could, it goes on.
 
 Invariants:
 - A node's end never falls, and every `Apply` begins at it: what a node applies is the log, in order, without a hole.
@@ -38,6 +42,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mesh.feed_early import Early
 from mesh.feed_log import (
     EVERYONE,
     Apply,
@@ -54,7 +59,6 @@ from mesh.feed_log import (
     Stop,
     batches,
     position_of,
-    record_bytes,
 )
 from mesh.feeders import Feeders
 from mesh.log import Position
@@ -68,10 +72,12 @@ class Feed:
         self._config = config
         self._logs: dict[str, FeedLog] = {}
         self._feeders = Feeders(me, config.silence_s)
+        self._early = Early(config)
         self._beacon_at = 0.0
+        self._silent_at = 0.0
+        """Until then beacons are sent even if they name no log: something was given up."""
         self._forget_at = 0.0
         self._now = 0.0
-        self._early_bytes = 0
         self._sends: list[tuple[str, FeedPacket]] = []
         self._events: list[FeedEvent] = []
         self.repairs = 0
@@ -100,7 +106,7 @@ class Feed:
         self._now = now
         log = self._logs.pop(log_id, None)
         if log is not None:
-            self._drop_early(log)
+            self._early.take(log)
 
     def members(self, now: float, alive: Sequence[str]) -> None:
         """Who is alive."""
@@ -139,7 +145,7 @@ class Feed:
         if log is None:
             return
         log.is_proven = log.reads
-        if log.role is Role.FEEDING and not self._config.direct:
+        if log.feeds and not self._config.direct:
             if records and position_of(records[0]) <= before:
                 records = [record for record in records if position_of(record) > before]
             self._sends += [(EVERYONE, batch) for batch in batches(log_id, before, after, records, is_torn)]
@@ -159,11 +165,20 @@ class Feed:
             log.settled_at = now
 
     def doubt(self, now: float, log_id: str) -> None:
-        """The node's own reader has lost Kafka: let others take over, until it delivers or reaches the end again."""
+        """The node's own reader gets no answer from Kafka, until `trust`: let others take over."""
+        self._now = now
+        log = self._logs.get(log_id)
+        if log is not None and log.reads:
+            if log.feeds:
+                self._beacon_at, self._silent_at = now, now + self._config.silence_s
+            log.is_doubted = True
+
+    def trust(self, now: float, log_id: str) -> None:
+        """Kafka answers the node's own reader."""
         self._now = now
         log = self._logs.get(log_id)
         if log is not None:
-            log.is_proven = False
+            log.is_doubted = False
 
     def moved(self, now: float, log_id: str, end: Position) -> None:
         """The log's end has moved by other means than `Apply` and `applied`: by a page of a repair, say."""
@@ -201,6 +216,8 @@ class Feed:
             self._feeders.hear_leaving(now, sender, boot, packet.is_leaving)
             for log_id, end in packet.feeds:
                 self._hear(now, sender, boot, log_id, end)
+            for log_id in self._feeders.given_up(sender, [log_id for log_id, _ in packet.feeds]):
+                self._given_up(now, sender, log_id)
         else:
             log = self._logs.get(packet.log)
             if log is not None and log.role is not Role.FILLING:
@@ -217,7 +234,7 @@ class Feed:
         if now >= self._beacon_at:
             self._beacon_at = now + self._config.beacon_s
             feeds = [(log.id, log.end) for log in self._logs.values() if log.feeds]
-            if feeds:
+            if feeds or now < self._silent_at:
                 self._sends.append((EVERYONE, FeedBeacon(feeds, self._feeders.is_leaving)))
         if now >= self._forget_at:
             self._forget_at = now + self._config.silence_s
@@ -270,7 +287,9 @@ class Feed:
             return
         log.feeder = sender
         log.quiet_at = max(log.quiet_at, now + self._config.silence_s)
-        if log.role is Role.MENDING and log.end >= heard.end:
+        if log.is_doubted:
+            log.role, log.goal = Role.MENDING, None
+        elif log.role is Role.MENDING and log.end >= heard.end:
             self._stop(log)
         elif log.role is Role.FEEDING and self._feeders.is_better(log_id, sender):
             if log.goal is None or log.goal[:2] != (sender, boot):
@@ -279,6 +298,12 @@ class Feed:
                 self._stop(log)
         if heard.end > log.end and log.behind is None and not log.feeds:
             log.behind = (heard.end, now)
+
+    def _given_up(self, now: float, sender: str, log_id: str) -> None:
+        """A feeder feeds a log no more."""
+        log = self._logs.get(log_id)
+        if log is not None and log.feeder == sender:
+            log.quiet_at = min(log.quiet_at, self._feeders.fresh_until(now, log_id) or now)
 
     def _step(self, now: float, log: FeedLog) -> None:
         """What time alone changes."""
@@ -306,14 +331,14 @@ class Feed:
     def _read(self, log: FeedLog, role: Role) -> None:
         assert log.role is Role.FOLLOWING, log.role
         log.role = role
-        log.is_proven = False
+        log.is_proven = log.is_doubted = False
         log.goal = None
         self._events.append(Read(log.id))
 
     def _stop(self, log: FeedLog) -> None:
         assert log.role in (Role.FEEDING, Role.MENDING), log.role
         log.role = Role.FOLLOWING
-        log.is_proven = False
+        log.is_proven = log.is_doubted = False
         log.goal = None
         log.settled_at = self._now
         self._events.append(Stop(log.id))
@@ -327,7 +352,7 @@ class Feed:
             self._apply(log, batch)
             self._connect(log)
         else:
-            self._keep(log, batch)
+            self._early.keep(log, batch)
             self._repair(now, log, sender)
 
     def _apply(self, log: FeedLog, batch: FeedBatch) -> None:
@@ -347,29 +372,16 @@ class Feed:
         """Apply what came early and follows now."""
         if not log.early:
             return
-        early = sorted(log.early, key=lambda batch: batch.before)
-        self._drop_early(log)
-        for batch in early:
+        for batch in self._early.take(log):
             if batch.after > log.end:
                 if batch.before <= log.end:
                     self._apply(log, batch)
                 else:
-                    self._keep(log, batch)
-
-    def _keep(self, log: FeedLog, batch: FeedBatch) -> None:
-        size = sum(map(record_bytes, batch.records))
-        if len(log.early) < self._config.early_max and self._early_bytes + size <= self._config.early_bytes_max:
-            log.early.append(batch)
-            log.early_bytes += size
-            self._early_bytes += size
-
-    def _drop_early(self, log: FeedLog) -> None:
-        self._early_bytes -= log.early_bytes
-        log.early, log.early_bytes = [], 0
+                    self._early.keep(log, batch)
 
     def _repair(self, now: float, log: FeedLog, first: str) -> None:
         """Ask peers for what follows the log's end, unless that was tried, or the own reader is getting there."""
-        if log.is_repairing or log.is_proven or now < log.repair_again_at:
+        if log.is_repairing or log.is_well or now < log.repair_again_at:
             return
         peers = dict.fromkeys([first, *self._feeders.fresh(now, log.id), *self._feeders.order(log.id)])
         others = [name for name in peers if name not in ("", self.me)]

@@ -26,7 +26,7 @@ Record: TypeAlias = tuple[str, int, int, int, bytes | None, bytes | None, int, H
 
 
 class FeedBeacon(msgspec.Struct, array_like=True, tag="feed_beacon", gc=False):
-    """The sender feeds these logs, and has each up to there."""
+    """The sender feeds these logs, and has each up to there; it feeds no others."""
 
     feeds: list[tuple[str, Position]]
     is_leaving: bool
@@ -112,7 +112,7 @@ class Role(Enum):
     FOLLOWING = "following"
     FEEDING = "feeding"
     MENDING = "mending"
-    """The own reader reads to get over a hole, for this node alone."""
+    """The own reader reads to get over a hole, or to see when Kafka answers again, for this node alone."""
 
 
 class FeedLog:
@@ -126,6 +126,7 @@ class FeedLog:
         "feeder",
         "goal",
         "id",
+        "is_doubted",
         "is_proven",
         "is_repairing",
         "quiet_at",
@@ -142,6 +143,8 @@ class FeedLog:
         self.role = Role.FILLING
         self.is_proven = False
         """The own reader has delivered something, or reached Kafka's end, since it was told to read."""
+        self.is_doubted = False
+        """The own reader gets no answer from Kafka."""
         self.feeder = ""
         """Who was heard last."""
         self.quiet_at = 0.0
@@ -166,7 +169,12 @@ class FeedLog:
     @property
     def feeds(self) -> bool:
         """Whether this node is the one that reads for all."""
-        return self.role is Role.FEEDING and self.is_proven
+        return self.role is Role.FEEDING and self.is_well
+
+    @property
+    def is_well(self) -> bool:
+        """Whether the own reader reads, as far as is known."""
+        return self.is_proven and not self.is_doubted
 
     def move(self, end: Position) -> None:
         """The log has reached `end`."""

@@ -1,6 +1,7 @@
 """Who feeds which Kafka log, as this node has heard it, and who should.
 
-A feeder says so by beacons and by batches; it counts as *fresh* for `silence_s` after each. Who should feed a log is
+A feeder says so by beacons and by batches; it counts as *fresh* for `silence_s` after each, or until a beacon of it no
+longer names the log: it has given it up. Who should feed a log is
 the first of its *order*: the living in rank (placement.py), without those who are about to leave.
 
 Not here: what a node does about it (feed.py).
@@ -69,6 +70,14 @@ class Feeders:
         one.end = max(one.end, end)
         one.at = now
         return one
+
+    def given_up(self, sender: str, named: Iterable[str]) -> list[str]:
+        """A beacon names these logs; those that its sender was known to feed, and feeds no more."""
+        still = dict.fromkeys(named)
+        gone = [log for log, heard in self._heard.items() if sender in heard and log not in still]
+        for log in gone:
+            del self._heard[log][sender]
+        return gone
 
     def hear_leaving(self, now: float, sender: str, boot: str, is_leaving: bool) -> None:
         """A feeder says whether it is about to stop."""

@@ -41,9 +41,12 @@ class ForwardingConfig(msgspec.Struct, frozen=True):
     unavailable_s: float = 2.0
     """A slot without a coordinator that takes publishes for so long: they are refused at once."""
     retry_s: float = 0.3
-    """When nothing of a stream was committed for so long it is sent again."""
+    """When nothing of a stream was committed for so long it is sent again; later where commits take longer."""
+    retry_max_s: float = 1.2
     pending_max: int = 10_000
     """Publishes of this node that are not answered yet."""
+    pending_bytes_max: int = 64 << 20
+    """Of them all."""
 
 
 class Forward(msgspec.Struct, array_like=True, tag="forward", gc=False):
@@ -96,9 +99,11 @@ class _Pending:
 class _Lane:
     """The publishes of one slot that wait."""
 
-    __slots__ = ("coordinator", "moved_at", "number", "pending", "since", "stream", "unsent")
+    __slots__ = (
+        "committed_at", "coordinator", "moved_at", "number", "patience_s", "pending", "since", "stream", "unsent",
+    )  # fmt: skip
 
-    def __init__(self, now: float) -> None:
+    def __init__(self, now: float, patience_s: float) -> None:
         self.coordinator: NodeName = ""
         """Who takes publishes; empty while nobody does."""
         self.since = now
@@ -111,6 +116,11 @@ class _Lane:
         self.number = 0
         """Of the next that it gets."""
         self.moved_at = now
+        """When something was committed or the stream was sent again."""
+        self.committed_at = now
+        """When something was committed, or nothing was pending."""
+        self.patience_s = patience_s
+        """How long it may not move before the stream is sent again: what is only slow would become slower by that."""
 
 
 class Forwarding:
@@ -119,9 +129,12 @@ class Forwarding:
     def __init__(self, config: ForwardingConfig, slots: int, now: float) -> None:
         self.config = config
         self.pending = 0
-        self._lanes = [_Lane(now) for _ in range(slots)]
+        self.pending_bytes = 0
+        self._lanes = [_Lane(now, config.retry_s) for _ in range(slots)]
         self._busy: dict[int, None] = {}
         """Slots with something pending."""
+        self._unsent: dict[int, None] = {}
+        """Slots with something that the stream has not had yet."""
         self._sends: list[tuple[NodeName, Forward]] = []
         self._events: list[Published | PublishRefused] = []
 
@@ -133,16 +146,19 @@ class Forwarding:
         publish = (item.publisher, item.number)
         if publish in lane.pending:
             return  # the same one again: one answer is for both
-        if self.pending >= self.config.pending_max:
+        size = item_bytes(item)
+        if self.pending >= self.config.pending_max or self.pending_bytes + size > self.config.pending_bytes_max:
             self._events.append(PublishRefused(publish, FULL))
         elif not lane.coordinator and now - lane.since >= self.config.unavailable_s:
             self._events.append(PublishRefused(publish, NO_COORDINATOR))
         else:
             if not lane.pending:
-                lane.moved_at = now
+                lane.moved_at = lane.committed_at = now
             pending = lane.pending[publish] = _Pending(item, now + self.config.timeout_s)
             lane.unsent.append(pending)
+            self._unsent[slot] = None
             self.pending += 1
+            self.pending_bytes += size
             self._busy[slot] = None
 
     def coordinated(self, now: float, slot: int, coordinator: NodeName, is_new: bool) -> None:
@@ -151,16 +167,23 @@ class Forwarding:
         if coordinator != lane.coordinator:
             lane.since = now
         if (coordinator != lane.coordinator or is_new) and coordinator:
-            self._restart(now, lane)
+            self._restart(now, slot, lane)
         lane.coordinator = coordinator
 
     def committed(self, now: float, slot: int, publish: PublishKey, at: Position) -> None:
         """The log holds a publish, of whatever node."""
         lane = self._lanes[slot]
         if publish in lane.pending:
-            lane.moved_at = now
+            self._moved(now, lane)
             self._remove(slot, lane, publish)
             self._events.append(Published(slot, publish, at))
+
+    def stands(self, slot: int, publish: PublishKey, at: Position) -> None:
+        """A publish that a client of this node has just sent is in the log already."""
+        lane = self._lanes[slot]
+        if publish in lane.pending:
+            self._remove(slot, lane, publish)
+        self._events.append(Published(slot, publish, at))
 
     def tick(self, now: float) -> None:
         """Give up what took too long; send again what does not move."""
@@ -176,8 +199,12 @@ class Forwarding:
                 why = UNKNOWN if lane.pending[publish].is_sent else NO_COORDINATOR
                 self._remove(slot, lane, publish)
                 self._events.append(PublishRefused(publish, why))
-            if lane.pending and now - lane.moved_at >= self.config.retry_s:
-                self._restart(now, lane)
+            if lane.pending and now - lane.moved_at >= lane.patience_s:
+                self._restart(now, slot, lane)
+
+    def waiting(self, slot: int) -> list[PublishKey]:
+        """The publishes for this slot that are pending."""
+        return [*self._lanes[slot].pending]
 
     def is_waiting(self, slot: int) -> bool:
         """Whether any publish for this slot is pending."""
@@ -187,8 +214,11 @@ class Forwarding:
 
     def take_sends(self) -> list[tuple[NodeName, Forward]]:
         """What to send to coordinators."""
-        for slot in self._busy:
-            self._fill(slot, self._lanes[slot])
+        for slot in [*self._unsent]:
+            lane = self._lanes[slot]
+            if lane.coordinator:
+                self._fill(slot, lane)
+                del self._unsent[slot]
         sends, self._sends = self._sends, []
         return sends
 
@@ -199,15 +229,22 @@ class Forwarding:
 
     # Private.
 
-    def _restart(self, now: float, lane: _Lane) -> None:
+    def _moved(self, now: float, lane: _Lane) -> None:
+        if now > lane.committed_at:
+            wanted = max(self.config.retry_s, 2 * (now - lane.committed_at), 0.9 * lane.patience_s)
+            lane.patience_s = min(wanted, self.config.retry_max_s)
+            lane.moved_at = lane.committed_at = now
+
+    def _restart(self, now: float, slot: int, lane: _Lane) -> None:
         """Send everything that is pending, in a new stream."""
         lane.stream += 1
         lane.number = 0
         lane.unsent = deque(lane.pending.values())
+        self._unsent[slot] = None
         lane.moved_at = now
 
     def _fill(self, slot: int, lane: _Lane) -> None:
-        while lane.coordinator and lane.unsent:
+        while lane.unsent:
             items: list[Item] = []
             size = 0
             while lane.unsent and len(items) < FORWARD_ITEMS_MAX and size < FORWARD_BYTES_MAX:
@@ -221,8 +258,10 @@ class Forwarding:
                 lane.number += len(items)
 
     def _remove(self, slot: int, lane: _Lane, publish: PublishKey) -> None:
-        lane.pending.pop(publish).is_answered = True
+        one = lane.pending.pop(publish)
+        one.is_answered = True
         self.pending -= 1
+        self.pending_bytes -= item_bytes(one.item)
         if not lane.pending:
             del self._busy[slot]
 

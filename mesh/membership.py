@@ -58,7 +58,7 @@ from mesh.membership_view import View
 
 RAISES_MAX = 3
 """So often this member raises its incarnation above one other boot of its name. A process that is gone cannot go on
-raising its own; one that does is alive."""
+raising its own; one that does is alive. Of two the later one began, so it gives up first and is told (NameTaken)."""
 BOOTS_MAX = 64
 """Other boots of this member's name that are remembered."""
 CONTACT_INTERVAL_S = 0.5
@@ -95,6 +95,8 @@ class Membership:
         """Other boots of my name: how often I raised my incarnation above them."""
         self._contacts: dict[str, float] = {}
         """Address -> when views were last exchanged with an unexpected sender there."""
+        self._accused: dict[str, int] = {}
+        """Whom I accuse, at which incarnation."""
         self._gossip_at = 0.0
         self._push_pull_at = config.push_pull_interval_s * rng.random()
         self._retry_at = config.retry_interval_s
@@ -161,6 +163,7 @@ class Membership:
                 self._retry(time)
         if time >= self._gossip_at:
             self._gossip_at = time + self._config.gossip_interval_s
+            self._tell_accused()
             self._tell_some()
 
     def set_meta(self, now: float, meta: bytes) -> None:
@@ -230,6 +233,7 @@ class Membership:
         return False
 
     def _accuse(self, time: float, member: Member) -> None:
+        self._accused[member.name] = member.incarnation
         self._apply(time, replace(member.claim(self._me.name), state=MemberState.SUSPECT))
 
     def _milder(self, claim: Claim, by: str) -> Claim:
@@ -326,6 +330,15 @@ class Membership:
         self.stats.push_pulls += 1
         self._post.push_pull(time, address, token, asks=True)
         return token
+
+    def _tell_accused(self) -> None:
+        """Tell those whom I accuse directly, again and again: on a lossy network gossip alone may come too late."""
+        for name, incarnation in list(self._accused.items()):
+            member = self._view.members.get(name)
+            if member is None or (member.state, member.incarnation) != (MemberState.SUSPECT, incarnation):
+                del self._accused[name]
+            elif not self._is_leaving:
+                self._post.tell(member.address, [member.claim(self._me.name)])
 
     def _tell_some(self) -> None:
         if not self._post.gossip:

@@ -169,7 +169,10 @@ class MemberChanged:
 
 @dataclass(frozen=True, slots=True)
 class NameTaken:
-    """Another living process goes by this member's name. One of the two must go; told once per boot of the other."""
+    """Another living process goes by this member's name: this one should end. Told once per boot of the other.
+
+    Where two share a name, the one that came later is told, and the cluster goes on believing in the earlier one.
+    """
 
     boot: str
     address: str

@@ -41,9 +41,11 @@ class _Source:
 class Pump:
     """Fetches messages and has them taken. An exception in that ends the process: the loop would only print it."""
 
-    def __init__(self, loop: Any, crash: Callable[[], None]) -> None:
+    def __init__(self, loop: Any, crash: Callable[[], None], turned: Callable[[], None] | None = None) -> None:
+        """Begin with no socket. `turned` is called after each turn: what it has brought can be handled together."""
         self._loop = loop
         self._crash = crash
+        self._turned = turned
         self._sources: dict[zmq.Socket[bytes], _Source] = {}
         self._ready: dict[_Source, None] = {}
         self._again = loop.timer(0.0)
@@ -94,6 +96,8 @@ class Pump:
                 del self._ready[source]
                 if self._share(source, until):
                     self._ready[source] = None
+            if self._turned is not None:
+                self._turned()
         except Exception:
             self._crash()
         if self._ready:

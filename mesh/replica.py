@@ -27,6 +27,7 @@ from mesh.forwarding import Before, Forward, Forwarding, ForwardingConfig, Publi
 from mesh.log import Position
 from mesh.placement import rank, slot_of
 from mesh.promise import Promise
+from mesh.repeats import Repeats
 from mesh.replication import Append, AppendOk, Commit, Nack, Replication, Start, Sync
 from mesh.slot import (
     EVERYONE,
@@ -71,11 +72,12 @@ ReplicaPacket: TypeAlias = (
     Vote | Grant | Resign | Start | Sync | Append | AppendOk | Commit | Nack | Fetch | Range | Trimmed
     | Forward | Before | Beacon | Recall | Recalled
 )  # fmt: skip
+_FREQUENT = (Append, AppendOk, Commit)
+"""Nearly all that comes under load: what is one of them is known first."""
 ReplicaEvent: TypeAlias = SlotEvent | Published | PublishRefused
 
-_OFTEN = (Append, AppendOk, Commit)
 _CUMULATIVE = (AppendOk, Commit)
-"""Tuples, because a union that stands in a call of `isinstance` is made anew each time."""
+"""Both are tuples, because a union that stands in a call of `isinstance` is made anew each time."""
 
 
 class Replica:
@@ -172,13 +174,15 @@ class Replica:
         publish = (item.publisher, item.number)
         original = slot.repeats.original(publish)
         if original is not None:
-            self._events.append(Published(slot.number, publish, original))
+            self.forwarding.stands(slot.number, publish, original)
         else:
             self.forwarding.publish(now, slot.number, item)
 
     def receive(self, now: float, sender: NodeName, boot: str, packet: ReplicaPacket) -> None:
         """A packet of another node, from that start of it."""
-        if isinstance(packet, Recall):
+        if isinstance(packet, _FREQUENT) and not self.is_amnesic and 0 <= packet.slot < len(self.slots):
+            self.replications[packet.slot].receive(now, sender, boot, packet)
+        elif isinstance(packet, Recall):
             self._out.sends.append((sender, Recalled(boot, {slot.number: slot.promised for slot in self.slots})))
         elif isinstance(packet, Recalled):
             self._recalled(sender, packet)
@@ -188,8 +192,6 @@ class Replica:
             self._beacon(now, sender, boot, packet)
         elif not 0 <= packet.slot < len(self.slots):
             self.packets_refused += 1
-        elif isinstance(packet, _OFTEN):
-            self.replications[packet.slot].receive(now, sender, boot, packet)
         elif isinstance(packet, Forward):
             self._forward(now, sender, boot, packet)
         elif isinstance(packet, Before):
@@ -199,10 +201,20 @@ class Replica:
         elif not (isinstance(packet, Range | Trimmed) and self.elections[packet.slot].fetched(now, sender, packet)):
             self.replications[packet.slot].receive(now, sender, boot, packet)
 
-    def cache_filled(self, now: float, slot: int, end: Position) -> None:
-        """Answers `CacheWanted`: the cache has everything of the slot's log up to this position."""
+    def cache_filled(self, now: float, slot: int, end: Position, repeats: Repeats | None = None) -> None:
+        """Answers `CacheWanted`: the cache has everything of the slot's log up to this position.
+
+        Args:
+            repeats: The memory of publishes that came with a whole copy; a repair has put its part in already.
+        """
+        if repeats is not None:
+            self.slots[slot].repeats = repeats
         self.elections[slot].cache_filled(now, end)
         self.replications[slot].cache_filled(now, end)
+        original = self.slots[slot].repeats.original
+        for publish in self.forwarding.waiting(slot):
+            if (at := original(publish)) is not None:
+                self.forwarding.committed(now, slot, publish, at)
 
     def leave(self, now: float) -> None:
         """Hand over what this node coordinates, then stop: wait until `coordinated` is empty, within bounds."""
@@ -286,8 +298,11 @@ class Replica:
         for number, epoch, end, commit, accepts in beacon.rows:
             if 0 <= number < len(self.slots):
                 reminder = Append(number, epoch, end, commit, [])
-                self.replications[number].receive(now, sender, boot, reminder)
                 slot = self.slots[number]
+                heard_at = slot.heard_at
+                self.replications[number].receive(now, sender, boot, reminder)
+                if not accepts:
+                    slot.heard_at = heard_at  # one that cannot commit, though it is heard, is as good as silent
                 if slot.coordinator == sender and slot.accepts != accepts:
                     slot.accepts = accepts
                     self._look_who_takes(now, number)

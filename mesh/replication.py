@@ -119,7 +119,6 @@ class Replication:
         slot.log.begin_epoch(slot.promised)
         slot.accepted = slot.promised
         slot.is_synced = True
-        self._forget()
         self._acked = {slot.me: slot.log.end}
         self._boots = dict(boots)
         self._started_at = now
@@ -210,7 +209,6 @@ class Replication:
         self._acked, self._acked_at, self._boots, self._uncommitted = {}, {}, {}, {}
         self.delay_s, self._sent = {}, (0, NEVER)
         self._early.clear()
-        self._end_seen = self._commit_seen = 0
         self._is_behind = False
 
     # Inputs.
@@ -263,7 +261,6 @@ class Replication:
         if self.copying is not None and self.copying.epoch == epoch:
             return False
         if epoch == slot.accepted and (slot.is_synced or not slot.is_voter) and not self._is_behind:
-            slot.become(Role.FOLLOWER, sender)
             return True
         self._ask_start(now, sender)
         return False

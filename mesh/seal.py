@@ -17,8 +17,8 @@ whose boot and recent counter it echoes. Boots that are known from gossip save t
 
 Invariants:
 - What has the wrong digest changes nothing but a counter of rejections, and is not answered.
-- What has the right digest but does not name this boot is answered with one `who`, no longer than itself, and changes
-  nothing else.
+- What has the right digest but does not name this boot is answered with one `who` (some 80 bytes), and changes nothing
+  else.
 - Memory is bounded. When too many sender boots have been seen to remember their counters, this receiver takes another
   generation, by which everything sent so far has become worthless.
 

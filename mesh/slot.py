@@ -56,7 +56,7 @@ class SlotConfig:
     """Each next candidate in the slot's order waits so much longer, so that one of them wins alone."""
     vote_retry_s: float = 0.6
     """A candidate that did not win tries again after this, and a random part of it more."""
-    quorum_lost_s: float = 2.0
+    quorum_lost_s: float = 0.8
     """A coordinator without so many fresh acknowledgements takes no publishes (rule 10)."""
     retry_s: float = 0.15
     """Between repeats of a question that was not answered."""

@@ -10,6 +10,7 @@ Not here: which topics are mapped (gateway/mapping.py).
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 TOPIC = re.compile(r"(?!\.\.?\Z)[a-zA-Z0-9._-]{1,249}\Z")
 _ESCAPED_IN_KEYS = re.compile("[%*\x00-\x1f\x7f\udc80-\udcff]")
@@ -30,6 +31,7 @@ def from_key(topic: str, key: bytes | None) -> str:
     return f"/{topic}/{text}"
 
 
+@lru_cache(maxsize=2048)
 def to_key(subject: str) -> tuple[str, bytes | None]:
     """The topic and key of a subject.
 
@@ -97,7 +99,7 @@ def _split(subject: str) -> tuple[str, str | None]:
     topic, slash, key = subject[1:].partition("/")
     if not TOPIC.match(topic):
         raise SubjectError(
-            f"the first segment of a subject is a Kafka topic (1 to 249 of a-z A-Z 0-9 . _ -): {subject!r}"
+            f"the first segment of a subject is a topic or namespace (1 to 249 of a-z A-Z 0-9 . _ -): {subject!r}"
         )
     return topic, key if slash else None
 

@@ -56,7 +56,7 @@ class _Sockets:
 
 
 class Transport:
-    """This node's end of all links. `receive(sender, boot, packets)` is called in the loop."""
+    """This node's end of all links. `receive(sender, boot, packets)` is called in the loop, then `received`."""
 
     def __init__(
         self,
@@ -69,8 +69,12 @@ class Transport:
         receive: Receive,
         crash: Callable[[], None],
         loop: Any = None,
+        received: Callable[[], None] | None = None,
     ) -> None:
         """Listen at `port` and the next one; 0 stands for two free ones.
+
+        Args:
+            received: Called when nothing more is read for now: what has come can be answered together.
 
         Raises:
             OSError: If that cannot be; its text names the address.
@@ -86,7 +90,7 @@ class Transport:
         self._topic = _topic(me)
         self._gate = zap.Gate(keys.accepted())
         self._context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        self._pump = Pump(loop if loop is not None else get_hub().loop, crash)
+        self._pump = Pump(loop if loop is not None else get_hub().loop, crash, received)
         try:
             self._asked = self._context.socket(zmq.REP)
             self._asked.bind(zap.ADDRESS)

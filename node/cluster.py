@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import gevent
 from gevent import get_hub
 
+from gateway import codes
 from gateway.logs import event
 from mesh.catch_up import CatchUp, CatchUpConfig, CatchUpPacket
 from mesh.feed import Feed
@@ -33,9 +34,9 @@ from mesh.promises import Promises
 from mesh.repeats import Repeats
 from mesh.replica import Replica
 from mesh.slot import EVERYONE, SlotConfig
-from mesh.slot_log import Item
+from mesh.slot_log import Item, item_bytes
 from mesh.transport import Transport
-from mesh.wire import Codec
+from mesh.wire import MESSAGE_BYTES_MAX, Codec
 from node.feeding import Feeding
 from node.kafka.threads import crash
 from node.members import Members
@@ -51,6 +52,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.05
 SCAN_BYTES_MAX = 1 << 20
+ITEM_BYTES_MAX = MESSAGE_BYTES_MAX // 2
+"""What must find room in one message between nodes."""
 LEAVE_MAX_S = 3.0
 
 
@@ -93,7 +96,8 @@ class Cluster:
         self.late_s: float = 0.0
         """How late a tick was at most in the last second."""
         self._late_s = 0.0
-        self._coordinated = 0
+        self._coordinated = self._coordinated_told = 0
+        self._missing_told: list[str] = []
         self.peers: list[str] = []
         """Living nodes besides this one."""
         self._takers: dict[type, Callable[[float, str, str, Any], None]] = {
@@ -149,7 +153,12 @@ class Cluster:
         now, wall_ms = time.monotonic(), int(time.time() * 1000)
         for item in items:
             item.time = wall_ms
-            self.replica.publish(now, item)
+            if item_bytes(item) > ITEM_BYTES_MAX:
+                reason = f"a message of a namespace is at most {ITEM_BYTES_MAX} bytes"
+                publish = (item.publisher, item.number)
+                self._node.publishing.refused(publish, codes.MESSAGE_TOO_LARGE, reason)
+            else:
+                self.replica.publish(now, item)
         while True:
             self.replica.settle(now)
             self._send()
@@ -176,12 +185,21 @@ class Cluster:
         """Once a second."""
         self.late_s, self._late_s = self._late_s, 0.0
         self.logs.retry()
-        coordinated = len(self.replica.coordinated)
-        if coordinated != self._coordinated:
-            self._coordinated = coordinated
-            event(log, "coordinates", slots=coordinated, of=len(self.replica.slots))
+        self._tell_log()
         if self.members is not None:
             self.members.tell(self._node.observed.ready, self.replica.is_synced)
+
+    def _tell_log(self) -> None:
+        """What changes of this node's share; of a number that moves, where it comes to rest."""
+        coordinated, before = len(self.replica.coordinated), self._coordinated
+        self._coordinated = coordinated
+        if coordinated == before != self._coordinated_told:
+            self._coordinated_told = coordinated
+            event(log, "coordinates", slots=coordinated, of=len(self.replica.slots))
+        missing = self.replica.missing_voters
+        if missing and missing != self._missing_told:
+            event(log, "promises_unknown", 30, waits_for=missing, text="this voter's disk is new, or was lost")
+        self._missing_told = missing
 
     def leave(self) -> None:
         """Hand over what this node does for others; wait until they do it, within bounds."""
@@ -195,7 +213,7 @@ class Cluster:
             self._node.settle()
             gevent.sleep(TICK_S)
         left = len(self.replica.coordinated) + self.feed.feeding_count
-        event(log, "left", 30 if left else 20, not_handed_over=left)
+        event(log, "left", not_handed_over=left)
 
     def stop(self) -> None:
         """Say goodbye and close the sockets."""

@@ -21,6 +21,8 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Where clients connect."""
     digest: int
     """Of what all nodes must have alike; who differs gets no link."""
+    namespaces: int
+    """A number that two nodes have in common if their namespaces are the same."""
     is_ready: bool
     """Its cache is filled: it can serve others."""
     is_synced: bool
@@ -30,6 +32,11 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
 def digest_of(settings: Settings) -> int:
     """A number that two nodes have in common if their voters and slots are the same."""
     return zlib.crc32(msgspec.json.encode([sorted(settings.voters), settings.cluster.slots]))
+
+
+def namespaces_of(settings: Settings) -> int:
+    """As `Meta.namespaces`."""
+    return zlib.crc32(msgspec.json.encode(sorted((one.name, one.value) for one in settings.namespaces)))
 
 
 _encode = msgspec.msgpack.Encoder().encode

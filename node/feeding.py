@@ -125,10 +125,13 @@ class Feeding:
             self._node.cache.close(copy.log)
         self._waiting = [one for one in self._waiting if one is not source]
 
-    def doubt(self) -> None:
-        """Kafka does not answer this node."""
-        for log_id in self._sources:
-            self._feed.doubt(time.monotonic(), log_id)
+    def stalled(self, source: Source) -> None:
+        """Kafka does not answer this node's own reader."""
+        self._feed.doubt(time.monotonic(), source.log_id)
+
+    def flowing(self, source: Source) -> None:
+        """Kafka answers this node's own reader."""
+        self._feed.trust(time.monotonic(), source.log_id)
 
     # From the feed.
 

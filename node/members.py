@@ -13,6 +13,7 @@ from secrets import randbits
 from typing import Any
 
 import gevent
+from msgspec.structs import replace
 
 from gateway.logs import event
 from mesh.keys import Keys
@@ -32,8 +33,15 @@ from node.settings.cluster import host_of
 
 log = logging.getLogger(__name__)
 
-GOODBYE_S = 0.3
+GOODBYE_S = 0.5
 """So long the others have to pass on that this node has left."""
+LIVING = ("alive", "suspect")
+SHOWN_S = 60.0
+"""How long what has passed is still shown."""
+NEVER = -1.0e9
+NOT_OURS = "wrong_digest"
+"""What the seal calls a datagram with another key (mesh/seal.py)."""
+STRANGERS = "datagrams come that are not sealed with this cluster's key and name: does a node have another one?"
 HALF_OPEN_S = 1.5
 """A living peer from which no broadcast came for so long: its link is made anew (mesh.md 4.5)."""
 
@@ -59,6 +67,8 @@ class _Peer:
         self.address = ""
         self.since = 0.0
         self.meta: Meta | None = None
+        self.told = ""
+        """What was logged last of how it differs."""
 
 
 class Members:
@@ -81,9 +91,14 @@ class Members:
         self._changed = changed
         self._peers: dict[str, _Peer] = {}
         self._name_taken = ""
+        self._name_taken_at = NEVER
+        self._strangers = 0
+        """Datagrams with another key, so far."""
+        self._strangers_at = NEVER
         self._started_at = time.monotonic()
         digest = cluster_meta.digest_of(settings)
-        self._meta = Meta(transport.router_port, transport.pub_port, url, digest, False, False)
+        namespaces = cluster_meta.namespaces_of(settings)
+        self._meta = Meta(transport.router_port, transport.pub_port, url, digest, namespaces, False, False)
         cluster, address = settings.cluster, settings.cluster.advertised
         self._address = address
         meta = cluster_meta.encode(self._meta)
@@ -115,14 +130,28 @@ class Members:
 
     def problems(self) -> list[str]:
         """What a person should know, in sentences."""
-        found = [
-            f"node {name} has other voters or another number of slots than this one: it gets no link"
-            for name, peer in sorted(self._peers.items())
-            if peer.state != "dead" and peer.meta is not None and peer.meta.digest != self._meta.digest
-        ]
-        if self._name_taken:
-            found.append(f"another process goes by the name {self._me}: at {self._name_taken}")
+        found = []
+        for name, peer in sorted(self._peers.items()):
+            if peer.state in LIVING and (why := self._why_different(peer)):
+                found.append(f"node {name} {why}")
+        now = time.monotonic()
+        if now - self._name_taken_at < SHOWN_S:
+            found.append(
+                f"another process goes by the name {self._me}, at {self._name_taken}: give one of the two another name"
+            )
+        if now - self._strangers_at < SHOWN_S:
+            found.append(STRANGERS)
         return found
+
+    def _why_different(self, peer: _Peer) -> str:
+        """What a peer does not have alike with this node; empty if that is nothing that matters."""
+        if peer.meta is None:
+            return "is of another version: it gets no link"
+        if peer.meta.digest != self._meta.digest:
+            return "has other voters or another number of slots than this one: it gets no link"
+        if peer.meta.namespaces != self._meta.namespaces:
+            return "has other namespaces than this one: what one carries the other refuses"
+        return ""
 
     def rows(self, now: float) -> list[dict[str, Any]]:
         """All nodes ever seen, for the status document."""
@@ -131,11 +160,13 @@ class Members:
              "cluster_address": self._address, "for_s": round(now - self._started_at, 1)}
         ]  # fmt: skip
         for name, peer in self._peers.items():
+            if peer.state == "left" and now - peer.since > SHOWN_S:
+                continue
             meta = peer.meta
             rows.append(
                 {"name": name, "state": peer.state, "url": meta.url.removesuffix("/v1/ws") if meta else "",
                  "cluster_address": peer.address, "for_s": round(now - peer.since, 1),
-                 "synced": meta is not None and meta.is_synced and peer.state in ("alive", "suspect")}
+                 "synced": meta is not None and meta.is_synced and peer.state in LIVING}
             )  # fmt: skip
         return sorted(rows, key=lambda row: str(row["name"]))
 
@@ -144,14 +175,23 @@ class Members:
     def tell(self, is_ready: bool, is_synced: bool) -> None:
         """Once a second: how this node is, for the others; and look after the links."""
         if (is_ready, is_synced) != (self._meta.is_ready, self._meta.is_synced):
-            old = self._meta
-            self._meta = Meta(old.router_port, old.pub_port, old.url, old.digest, is_ready, is_synced)
+            self._meta = replace(self._meta, is_ready=is_ready, is_synced=is_synced)
             self._udp.set_meta(cluster_meta.encode(self._meta))
         now = time.monotonic()
+        self._look_at_strangers(now)
         for name, peer in self._peers.items():
             if peer.state == "alive" and self._is_linked(peer) and self._transport.silent_s(name, now) > HALF_OPEN_S:
                 event(log, "link_silent", peer=name)
                 self._transport.kick(name)
+
+    def _look_at_strangers(self, now: float) -> None:
+        """Say it, now and then, when datagrams come that were not sealed with this cluster's key."""
+        count = self._link.seal.rejected[NOT_OURS]
+        if count > self._strangers:
+            self._strangers = count
+            if now - self._strangers_at >= SHOWN_S:
+                event(log, "strangers", logging.WARNING, text=STRANGERS)
+            self._strangers_at = now
 
     def cut(self, until: float) -> None:
         """For demonstrations: neither send nor take datagrams until then."""
@@ -166,7 +206,7 @@ class Members:
     # Private.
 
     def _is_linked(self, peer: _Peer) -> bool:
-        return peer.state in ("alive", "suspect") and peer.meta is not None and peer.meta.digest == self._meta.digest
+        return peer.state in LIVING and peer.meta is not None and peer.meta.digest == self._meta.digest
 
     def _happened(self, events: list[MembershipEvent]) -> None:
         try:
@@ -175,8 +215,9 @@ class Members:
                     case MemberChanged():
                         self._member_changed(said)
                     case NameTaken():
-                        self._name_taken = said.address
-                        event(log, "name_taken", 40, name=self._me, by=said.address)
+                        self._name_taken, self._name_taken_at = said.address, time.monotonic()
+                        what_to_do = "give one of the two another node.name"
+                        event(log, "name_taken", 40, name=self._me, by=said.address, what_to_do=what_to_do)
             self._link_peers()
             self._changed()
         except Exception:
@@ -209,6 +250,10 @@ class Members:
             peer.since = now
         peer.state, peer.boot, peer.address = state, said.boot, said.address
         peer.meta = cluster_meta.decode(said.meta)
+        why = self._why_different(peer) if peer.state in LIVING else ""
+        if why and why != peer.told:
+            event(log, "member_differs", logging.WARNING, node=said.name, text=f"node {said.name} {why}")
+        peer.told = why
 
 
 def _host(address: str) -> str:

@@ -18,11 +18,12 @@ from typing import TYPE_CHECKING
 from gateway import codes
 from gateway.logs import event
 from mesh import forwarding
-from mesh.cache import Log
-from mesh.cache_transfer import Import
+from mesh.cache import Cache, Log
+from mesh.cache_transfer import Head, Import
 from mesh.catch_up import BEHIND, CatchUp, CatchUpEvent, Done, Failed, Page
 from mesh.forwarding import Published, PublishRefused
 from mesh.log import BEGINNING
+from mesh.repeats import Repeats
 from mesh.replica import Replica, ReplicaEvent
 from mesh.slot import CacheWanted, Committed, Loaded, Opened, Repeated, RoleChanged
 from node.topics import slot_log_id
@@ -39,6 +40,15 @@ _REFUSALS = {
 }
 
 
+class _Copy:
+    """A whole log on its way from a peer."""
+
+    def __init__(self, cache: Cache, log_id: str, window_ms: int, head: Head) -> None:
+        self.log = cache.open(f"{log_id} (copy)", "")
+        self.repeats = Repeats(window_ms)
+        self.into = Import(cache, self.log, self.repeats, head)
+
+
 class MeshLogs:
     """The slots' logs, wired to the other parts of the node."""
 
@@ -46,8 +56,8 @@ class MeshLogs:
         self._node = node
         self._replica = replica
         self._catch_up = catch_up
-        self._imports: dict[str, Import] = {}
-        """Copies on their way, by log."""
+        self._copies: dict[str, _Copy] = {}
+        """On their way, by log: each is put together beside the log that it is to replace."""
         self._wanted: dict[str, tuple[int, str]] = {}
         """Logs whose cache a slot waits for: the slot, and the peer that surely has it."""
         self.peers: list[str] = []
@@ -105,6 +115,10 @@ class MeshLogs:
         node.readings.topics_changed(begun, [(source, False) for source in ended])
 
     def _loaded(self, slot: int) -> None:
+        held = self._node.topics.slots[slot]
+        assert held is not None
+        if held.id in self._wanted:
+            self._forget(held.id)  # it came by the log after all
         for source in self._node.topics.of_slot(slot):
             if not source.loaded:
                 source.loaded = True
@@ -151,50 +165,58 @@ class MeshLogs:
                 self._node.hand_out(batches)
             case Page():
                 if said.head is not None:
-                    empty = self._emptied(slot, held)
-                    repeats = self._replica.slots[slot].repeats
-                    self._imports[said.log] = Import(self._node.cache, empty, repeats, said.head)
-                self._imports[said.log].take(time.monotonic(), said.part)
+                    self._void(said.log)
+                    window_ms = self._replica.config.retry_window_ms
+                    self._copies[said.log] = _Copy(self._node.cache, said.log, window_ms, said.head)
+                self._copies[said.log].into.take(time.monotonic(), said.part)
             case Done():
                 if said.is_repair:
                     self._node.cache.advance(held, said.head.end)
                     self._replica.slots[slot].repeats.forget_before(said.head.oldest_publish)
+                    self._filled(said.log, held)
                 else:
-                    self._imports.pop(said.log).finish()
-                self._filled(said.log, held)
+                    self._copied(said.log, slot, held)
             case Failed():
-                if self._imports.pop(said.log, None) is not None:
-                    self._emptied(slot, held)  # half a copy has holes
-                elif said.why == BEHIND:  # this cache has all that there is
+                self._void(said.log)
+                if said.why == BEHIND:  # this cache has all that there is
                     self._filled(said.log, held)
                 elif said.is_repair:
                     event(log, "slot_copied_anew", slot=slot, why=said.why)
                     self._ask(said.log, None, peer)
 
-    def _filled(self, log_id: str, held: Log) -> None:
+    def _filled(self, log_id: str, held: Log, repeats: Repeats | None = None) -> None:
         slot, _ = self._wanted.pop(log_id)
-        self._replica.cache_filled(time.monotonic(), slot, held.end)
+        self._replica.cache_filled(time.monotonic(), slot, held.end, repeats)
 
-    def _emptied(self, slot: int, held: Log) -> Log:
-        """An empty log in the place of one that nobody can mend.
+    def _copied(self, log_id: str, slot: int, held: Log) -> None:
+        """A copy is complete: it takes the place of the log here.
 
-        Nothing can say what lies between what was here and what comes. So whoever was live in it has to resume, once
-        the copy is here, and is told then what is missing, if anything is.
+        Nothing can say what lies between the two. So whoever was live in the log resumes, and is told then what is
+        missing, if anything is.
         """
-        if held.end == BEGINNING and not held.subjects:
-            return held
+        copy = self._copies[log_id]
+        copy.into.finish()
+        if copy.log.end <= held.end and held.end > BEGINNING:
+            self._void(log_id)
+            self._filled(log_id, held)
+            return
         node = self._node
+        del self._copies[log_id]
         node.cache.close(held)
-        empty = node.topics.slots[slot] = node.cache.open(held.id, "")
-        were_loaded = False
+        node.cache.rename(copy.log, log_id)
+        node.topics.slots[slot] = copy.log
         for source in node.topics.of_slot(slot):
-            were_loaded = were_loaded or source.loaded
-            source.log, source.loaded = empty, False
-        if were_loaded:
+            source.log = copy.log
+        if any(source.loaded for source in node.topics.of_slot(slot)):
             node.workers.resync()
-        return empty
+        self._filled(log_id, copy.log, copy.repeats)
+
+    def _void(self, log_id: str) -> None:
+        copy = self._copies.pop(log_id, None)
+        if copy is not None:
+            self._node.cache.close(copy.log)
 
     def _forget(self, log_id: str) -> None:
         self._catch_up.cancel(time.monotonic(), log_id)
         self._wanted.pop(log_id, None)
-        self._imports.pop(log_id, None)
+        self._void(log_id)

@@ -245,8 +245,8 @@ class Node:
         now = time.monotonic()
         self.cache.expire(now)
         ends = self.intake.ends()
-        for worker in self.interest.workers:
-            self.workers.send(worker, link.Live(ends, ([], []), ([], [])))
+        for worker in self.workers.all:
+            self.workers.send(worker.id, link.Live(ends, ([], []), ([], [])))
         self.readings.retry(lambda topic: self.observed.why_waiting(self.parts, topic))
         self.workers.poke()
         if self.cluster is not None:

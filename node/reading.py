@@ -210,6 +210,11 @@ class Reading:
     # Outputs.
 
     @property
+    def is_stuck(self) -> bool:
+        """Whether it waits for something that another second may bring."""
+        return not self.answer_sent or any(log.postponed for log in self.logs.values())
+
+    @property
     def is_asking(self) -> bool:
         """Whether Kafka is being asked something."""
         return any(log.stage is Stage.ASKING for log in self.logs.values())
@@ -345,7 +350,8 @@ class Reading:
                 return None
             log.at = held.end
         log.stage = Stage.LIVE
-        self.lives[log.source.log_id] = log.at
+        # A client that comes from a node that is ahead must not make others believe that all up to there was sent.
+        self.lives[log.source.log_id] = min(log.at, held.end)
         return None
 
     def _frame(self, log: LogReading, subject: str, entry: Entry) -> bytes:

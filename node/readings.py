@@ -82,10 +82,10 @@ class Readings:
             for reading in self._of(source.topic):
                 reading.remove_log(source.log_id)
             if was_read:
-                self._tell(LogEnded(source.topic, source.log_id))
+                self._tell(LogEnded(source.topic, source.log_id, self._topics.share_of(source)))
             else:
                 end = None if source.log is None else source.log.end
-                self.log_torn(source.topic, Gap(source.log_id, end, None, source.why_gone))
+                self._log_gap(source, Gap(source.log_id, end, None, source.why_gone))
         for reading in [one for one in self._readings.values() if not one.opened]:
             self._open(reading)
         for source in begun:
@@ -99,7 +99,7 @@ class Readings:
     def log_opened(self, source: Source) -> None:
         """A log that is new since the node was watching can be read from its beginning."""
         assert source.log is not None
-        self._tell(NewLog(source.topic, source.log_id, source.log.floor))
+        self._tell(NewLog(source.topic, source.log_id, source.log.floor, self._topics.share_of(source)))
         self.log_loaded(source)
 
     def log_loaded(self, source: Source) -> None:
@@ -108,8 +108,8 @@ class Readings:
         if source.is_late and not source.is_new:
             # Subscriptions that are live without it are live in it from here; what it had before is not theirs.
             if (before := self._topics.ended_at(source.log_id)) is not None and before < source.log.end:
-                self.log_torn(source.topic, Gap(source.log_id, before, source.log.end, "unreadable"))
-            self._tell(NewLog(source.topic, source.log_id, source.log.end))
+                self._log_gap(source, Gap(source.log_id, before, source.log.end, "unreadable"))
+            self._tell(NewLog(source.topic, source.log_id, source.log.end, self._topics.share_of(source)))
         for reading in self._of(source.topic):
             self._step(reading)
 
@@ -117,6 +117,10 @@ class Readings:
         """The node itself missed entries of a log."""
         self.gaps_told += 1
         self._tell(LogGap(topic, gap))
+
+    def _log_gap(self, source: Source, gap: Gap) -> None:
+        self.gaps_told += 1
+        self._tell(LogGap(source.topic, gap, self._topics.share_of(source)))
 
     def scanned(self, ticket: Ticket, scanned: Scanned) -> None:
         """Answers `Scan`."""
@@ -152,7 +156,7 @@ class Readings:
         Args:
             why: What those of a topic wait for.
         """
-        for reading in [*self._readings.values()]:
+        for reading in [one for one in self._readings.values() if one.is_stuck]:
             reading.retry()
             self._step(reading)
             if not reading.answer_sent and not reading.waiting_told:

@@ -190,6 +190,10 @@ class Topics:
         """The sources of a slot, one of each namespace."""
         return [source for sources in self._slot_sources.values() if (source := sources.get(slot)) is not None]
 
+    def share_of(self, source: Source) -> tuple[int, int] | None:
+        """Which of its topic's subjects a source has: those of (slot, number of slots); None: any."""
+        return (source.partition, len(self.slots)) if source.is_slot else None
+
     def all(self) -> list[Source]:
         """Every source there is."""
         kafka = [source for sources in self.sources.values() for source in sources.values()]

@@ -14,6 +14,7 @@ import logging
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
@@ -32,8 +33,10 @@ log = logging.getLogger(__name__)
 
 SAFETY_POLL_S = 0.02
 """zmq's descriptor is edge-triggered and an edge can be lost (mesh.md 4.1): look this often in any case."""
-RECEIVE_MAX = 200
-"""Packets taken from the link in one turn of the loop."""
+TURN_S = 0.01
+"""How long one turn of taking what workers say may last."""
+PAUSE_S = 0.0001
+"""Zero would not let the loop look at its other sockets in between."""
 _LAST, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 """As plain integers: pyzmq's own enumeration costs more than the sending."""
 RESTART_MIN_S = 0.05
@@ -96,6 +99,8 @@ class Workers:
         self._next_id = 0
         self._stopping = False
         self._outgoing: dict[WorkerId, list[FromNode]] = {}
+        self._incoming: deque[tuple[Worker, WorkerId, FromWorker]] = deque()
+        """Taken from the link, in order, and not handled yet."""
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(list[FromWorker]).decode
         self._context = zmq.Context()
@@ -109,8 +114,7 @@ class Workers:
         loop = get_hub().loop
         self._readable = loop.io(self._socket.getsockopt(zmq.FD), 1)
         self._readable.start(self._drain)
-        self._again = loop.async_()
-        self._again.start(self._drain)
+        self._again = loop.timer(PAUSE_S)
         self._safety = loop.timer(SAFETY_POLL_S, SAFETY_POLL_S)
         self._safety.start(self._drain)
 
@@ -145,7 +149,9 @@ class Workers:
                 self._cut(worker)
             except zmq.ZMQError:
                 self._cut(worker)  # not connected: it has died, or will find the jump when it is back
-        self._again.send()  # a send can swallow the edge of an arrival
+        # A send can swallow the edge of an arrival.
+        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
+            self._again.start(self._drain)
 
     def poke(self) -> None:
         """About once a second: give cut-off workers another chance."""
@@ -235,22 +241,36 @@ class Workers:
     # The link.
 
     def _drain(self) -> None:
+        """Take what the workers say, for a bounded time: the mesh and Kafka have their turn in between."""
         try:
-            for _ in range(RECEIVE_MAX):
-                try:
-                    route, packet = self._socket.recv_multipart(zmq.DONTWAIT)
-                except zmq.Again:
+            until = time.monotonic() + TURN_S
+            is_any = False
+            while self._incoming or self._take_packet():
+                is_any = True
+                worker, id, said = self._incoming.popleft()
+                if worker.id == id and id in self._by_id:
+                    self._receive(worker, said)
+                if time.monotonic() >= until:
+                    self._again.start(self._drain)
                     break
-                worker = self._by_route.get(route) or self._welcome(route)
-                if worker is not None:
-                    for said in self._decode(packet):
-                        self._receive(worker, said)
-            else:
-                self._again.send()
-            self._received()
-            self.flush()
+            if is_any:
+                self._received()
+                self.flush()
         except Exception:
             crash()
+
+    def _take_packet(self) -> bool:
+        """The events of the next packet; False if there is none."""
+        while True:
+            try:
+                route, packet = self._socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return False
+            worker = self._by_route.get(route) or self._welcome(route)
+            if worker is not None:
+                self._incoming.extend((worker, worker.id, said) for said in self._decode(packet))
+                if self._incoming:
+                    return True
 
     def _welcome(self, route: bytes) -> Worker | None:
         """The first packet of a worker: its route is `worker-<index>-<pid>`."""

@@ -18,7 +18,7 @@ import { pauseAgain } from "./servers.js";
 /** @typedef {import("./place.js").Position} Position */
 /** @typedef {{ type: "published", seq: number, log: string, at: Position | null }} Published `at` is null when the server could not read it back in time */
 /** @typedef {{ type: "failed", seq: number, code: number, error: string, reason: string }} Failed */
-/** @typedef {{ seq: number, subject: string, body: string, bytes: number, deadline: number, attempts: number, state: "queued" | "sent", notBefore: number }} Entry */
+/** @typedef {{ seq: number, subject: string, body: string, bytes: number, deadline: number, refusals: number, state: "queued" | "sent", notBefore: number }} Entry */
 
 /** Publishes held at a time, sent or not. */
 const HELD_MAX = 10_000;
@@ -67,14 +67,14 @@ export class Publishes {
     });
     const bytes = encoder.encode(body).length + ENVELOPE_BYTES;
     this.#seq = seq;
-    this.#entries.set(seq, { seq, subject, body, bytes, deadline, attempts: 0, state: "queued", notBefore: 0 });
+    this.#entries.set(seq, { seq, subject, body, bytes, deadline, refusals: 0, state: "queued", notBefore: 0 });
     return seq;
   }
 
-  /** The connection is gone: what was on its way is to be sent again, in the order of `seq`. */
+  /** The connection is gone: on the next one all is to be sent, in the order of `seq`. */
   lost() {
     this.#sent.clear();
-    for (const entry of this.#entries.values()) entry.state = "queued";
+    for (const entry of this.#entries.values()) [entry.state, entry.notBefore] = ["queued", 0];
   }
 
   /**
@@ -131,8 +131,8 @@ export class Publishes {
     this.#sent.delete(frame.id);
     if (actionForError(frame.code) === "stop") return this.#fail(entry, frame.code, frame.error, frame.reason);
     entry.state = "queued";
-    entry.attempts += 1;
-    entry.notBefore = now + pauseAgain(entry.attempts, this.#random);
+    entry.refusals += 1;
+    entry.notBefore = now + pauseAgain(entry.refusals, this.#random);
     return null;
   }
 

@@ -7,6 +7,8 @@
 const FIRST_PAUSE_S = 0.25;
 const PAUSE_S_MAX = 20;
 const AGAIN_PAUSE_S_MIN = 0.1;
+/** A cluster that has lost a node takes messages again after about a second. */
+const AGAIN_PAUSE_S_MAX = 2;
 
 /**
  * Seconds to wait before attempt 1, 2, ...: random, so that many clients do not come back in one instant.
@@ -21,11 +23,21 @@ export function pauseBefore(attempt, random) {
 /**
  * Seconds before a request that was refused for now is sent again, on a connection that is there (section 10).
  *
- * @param {number} attempt
+ * @param {number} refusals
  * @param {() => number} random
  */
-export function pauseAgain(attempt, random) {
-  return Math.max(AGAIN_PAUSE_S_MIN, pauseBefore(attempt, random));
+export function pauseAgain(refusals, random) {
+  return Math.max(AGAIN_PAUSE_S_MIN, random() * Math.min(FIRST_PAUSE_S * 2 ** (refusals - 1), AGAIN_PAUSE_S_MAX));
+}
+
+/**
+ * Seconds to wait before a subscription is resumed of which messages are missing time and again (section 7, rule 7).
+ *
+ * @param {number} losses
+ * @param {() => number} random
+ */
+export function pauseAfterLoss(losses, random) {
+  return Math.max(AGAIN_PAUSE_S_MIN, pauseBefore(losses, random));
 }
 
 export class Servers {

@@ -13,7 +13,7 @@ import { actionForError } from "./codes.js";
 import { Message } from "./message.js";
 import { Publishes } from "./publishes.js";
 import { Pulse } from "./pulse.js";
-import { pauseAgain } from "./servers.js";
+import { pauseAfterLoss, pauseAgain } from "./servers.js";
 import { Subscriptions } from "./subscriptions.js";
 
 /** @typedef {import("./place.js").Place} Place */
@@ -277,7 +277,7 @@ export class Session {
       // At once the first time; a server that leaves something out again and again is not asked in a tight loop.
       held.losses = now - held.lostAt < LOSS_MEMORY_S ? held.losses + 1 : 0;
       held.lostAt = now;
-      held.retryAt = held.losses === 0 ? now : now + pauseAgain(held.losses, this.#random);
+      held.retryAt = held.losses === 0 ? now : now + pauseAfterLoss(held.losses, this.#random);
       if (held.retryAt <= now) this.#sendSubscribe(held);
     }
   }

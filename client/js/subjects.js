@@ -99,7 +99,7 @@ function split(subject) {
   const topic = slash < 0 ? subject.slice(1) : subject.slice(1, slash);
   if (!TOPIC.test(topic)) {
     throw new SubjectError(
-      `the first segment of a subject is a Kafka topic (1 to 249 of a-z A-Z 0-9 . _ -): ${subject}`,
+      `the first segment of a subject is a topic or namespace (1 to 249 of a-z A-Z 0-9 . _ -): ${subject}`,
     );
   }
   return { topic, rest: slash < 0 ? null : subject.slice(slash + 1) };

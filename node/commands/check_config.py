@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
+from typing import TYPE_CHECKING
 
 from node.commands import configuration
+
+if TYPE_CHECKING:
+    from node.settings import Settings
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Print the configuration in effect as a TOML file, with where each value came from: a line of the file, an "
-        "environment variable, a flag, or default. Secrets are ***. What is wrong goes to standard error, all at "
-        "once, and the exit code is 2."
+        "environment variable, a flag, or default; and what a value comes to that leaves it open. Secrets are ***. What "
+        "is wrong goes to standard error, all at once, and the exit code is 2."
     )
     configuration.add_arguments(parser)
 
@@ -24,7 +29,26 @@ def run(args: argparse.Namespace) -> int:
     effective = configuration.read(args)
     problems = configuration.problems(effective)
     if not effective.problems:
-        sys.stdout.write(show(effective))
+        sys.stdout.write(show(effective, in_effect(effective.settings)))
         for warning in warnings(effective.settings):
             print(f"whimbrel: warning: {warning}", file=sys.stderr)
     return configuration.report(problems) if problems else 0
+
+
+def in_effect(settings: Settings) -> dict[str, str | int | tuple[str, ...]]:
+    """By path, what follows here from values that leave it open."""
+    from node.settings import cluster_files
+
+    found: dict[str, str | int | tuple[str, ...]] = {**cluster_files.in_effect(settings, os.environ)}
+    if not settings.node.workers:
+        found["node.workers"] = settings.node.worker_count(len(os.sched_getaffinity(0)))
+    if settings.cluster.is_on:
+        for path, said, address in (
+            ("cluster.listen", settings.cluster.listen, settings.cluster.address),
+            ("cluster.advertise", settings.cluster.advertise, settings.cluster.advertised),
+        ):
+            if not said:
+                found[path] = address
+        if not settings.cluster.voters:
+            found["cluster.voters"] = settings.voters
+    return found

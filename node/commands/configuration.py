@@ -79,8 +79,12 @@ def problems(effective: Effective) -> list[Problem]:
 
 
 def report(problems: Iterable[Problem]) -> int:
-    """Print all that is wrong with the configuration; the exit code."""
-    lines = [str(problem) for problem in problems]
+    """Print all that is wrong with the configuration, in the order in which it was said; the exit code."""
+    from node.settings.effective import DEFAULT
+    from node.settings.layers import in_order
+    from node.settings.load import MACHINE
+
+    lines = [str(problem) for problem in in_order(problems, {DEFAULT, MACHINE})]
     count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
     print(f"whimbrel: {count} in the configuration", file=sys.stderr)
     for line in lines:

@@ -39,7 +39,8 @@ class Bridge:
         self._node = node
         parts = self._parts = node.parts
         settings = parts.settings
-        self._reader = reader.Reader(properties.reader(settings), Inbox(self._read))
+        may_be_replaced = settings.cluster.is_on and settings.kafka.read == "feed"
+        self._reader = reader.Reader(properties.reader(settings), Inbox(self._read), may_be_replaced)
         self._producer = producer.KafkaProducer(properties.producer(settings), Inbox(self._reported))
         self.replay: replay.Replay = replay.Replay(
             properties.reader(settings),
@@ -111,6 +112,8 @@ class Bridge:
                 self._out_of_range(news)
             case reader.Watermarks():
                 parts.observed.high_watermarks.update(news.high)
+            case reader.Flow():
+                self._flow(news)
             case reader.ReadError():
                 parts.observed.read_error(news.text)
         self._node.settle()
@@ -159,13 +162,24 @@ class Bridge:
             event(log, "log_out_of_range", topic=source.topic, partition=source.partition, end=source.log.end)
             self._discoverer.begin(source)
 
+    def _flow(self, news: reader.Flow) -> None:
+        assert self._parts.cluster is not None
+        if news.stalled:
+            event(log, "kafka_stalled", partitions=len(news.stalled), first=news.stalled[0])
+        if news.flowing:
+            event(log, "kafka_flowing", partitions=len(news.flowing))
+        feeding = self._parts.cluster.feeding
+        for tell, partitions in ((feeding.stalled, news.stalled), (feeding.flowing, news.flowing)):
+            for where in partitions:
+                source = self._parts.topics.by_partition.get(where)
+                if source is not None and news.generation >= source.generation:
+                    tell(source)
+
     def _discovered(self, news: discovery.Discovery) -> None:
         parts = self._parts
         match news:
             case discovery.Unreachable():
                 parts.observed.kafka_unreachable(time.monotonic(), news.reason)
-                if parts.cluster is not None:
-                    parts.cluster.feeding.doubt()
             case discovery.Found():
                 parts.observed.kafka_found(time.monotonic(), news)
                 begun, ended = parts.topics.update(news.topics, news.unsure)

@@ -4,6 +4,8 @@ Partitions are assigned with explicit offsets, without a consumer group, so noth
 for the first record, `consume(n, 0)` takes what else is there: waiting for a full batch would cost 5 ms each
 (DESIGN 9). When the hub is behind, the thread waits; librdkafka's own queues are bounded.
 
+Where somebody else can read in this node's place it is told which partitions Kafka answers for (stalls.py).
+
 Not here: where to start (discovery.py), what records mean (node/intake.py).
 """
 
@@ -18,6 +20,7 @@ from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from mesh.log import Headers
 from node.intake import Record
+from node.kafka.stalls import EVERY_S, Stalls, Where, stall_s
 from node.kafka.threads import Inbox, start_thread
 
 BATCH_MAX = 500
@@ -60,23 +63,38 @@ class Watermarks(msgspec.Struct, gc=False):
     high: dict[tuple[str, int], int]
 
 
+class Flow(msgspec.Struct, gc=False):
+    """For which partitions Kafka has ceased to answer, and for which it answers (again)."""
+
+    generation: int
+    stalled: list[Where]
+    flowing: list[Where]
+
+
 class ReadError(msgspec.Struct, gc=False):
     """Kafka said something else; librdkafka goes on trying by itself."""
 
     text: str
 
 
-Reading: TypeAlias = Records | EndReached | OutOfRange | Watermarks | ReadError
+Reading: TypeAlias = Records | EndReached | OutOfRange | Watermarks | Flow | ReadError
 
 
 class Reader:
     """The thread, as the hub sees it."""
 
-    def __init__(self, properties: dict[str, object], inbox: Inbox[Reading]) -> None:
+    def __init__(self, properties: dict[str, object], inbox: Inbox[Reading], tells_flow: bool) -> None:
         self._properties = properties
+        self._stalls: Stalls | None = None
+        if tells_flow:
+            # Whatever statistics the user wants: they would be nobody's.
+            self._properties = {**properties, "statistics.interval.ms": int(EVERY_S * 1000), "stats_cb": self._look}
+            self._stalls = Stalls(stall_s(int(str(properties["fetch.wait.max.ms"])) / 1000))
         self._inbox = inbox
         self._commands: deque[tuple[int, str, int, int | None]] = deque()
         self._generation = 0
+        self._obeyed = 0
+        """The generation of the last command that the thread has obeyed."""
         self._handed = 0
         self._taken = 0
         self._stopping = False
@@ -108,14 +126,13 @@ class Reader:
 
     def _run(self) -> None:
         consumer = Consumer(self._properties)
-        generation = 0
         watermarks_at = 0.0
         while not self._stopping:
             while self._commands:
-                generation = self._command(consumer, *self._commands.popleft())
+                self._command(consumer, *self._commands.popleft())
             first = consumer.poll(POLL_S)
             if first is not None:
-                self._hand_over(generation, [first, *consumer.consume(BATCH_MAX - 1, 0)])
+                self._hand_over(self._obeyed, [first, *consumer.consume(BATCH_MAX - 1, 0)])
             while self._handed - self._taken > BEHIND_BYTES_MAX and not self._stopping:
                 time.sleep(0.001)
             if time.monotonic() >= watermarks_at:
@@ -123,14 +140,26 @@ class Reader:
                 self._inbox.put(Watermarks(self._watermarks(consumer)))
         consumer.close()
 
-    def _command(self, consumer: Consumer, generation: int, topic: str, partition: int, offset: int | None) -> int:
+    def _command(self, consumer: Consumer, generation: int, topic: str, partition: int, offset: int | None) -> None:
         if (topic, partition) in self._assigned:
             del self._assigned[topic, partition]
             consumer.incremental_unassign([TopicPartition(topic, partition)])
         if offset is not None:
             self._assigned[topic, partition] = None
             consumer.incremental_assign([TopicPartition(topic, partition, offset)])
-        return generation
+        if self._stalls is not None:
+            if offset is not None:
+                self._stalls.assigned(topic, partition)
+            else:
+                self._stalls.unassigned(topic, partition)
+        self._obeyed = generation
+
+    def _look(self, figures: str) -> None:
+        """librdkafka calls this from within `poll` and `consume`."""
+        assert self._stalls is not None
+        verdicts = self._stalls.look(figures)
+        if verdicts.stalled or verdicts.flowing:
+            self._inbox.put(Flow(self._obeyed, verdicts.stalled, verdicts.flowing))
 
     def _hand_over(self, generation: int, messages: list[Message]) -> None:
         records: list[Record] = []

@@ -1,8 +1,8 @@
 """The configuration of a node: its schema, reading it, and where each value came from."""
 
+from node.settings.cluster_files import warnings
 from node.settings.effective import Effective
 from node.settings.load import load
-from node.settings.relations import warnings
 from node.settings.schema import Settings
 from node.settings.worker import gateway_settings, topic_rules
 

@@ -1,4 +1,4 @@
-"""Reads the files that `[cluster]` names, and makes the node's keys of them; says where promises are kept.
+"""Reads the files that `[cluster]` names, and makes the node's keys of them; says where promises are kept, and warns.
 
 Not here: the settings themselves (cluster.py), what the keys are for (mesh/keys.py).
 """
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from mesh.keys import SHARED_CHARACTERS_MIN, Keys, KeysError, derive
+from node.settings import relations
 from node.settings.effective import Effective
 from node.settings.layers import Problem
 from node.settings.schema import Settings
@@ -38,22 +39,47 @@ def data_dir(settings: Settings, environment: Mapping[str, str]) -> Path:
     return base / "whimbrel" / settings.cluster.name / settings.node.name
 
 
+def in_effect(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
+    """Where promises are kept, by the key's path, when that is not said and the node keeps any."""
+    keeps = len(settings.voters) > 1 and settings.node.name in settings.voters
+    return {"cluster.data_dir": str(data_dir(settings, environment))} if keeps and not settings.cluster.data_dir else {}
+
+
+def warnings(settings: Settings) -> list[str]:
+    """What is allowed but dangerous, of the settings and of the files that they name."""
+    cluster = settings.cluster
+    files = (("cluster.key_file", cluster.key_file), ("cluster.secret_key_file", cluster.secret_key_file))
+    return relations.warnings(settings) + [
+        f"OTHERS CAN READ THE KEY: {path} is {name}, which its group or everybody may read. chmod 600 {name}"
+        for path, name in files
+        if name and _is_open(Path(name))
+    ]
+
+
+def _is_open(file: Path) -> bool:
+    """Whether somebody else may read the file, and may look into its directory."""
+    try:
+        mode, around = file.stat().st_mode, file.absolute().parent.stat().st_mode
+    except OSError:
+        return False  # a problem, not a danger
+    return any(mode & read and around & search for read, search in ((0o040, 0o010), (0o004, 0o001)))
+
+
 def problems(effective: Effective) -> list[Problem]:
-    """What is wrong with the files and with the keys, as far as all that they need was given and is right itself."""
+    """What is wrong with the files; and with the keys, as far as all that they need was given and is right itself."""
     cluster = effective.settings.cluster
-    if any(problem.key.startswith(("cluster.", "node.name")) for problem in effective.problems + effective.missing()):
-        return []
+    others = {problem.key for problem in effective.problems + effective.missing()}
     found = []
     for path, name, read in (
         ("cluster.key_file", cluster.key_file, _cluster_key),
         ("cluster.secret_key_file", cluster.secret_key_file, _secret_key),
     ):
         try:
-            if name:
+            if name and path not in others:
                 read(name)
         except ValueError as error:
-            found.append(Problem(effective.source(path), path, f'found "{name}": {error}'))
-    if cluster.is_on and not found:
+            found.append(Problem(effective.source(path), path, f'found "{name}", expected {error}'))
+    if cluster.is_on and not found and not any(key.startswith(("cluster.", "node.name")) for key in others):
         try:
             mesh_keys(effective.settings)
         except KeysError as error:
@@ -65,7 +91,7 @@ def problems(effective: Effective) -> list[Problem]:
 def _cluster_key(name: str) -> str:
     text = _text(name).strip()
     if len(text) < SHARED_CHARACTERS_MIN or len(text.split("\n")) > 1:
-        raise ValueError(f"expected one line of at least {SHARED_CHARACTERS_MIN} characters: whimbrel keygen makes one")
+        raise ValueError(f"a file of one line, at least {SHARED_CHARACTERS_MIN} characters: whimbrel keygen makes one")
     return text
 
 
@@ -73,13 +99,13 @@ def _secret_key(name: str) -> str:
     try:
         return str(tomllib.loads(_text(name))["secret"])
     except (tomllib.TOMLDecodeError, KeyError):
-        raise ValueError("expected the two lines that whimbrel keygen --node-key prints") from None
+        raise ValueError("a file with the two lines that whimbrel keygen --node-key prints") from None
 
 
 def _text(name: str) -> str:
     try:
         return Path(name).read_bytes().decode()
     except OSError as error:
-        raise ValueError(f"cannot be read: {error.strerror}") from None
+        raise ValueError(f"a file that can be read: {error.strerror}") from None
     except UnicodeDecodeError:
-        raise ValueError("not text") from None
+        raise ValueError("a file of text") from None

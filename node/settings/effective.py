@@ -45,7 +45,7 @@ class Effective:
         named = {problem.key.partition("[")[0] for problem in self.problems}
         return [
             Problem("", path, f"not given, expected {how}")
-            for path, instead, how in relations.missing(self.settings)
+            for path, instead, how in relations.missing(self.settings, named)
             if not {path, instead} & named
         ]
 
@@ -65,8 +65,14 @@ def combine(layers: Sequence[Layer]) -> Effective:
     topics, namespaces = (
         [dict(entry) for entry in lists.get(section, []) if "name" in entry] for section in ("topics", "namespaces")
     )
+    bootstrap, _ = values.get("kafka.bootstrap", ("", ""))
+    wrong_sections = {path.partition("[")[0] for path in wrong}
+    needs_kafka = bootstrap or topics or {"kafka.bootstrap", "topics", "namespaces"} & wrong_sections
     for name, source in (publish for layer in layers for publish in layer.publish):
-        _allow_publishing(topics, namespaces, name, source)
+        if namespaces and not needs_kafka:
+            problems += _allow_in_namespaces(namespaces, name, source)
+        else:
+            _allow_publishing(topics, namespaces, name, source)
     effective = Effective(_settings(values, topics, namespaces), {path: source for path, (_, source) in values.items()})
     for section, entries in (("topics", topics), ("namespaces", namespaces)):
         for index, entry in enumerate(entries):
@@ -94,6 +100,16 @@ def _settings(values: dict[str, tuple[Any, str]], topics: list[Entry], namespace
         topics=tuple(Topic(**{name: value for name, (value, _) in entry.items()}) for entry in topics),
         namespaces=tuple(Namespace(**{name: value for name, (value, _) in entry.items()}) for entry in namespaces),
     )
+
+
+def _allow_in_namespaces(namespaces: list[Entry], name: str, source: str) -> list[Problem]:
+    """Let clients publish to what `name` covers of the namespaces; without Kafka nothing else can be meant."""
+    covered = [entry for entry in namespaces if relations.covers(name, entry["name"][0])]
+    for entry in covered:
+        entry["publish"] = (True, source)
+    names = ", ".join(entry["name"][0] for entry in namespaces)
+    expected = f"one of the namespaces ({names}), or Kafka for a topic (--kafka HOST:PORT)"
+    return [] if covered else [Problem(source, "topics.publish", f'found "{name}", expected {expected}')]
 
 
 def _allow_publishing(topics: list[Entry], namespaces: list[Entry], name: str, source: str) -> None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -53,6 +53,25 @@ class Problem:
 
     def __str__(self) -> str:
         return ": ".join(part for part in (self.source, self.key, self.text) if part)
+
+
+def in_order(problems: Iterable[Problem], defaults: Collection[str]) -> list[Problem]:
+    """As one reads: the file from top to bottom, the environment, the flags, and last what nobody said.
+
+    Args:
+        defaults: Sources of values that nobody gave.
+    """
+
+    def place(problem: Problem) -> tuple[int, int]:
+        source = problem.source
+        if not source or source in defaults:
+            return (3 if source else 4), 0
+        if source.startswith(("--", PREFIX)):
+            return (2 if source.startswith("--") else 1), 0
+        line = source.rpartition(":")[2]
+        return 0, int(line) if line.isdecimal() else 0
+
+    return sorted(problems, key=place)
 
 
 Entry: TypeAlias = dict[str, tuple[Any, str]]
@@ -288,9 +307,20 @@ def _shown(key: str, found: Any) -> str:
     return text if len(text) <= 80 else text[:77] + "..."
 
 
+def _is_alike(key: str, other: str) -> bool:
+    """Whether what follows the sections that both begin with is alike: a long common beginning is no likeness."""
+    start = 0
+    for at, (one, two) in enumerate(zip(key, other, strict=False), 1):
+        if one != two:
+            break
+        if one in "._":
+            start = at
+    return difflib.SequenceMatcher(None, key[start:], other[start:]).ratio() >= 0.7
+
+
 def _suggestion(key: str, candidates: Iterable[str]) -> str:
     candidates = list(candidates)
-    close = difflib.get_close_matches(key, candidates, n=1, cutoff=0.75)
+    close = difflib.get_close_matches(key, filter(lambda other: _is_alike(key, other), candidates), n=1, cutoff=0.8)
     if not close:  # right name, wrong section
         last = key.rpartition(".")[2]
         close = [path for path in KEYS if path.endswith(f".{last}")][:1]

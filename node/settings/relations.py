@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from gateway.mapping import INTERNAL
 from node.settings.cluster import host_of, is_wildcard
@@ -48,27 +48,33 @@ REFUSED: dict[str, str] = {
 """Properties of librdkafka that are the node's own business, and why or what to say instead."""
 
 
-def missing(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Keys that were not given and have no default that would do: path, key that would do instead, how to say it."""
+def missing(settings: Settings, wrong: Collection[str]) -> Iterator[tuple[str, str, str]]:
+    """Keys that were not given and have no default that would do: path, key that would do instead, how to say it.
+
+    Args:
+        wrong: Paths of what was given and is wrong: it is not in the settings, and needs all the same what it needs.
+    """
     cluster = settings.cluster
-    if not settings.kafka.bootstrap and (settings.topics or not settings.namespaces):
+    has_topics, has_namespaces = settings.topics or "topics" in wrong, settings.namespaces or "namespaces" in wrong
+    is_on = cluster.is_on or {"cluster.listen", "cluster.join", "cluster.voters"} & {*wrong}
+    if not settings.kafka.bootstrap and (has_topics or not has_namespaces):
         yield "kafka.bootstrap", "", "the brokers to read from: --kafka HOST:PORT, or WHIMBREL_KAFKA_BOOTSTRAP"
-    if not settings.topics and not settings.namespaces:
+    if not has_topics and not has_namespaces:
         how = "--topics NAME,..., WHIMBREL_TOPICS, or [[topics]] with a name; or, without Kafka, --namespaces NAME,..."
         yield "topics", "namespaces", f"the topics that clients may use: {how}"
-    if cluster.is_on and not (cluster.key or cluster.key_file):
+    if is_on and not (cluster.key or cluster.key_file):
         how = "--cluster-key-file FILE, WHIMBREL_CLUSTER_KEY, or key or key_file in [cluster]"
         text = f"the cluster's secret, the same on all nodes (whimbrel keygen makes one): {how}"
         yield "cluster.key", "cluster.key_file", text
-    if cluster.join and not cluster.voters:
+    if (cluster.join or "cluster.join" in wrong) and not cluster.voters:
         text = "the names of the voters, the same on all nodes, when other nodes are joined: --voters NAME,..."
         yield "cluster.voters", "", text
     if is_wildcard(cluster.host) and not cluster.advertise:
         text = f"the HOST:PORT at which other nodes reach this one: cluster.listen is {cluster.listen}"
         yield "cluster.advertise", "", text
-    if cluster.secret_key_file and not cluster.node_keys:
+    if (cluster.secret_key_file or "cluster.secret_key_file" in wrong) and not cluster.node_keys:
         yield "cluster.node_keys", "", "the public keys of all nodes, as cluster.secret_key_file is given"
-    if cluster.node_keys and not cluster.secret_key_file:
+    if (cluster.node_keys or "cluster.node_keys" in wrong) and not cluster.secret_key_file:
         yield "cluster.secret_key_file", "", "the file with this node's keys, as cluster.node_keys is given"
 
 
@@ -134,7 +140,7 @@ def covers(pattern: str, other: str) -> bool:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """What is allowed but dangerous, for the operator to read at every start."""
+    """What is allowed but dangerous, for the operator to read at every start; of files see cluster_files.py."""
     if _is_loopback(settings.node.host):
         return []
     found = []

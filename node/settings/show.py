@@ -6,7 +6,7 @@ Invariants:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from node.settings.effective import Effective
@@ -16,14 +16,18 @@ LIST_AFTER = {"cluster": "namespaces", "kafka": "topics"}
 """Section -> the list that is shown after it."""
 
 
-def show(effective: Effective) -> str:
-    """The whole configuration, sources in a column of comments."""
-    rows = list(_rows(effective))
+def show(effective: Effective, in_effect: Mapping[str, str | int | tuple[str, ...]] | None = None) -> str:
+    """The whole configuration, sources in a column of comments.
+
+    Args:
+        in_effect: Path of a key -> what its value comes to on this machine, said behind its source.
+    """
+    rows = list(_rows(effective, in_effect or {}))
     width = max(len(text) for text, source in rows if source and len(text) <= 60)
     return "".join(f"{text:{width}}  # {source}\n" if source else f"{text}\n" for text, source in rows)
 
 
-def _rows(effective: Effective) -> Iterator[tuple[str, str]]:
+def _rows(effective: Effective, in_effect: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Lines without their comments, and the comments; no comment for a table's header."""
     settings = effective.settings
     for section in SECTIONS:
@@ -39,7 +43,8 @@ def _rows(effective: Effective) -> Iterator[tuple[str, str]]:
                 yield from _table(effective, section, value)
             else:
                 shown = masked(key.path, value) if value else value  # whether there is a secret is none
-                yield f"{key.name} = {toml(key, shown)}", effective.source(key.path)
+                means = f", that is {toml_text(in_effect[key.path])}" if key.path in in_effect else ""
+                yield f"{key.name} = {toml(key, shown)}", effective.source(key.path) + means
         yield "", ""
         for path, table in tables:
             if table:

@@ -1,0 +1,1 @@
+"""Measurements of single parts, beside `make bench`, which measures the whole."""

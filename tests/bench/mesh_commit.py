@@ -18,7 +18,7 @@ from array import array
 from collections import deque
 from functools import partial
 from random import Random
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import gevent
 from gevent import get_hub
@@ -50,7 +50,7 @@ WINDOW = 1_500
 """Publishes of each process on their way, when the rate is measured."""
 ANSWER_S = 6.0
 """Longer than any publish waits."""
-WARM_S, LATENCY_S, RATE_S = 0.5, 3.0, 3.0
+WARM_S, LATENCY_S, RATE_S = 0.5, 2.0, 3.0
 
 Send = tuple[str, Packet]
 
@@ -76,7 +76,9 @@ class Member:
         self._window = 0
         self._outstanding = 0
         keys = derive(key, "bench", me)
-        self.transport = Transport(me, self.boot, "127.0.0.1", 0, keys, Codec(Packet), self._receive, self._crash)
+        self.transport = Transport(
+            me, self.boot, "127.0.0.1", 0, keys, Codec(Packet), self._receive, self._crash, received=self.settle
+        )
         self._timer = get_hub().loop.timer(TICK_S, TICK_S)
         self._timer.start(self._on_tick)
 
@@ -190,7 +192,6 @@ class Member:
     def _receive(self, sender: str, boot: str, packets: list[Packet]) -> None:
         for packet in packets:
             self.receive(sender, boot, packet)
-        self.settle()
 
     def _on_tick(self) -> None:
         self.tick()
@@ -234,7 +235,8 @@ class Mesh(Member):
         replica.take_promises()  # a node makes them durable; but only elections make any
         events = replica.take_events()
         self.refused += sum(isinstance(event, PublishRefused) for event in events)
-        return replica.take_sends(), [event.publish[1] for event in events if isinstance(event, Published)]
+        sends: list[Send] = [*replica.take_sends()]
+        return sends, [event.publish[1] for event in events if isinstance(event, Published)]
 
 
 class Bare(Member):
@@ -345,7 +347,7 @@ def rows(mesh: Figures, bare: Figures) -> list[Row]:
     ]
 
 
-def _all(children: list[Child], method: str, seconds: float) -> list[array[int]]:
+def _all(children: list[Child], method: str, seconds: float) -> list[Any]:
     for child in children:
         child.begin(method, seconds=seconds)
     return [child.result() for child in children]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
@@ -20,7 +21,7 @@ from whimbrel.outputs import Drop, Open, Outputs, Send
 from whimbrel.place import Track, Verdict
 from whimbrel.publishing import Outgoing, Publishing
 from whimbrel.reader import Reader
-from whimbrel.servers import Servers, again_pause_s, pause_s, server_url
+from whimbrel.servers import Servers, again_pause_s, loss_pause_s, pause_s, server_url
 from whimbrel.session import Session, SessionConfig, State
 from whimbrel.start import Latest, Now
 from whimbrel.subscriptions import Interest
@@ -197,10 +198,18 @@ def test_pauses_grow_to_twenty_seconds_and_are_random() -> None:
         assert longest * 0.9 < max(pauses) <= longest
 
 
-def test_nothing_is_asked_again_at_once() -> None:
-    pauses = [again_pause_s(1, Random(seed)) for seed in range(100)]
+@pytest.mark.parametrize("pause", [again_pause_s, loss_pause_s])
+def test_nothing_is_asked_again_at_once(pause: Callable[[int, Random], float]) -> None:
+    pauses = [pause(1, Random(seed)) for seed in range(100)]
     assert min(pauses) == 0.1
     assert 0.2 < max(pauses) <= 0.25
+
+
+def test_what_is_refused_for_now_is_asked_again_within_two_seconds() -> None:
+    for refusals, longest in [(2, 0.5), (3, 1), (4, 2), (5, 2), (5000, 2)]:
+        pauses = [again_pause_s(refusals, Random(seed)) for seed in range(100)]
+        assert longest * 0.9 < max(pauses) <= longest
+    assert max(loss_pause_s(9, Random(seed)) for seed in range(100)) > 15, "a server that loses messages is spared"
 
 
 def test_every_server_is_tried_before_one_is_tried_again() -> None:
@@ -264,6 +273,28 @@ def test_what_failed_for_now_goes_first_and_one_fault_counts_once() -> None:
     assert 1 < at <= 1.25
     publisher.core.tick(at)
     assert [seq for _, seq in publisher.sent()] == list(range(1, 52))
+
+
+def test_the_pause_after_a_refusal_counts_the_refusals_of_this_publish() -> None:
+    publisher, now = Publisher(), 1.0
+    first = publisher.publish(1000)
+    for _ in range(20):
+        [(id_, _)] = publisher.sent()
+        publisher.core.refused(now, frames.Error(id_, 4014, "no_coordinator", ""))
+        at = publisher.core.deadline
+        assert at is not None
+        assert now + 0.1 <= at <= now + 2
+        now = at
+        publisher.core.tick(now)
+    publisher.publish(2000)
+    publisher.core.tick(now)
+    [_, (id_, seq)] = publisher.sent()
+    assert seq == 2
+    publisher.core.refused(now, frames.Error(id_, 4014, "no_coordinator", ""))
+    at = publisher.core.deadline
+    assert at is not None
+    assert at <= now + 0.25
+    assert (first.refusals, first.done) == (20, False)
 
 
 def test_a_publish_ends_when_its_time_is_up() -> None:

@@ -40,7 +40,7 @@ def test_five_voters_with_a_network_that_breaks(tmp_path: Path) -> None:
         name = trial.coordinator()
         async with trial.step(f"the coordinator {name} does not hear the others, and they hear it"):
             network.cut_one_way(others(trial, name), [name])
-            await trial.sleep(4)
+            await trial.sleep(3)
             network.heal()
         name = trial.coordinator()
         async with trial.step(f"the coordinator {name} and one other do not reach each other; all else is well"):
@@ -62,7 +62,7 @@ def test_three_voters_and_an_observer_that_is_far_away(tmp_path: Path) -> None:
     async def scenario(trial: Trial) -> None:
         async with trial.step("an observer at the end of a thin line, under a flood"):
             network.set_many([(name, "d") for name in "abc"], bytes_per_s=100_000, delay_ms=30)
-            await trial.flood(4)
+            await trial.flood(4, "abc")
             network.heal()
         async with trial.step("nobody reaches anybody", bounded=False):
             network.set_all(cut=True)

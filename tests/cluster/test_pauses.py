@@ -27,11 +27,11 @@ async def pause(trial: Trial, name: str, what: str, for_s: float, workers: bool 
 def test_a_coordinator_and_a_feeder_wake_up_deposed(tmp_path: Path) -> None:
     async def scenario(trial: Trial) -> None:
         name = trial.coordinator()
-        await pause(trial, name, "the coordinator", 6)
+        await pause(trial, name, "the coordinator", 5)
         assert trial.coordinator(), "somebody coordinates"
-        await pause(trial, trial.coordinator(), "the coordinator", 6, workers=False)
+        await pause(trial, trial.coordinator(), "the coordinator", 5, workers=False)
         await pause(trial, trial.cluster.feeder("events", 0), "a feeder", 2.5)
-        for _ in range(4):  # as long as it takes to be suspected, or not quite
+        for _ in range(2):  # as long as it takes to be suspected, or not quite
             await pause(trial, trial.coordinator(), "the coordinator", trial.rng.uniform(0.7, 1.6))
 
     with EmbeddedKafka(topics()) as kafka:

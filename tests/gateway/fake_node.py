@@ -50,6 +50,7 @@ SETTINGS = GatewaySettings(
     authorizer_options={},
     log_format="text",
     log_level="info",
+    node_silent_s=60.0,
 )
 
 

@@ -10,6 +10,7 @@ from gateway import link
 from gateway.messages import encode_json, encode_msgpack
 from gateway.session import GONE, OPEN
 from mesh.log import Gap
+from mesh.placement import slot_of
 from tests.gateway.core import Harness, frames_in
 
 PUBLISH: dict[str, Any] = {"op": "publish", "id": 7, "subject": "/t/a", "publisher": "p" * 16, "seq": 1, "text": "x"}
@@ -109,6 +110,17 @@ def test_a_log_that_waits_comes_later_and_keeps_the_subscription_with_the_node()
     assert seen(harness.say(live(("/t/a", 6)))[session]) == [("/t/a", 6)]
     session.gone()
     assert harness.events() == [link.Cancel(sid), link.Drop("/t/a", link.JSON)]
+
+
+def test_news_of_a_slot_reaches_patterns_and_the_subjects_of_that_slot_only() -> None:
+    harness = Harness()
+    session = harness.open()
+    for sub, subject in enumerate(["/t/a", "/t/b", "/t/*"], 2):
+        harness.go_live(session, subject, sub)
+    slot = slot_of("/t/b", 64)
+    assert slot != slot_of("/t/a", 64)
+    told = harness.say(link.LogGap("t", Gap("s1.x", (1, 0), None, "memory_lost"), (slot, 64)))
+    assert [frame["sub"] for frame in told[session]] == [3, 4]
 
 
 def test_news_of_logs_reaches_live_subscriptions_of_the_topic() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -182,10 +183,28 @@ def test_a_reason_says_where_the_fault_is() -> None:
         frames.decode(b'{"op":"ping","id":"x"}', JSON)
     with pytest.raises(frames.BadFrame, match=r"\$\.resume"):
         frames.decode(b'{"op":"subscribe","id":1,"subject":"/t","resume":{"0.a":[1]}}', JSON)
+    for text in (rb"\ud800", rb"\\\udBFFx", rb"\ud800\ud800", rb"\udc00abcdefgh", rb"\ud800abcdefgh"):
+        with pytest.raises(frames.BadFrame, match="surrogate pair"):
+            frames.decode(b'{"op":"hello","id":1,"client":"%b"}' % text, JSON)
+    for text in (rb"\ud83d\ude00", rb"\\ud800"):
+        with pytest.raises(frames.BadFrame, match="truncated"):
+            frames.decode(b'{"op":"hello","id":1,"client":"%b"' % text, JSON)
     with pytest.raises(frames.BadFrame, match="deep"):
         frames.decode(b'{"op":"ping","id":1,"x":' + b"[" * 100_000, JSON)
     with pytest.raises(frames.BadFrame, match="deep"):
         frames.decode(b"\x83\xa2op\xa4ping\xa2id\x01\xa1x" + b"\x91" * 100_000, MSGPACK)
+
+
+@pytest.mark.parametrize("encode", [msgspec.json.encode, msgspec.msgpack.encode])
+def test_the_number_of_headers_is_bounded(encode: Callable[[object], bytes]) -> None:
+    encoding = JSON if encode is msgspec.json.encode else MSGPACK
+    frame: dict[str, Any] = {"op": "publish", "id": 12, "subject": "/t", "publisher": "p" * 16, "seq": 1, "text": ""}
+    taken = frames.decode(encode(frame | {"headers": [["h", None]] * 100}), encoding)
+    assert isinstance(taken, frames.Publish)
+    assert taken.headers == [("h", None)] * 100
+    with pytest.raises(frames.BadRequest, match="at most 100 headers, not 101") as refused:
+        frames.decode(encode(frame | {"headers": [["h", None]] * 101}), encoding)
+    assert refused.value.id == 12
 
 
 @given(st.binary(max_size=200), st.sampled_from([JSON, MSGPACK]))

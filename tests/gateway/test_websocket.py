@@ -13,6 +13,7 @@ from gateway.websocket import (
     BINARY,
     CLOSE,
     FAILED,
+    FRAGMENTS_MAX,
     PING,
     PONG,
     TEXT,
@@ -208,6 +209,15 @@ def test_endless_empty_fragments_keep_nothing() -> None:
     assert (partial.message, len(partial.bytes)) == (bytearray(b"x"), 0)
 
 
+@pytest.mark.parametrize("piece", [b"", b"x"])
+def test_the_number_of_fragments_is_bounded(piece: bytes) -> None:
+    most = frame(TEXT, piece, fin=False) + frame(0, piece, fin=False) * (FRAGMENTS_MAX - 2)
+    assert shown(everything((most + frame(0, piece)) * 2)) == [(TEXT, piece * FRAGMENTS_MAX)] * 2, "each for itself"
+    [failed] = everything(most + frame(0, piece, fin=False) + frame(0, piece))
+    assert (failed.kind, failed.code) == (FAILED, 1009)
+    assert str(FRAGMENTS_MAX) in failed.reason
+
+
 def test_a_big_frame_in_small_pieces_is_linear() -> None:
     def seconds(size: int) -> float:
         stream = frame(BINARY, bytes(size))
@@ -230,7 +240,7 @@ def test_any_bytes_in_any_pieces_give_the_same_documented_events(data: bytes, si
     for event in whole:
         assert event.kind in (TEXT, BINARY, CLOSE, PING, PONG, FAILED)
         if event.kind == FAILED:
-            assert event.code in (1002, 1007, 4302)
+            assert event.code in (1002, 1007, 1009, 4302)
 
 
 @given(st.lists(st.tuples(st.sampled_from([TEXT, BINARY, PING]), st.text(max_size=60)), max_size=8), st.integers(1, 40))

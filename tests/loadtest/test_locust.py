@@ -20,7 +20,8 @@ def test_users_receive_what_they_publish(
 ) -> None:
     topic, users = unique_topic(), 10
     embedded_kafka.create_topic(topic, 2)
-    with Node(embedded_kafka.bootstrap, topic, tmp_path / "node.log", publish=True) as node:
+    flags = ("--kafka", embedded_kafka.bootstrap, "--topics", topic, "--publish", topic)
+    with Node(tmp_path / "node.log", *flags) as node:
         command = [sys.executable, "-m", "locust", "-f", str(FILE), "--headless", "--only-summary"]
         command += ["-u", str(users), "-r", "10", "-t", "4s", "--csv", str(tmp_path / "out")]
         command += ["--host", f"ws://127.0.0.1:{node.port}", "--topic", topic, "--keys", "3", "--publish", "5"]

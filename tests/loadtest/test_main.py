@@ -17,7 +17,7 @@ def bench(*arguments: str, timeout_s: float = 110) -> subprocess.CompletedProces
 
 @pytest.mark.slow
 def test_an_unknown_scenario_is_named() -> None:
-    ran = bench("--only", "hot,cold")
+    ran = bench("hot", "cold")
     assert ran.returncode == 2
     assert "no such scenario: cold" in ran.stderr
 
@@ -27,7 +27,7 @@ def test_an_unknown_scenario_is_named() -> None:
 def test_one_scenario_from_kafka_to_the_file(tmp_path: Path) -> None:
     require("java", "maven")
     out = tmp_path / "bench.json"
-    ran = bench("--only", "connect", "--out", str(out), "--artifacts", str(tmp_path))
+    ran = bench("connect", "--out", str(out), "--artifacts", str(tmp_path))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     rows = {row["name"]: row for row in json.loads(out.read_text())}
     assert set(rows) == {"connect.per_cpu_s", "memory.kb_per_client"}
@@ -36,3 +36,13 @@ def test_one_scenario_from_kafka_to_the_file(tmp_path: Path) -> None:
         assert row["value"] > 0
         assert row["ratio"] == pytest.approx(row["value"] / row["floor"], rel=0.01)
     assert "shares of a core: whimbrel" in ran.stderr
+
+
+@pytest.mark.slow
+def test_a_scenario_of_the_mesh_needs_no_kafka(tmp_path: Path) -> None:
+    out = tmp_path / "bench.json"
+    ran = bench("mesh_commit", "--out", str(out), "--artifacts", str(tmp_path))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    rows = {row["name"]: row for row in json.loads(out.read_text())}
+    assert set(rows) == {"mesh_commit.p50_ms", "mesh_commit.p99_ms", "mesh_commit.per_s"}
+    assert all(row["value"] > 0 and row["floor"] > 0 for row in rows.values())

@@ -23,6 +23,9 @@ from mesh.repeats import Repeats
 STEP_S = 0.01
 TICK_S = 0.05
 READ_MAX = 50
+STALL_S = 0.5
+LOOK_CHANCE = 0.1
+"""In each step: a look every 0.1 s, about."""
 WIRE = msgspec.msgpack.Decoder(FeedPacket | CatchUpPacket)
 
 
@@ -48,6 +51,9 @@ class Reader:
         self.ready_at = now + rng.uniform(0.05, 0.2)
         self.offset = offset
         self.told_end = False
+        self.answered_at = now
+        """When Kafka was last there."""
+        self.is_stalled = False
 
 
 class SimNode:
@@ -65,7 +71,6 @@ class SimNode:
         self.filled: set[str] = set()
         self.applied: dict[str, list[Position]] = {}
         self.applied_at: dict[str, float] = {}
-        self.kafka_is_there = True
         self.paused_until = 0.0
         self.ticked_at = 0.0
         self.events: list[str] = []
@@ -101,7 +106,8 @@ class SimNode:
 
     def read(self, now: float) -> None:
         for log_id, reader in [*self.readers.items()]:
-            if now < reader.ready_at or not self.kafka_is_there:
+            self.look(now, log_id, reader)
+            if self.readers.get(log_id) is not reader or now < reader.ready_at or self.name in self.world.kafka_cut:
                 continue
             truth = self.world.kafka.logs[log_id]
             first = bisect_left(truth, reader.offset, key=lambda record: record[2])
@@ -115,6 +121,16 @@ class SimNode:
                 reader.told_end = True
                 self.feed.reached(now, log_id)
                 self.filled.add(log_id)
+            self.settle(now)
+
+    def look(self, now: float, log_id: str, reader: Reader) -> None:
+        """Find out, a little late, whether Kafka answers."""
+        if self.name not in self.world.kafka_cut:
+            reader.answered_at = now
+        is_stalled = now - reader.answered_at > STALL_S
+        if is_stalled != reader.is_stalled and self.world.rng.random() < LOOK_CHANCE:
+            reader.is_stalled = is_stalled
+            (self.feed.doubt if is_stalled else self.feed.trust)(now, log_id)
             self.settle(now)
 
     def step(self, now: float, inbox: list[tuple[str, str, bytes]]) -> None:
@@ -208,12 +224,16 @@ class World:
         self.alive: list[str] = []
         self.cut: set[tuple[str, str]] = set()
         """(sender, receiver)."""
+        self.kafka_cut: set[str] = set()
+        """Who cannot reach Kafka."""
         self._boots = 0
         self._starting: list[tuple[float, SimNode]] = []
         self._news: list[tuple[float, str, bool]] = []
         self._flying: list[tuple[float, int, str, str, str, bytes]] = []
         self._links: dict[tuple[str, str], float] = {}
         self._number = 0
+        self.packets = 0
+        """Sent until now."""
         for name in names:
             self.start(name)
 
@@ -230,6 +250,7 @@ class World:
         self._news.append((self.now + self.notice_s, name, False))
 
     def send(self, sender: SimNode, to: str, data: bytes) -> None:
+        self.packets += 1
         for name in self.nodes if to == "" else [to]:
             if name == sender.name or (sender.name, name) in self.cut or self.rng.random() < self.loss:
                 continue

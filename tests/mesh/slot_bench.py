@@ -43,6 +43,7 @@ class Bench:
         self, me: str = "a", voters: Sequence[str] = ("a", "b", "c"), promised: int | None = None, **config: Any
     ) -> None:
         self.out = Outputs()
+        config.setdefault("quorum_lost_s", 2.0)
         promise = None if promised is None else Promise(promised)
         self.slot = Slot(0, me, f"{me}1", SlotConfig(voters=tuple(voters), **config), promise, self.out)
         self.replication = Replication(self.slot)

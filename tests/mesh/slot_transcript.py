@@ -1,23 +1,19 @@
-"""Transcripts: scripts of what befalls a small cluster, and everything that it does about it.
+"""Scripts of what befalls a small cluster, and everything that it does about it, for transcripts (transcript.py).
 
-A transcript is a text file of blocks. A block begins with comments, then commands, one a line, each with `> ` before
-it; what follows up to the next empty line is what happened while they were carried out:
+Several commands may stand in one line, with `;` between. Each line of what follows is
 
     seconds  node            what it does to itself
     seconds  node -> node    the packet that it sends
 
 Left out is what says nothing new: beacons (unless the coordinator takes publishes or stops taking them), and an
-acknowledgement of what was acknowledged before; and all that a command does that begins with `quietly`. With WHIMBREL_REWRITE_TRANSCRIPTS=1 the files are written anew, to be
-read and committed. (The idea is that of etcd's raft, "datadriven" tests.)
+acknowledgement of what was acknowledged before; and all that a command does that begins with `quietly`.
 
 Not here: the nodes and the network (slot_world.py).
 """
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
-from pathlib import Path
 from typing import Any
 
 from mesh.copying import Fetch, LogState, Range, Trimmed
@@ -31,10 +27,8 @@ from mesh.slot import CacheWanted, Committed, Loaded, Opened, Repeated, RoleChan
 from mesh.slot_log import Item
 from tests.mesh.slot_world import LOST, TICK_MS, World
 
-REWRITE = "WHIMBREL_REWRITE_TRANSCRIPTS"
 
-
-class Transcript:
+class Script:
     """One run of one script."""
 
     def __init__(self) -> None:
@@ -52,11 +46,19 @@ class Transcript:
         assert self._world is not None, "the first command is `cluster`"
         return self._world
 
-    def do(self, command: str) -> list[str]:
-        """Carry out a command; returns what happened."""
+    def execute(self, line: str) -> list[str]:
+        """Carry out the commands of a line; returns what happened."""
+        for command in line.split("; "):
+            self._do(command)
+        lines, self._lines = self._lines, []
+        return lines
+
+    def _do(self, command: str) -> None:
         match command.split():
             case ["quietly", *rest]:
-                self.do(" ".join(rest))
+                before, self._lines = self._lines, []
+                self._do(" ".join(rest))
+                self._lines = before
             case ["cluster", *names]:
                 voters, observers = _split(names, "observers")
                 self._world = World(voters, observers, self._note)
@@ -70,6 +72,7 @@ class Transcript:
                 self.world.publish(node, publisher, self.world.published[publisher], text)
             case ["crash", *names]:
                 self._each(self.world.crash, names)
+                self._acked = {way: said for way, said in self._acked.items() if way[0] not in names}
             case ["restart", node, *how]:
                 if how == ["without", "disk"]:
                     self.world.nodes[node].disk = None
@@ -92,8 +95,6 @@ class Transcript:
                 self._show_slots()
             case _:
                 raise ValueError(f"no command: {command}")
-        lines, self._lines = self._lines, []
-        return lines
 
     def _each(self, action: Any, names: Iterable[str]) -> None:
         for name in names:
@@ -233,26 +234,3 @@ def _items(items: list[Item]) -> str:
 
 def _entries(entries: list[tuple[Position, Item]]) -> str:
     return ", ".join(f"{_at(at)} {(item.value or b'').decode()}" for at, item in entries)
-
-
-def run(text: str) -> str:
-    """Carry a transcript's commands out; returns it with what happens now."""
-    transcript = Transcript()
-    blocks = []
-    for block in text.strip().split("\n\n"):
-        script = [line for line in block.splitlines() if line.startswith(("#", "> "))]
-        happened = [line for command in script if command.startswith("> ") for line in transcript.do(command[2:])]
-        if any(line.startswith("> ") for line in script):
-            script += happened or ["(nothing)"]
-        blocks.append("\n".join(script))
-    return "\n\n".join(blocks) + "\n"
-
-
-def check(path: Path) -> None:
-    """Fail unless a transcript says what happens; write it anew if that was asked for."""
-    text = path.read_text()
-    found = run(text)
-    if os.environ.get(REWRITE):
-        path.write_text(found)
-    else:
-        assert found == text, f"{path.name} differs; {REWRITE}=1 writes it anew"

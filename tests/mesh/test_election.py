@@ -173,12 +173,42 @@ def test_a_vote_ends_the_copying_of_a_log() -> None:
     assert (bench.slot.accepted, bench.slot.log.end, bench.sends()) == (4, 1, [])
 
 
+def test_so_does_standing() -> None:
+    bench = follower(1)
+    bench.receive(5.0, "b", Start(0, 5, state([(4, 0), (5, 1)], 3), 0, ""))
+    assert bench.stand(7.0) == 6
+    bench.forget_outputs()
+    bench.receive(8.1, "b", Range(0, 5, 1, items(2, 3), 0))
+    assert (bench.slot.accepted, bench.slot.log.end, bench.sends()) == (4, 1, [])
+
+
 def test_a_restarted_voter_keeps_its_promise() -> None:
     bench = Bench("a", promised=7)
     bench.receive(5.0, "b", Vote(0, 7, False))
     assert bench.sends() == [("b", Nack(0, 7))]
     bench.receive(5.0, "b", Vote(0, 8, False))
     assert bench.sends() == [("b", Grant(0, 8, "b1", False, 0, state([], 0, incarnation="")))]
+
+
+def test_who_holds_the_log_does_not_vote_for_who_does_not_but_stands_above_it() -> None:
+    bench = follower(1)
+    bench.receive(5.0, "b", Vote(0, 6, False, is_synced=False))
+    assert bench.sends() == []
+    assert bench.promises() == {0: Promise(6)}
+    assert stands_at(bench, 5.0) == pytest.approx(5.0, abs=0.021)
+    assert bench.slot.promised == 7
+    unsynced = Bench("a", promised=4)
+    unsynced.receive(5.0, "b", Vote(0, 6, False, is_synced=False))
+    assert [type(packet) for _, packet in unsynced.sends()] == [Grant]
+
+
+def test_it_does_not_so_while_it_hears_a_coordinator_or_recovers() -> None:
+    bench = follower(1, heard_at=10.0)
+    bench.receive(10.1, "b", Vote(0, 6, False, is_synced=False))
+    assert (bench.sends(), bench.slot.promised) == ([], 4)
+    bench = recovering()
+    bench.receive(6.1, "c", Vote(0, 6, False, is_synced=False))
+    assert (bench.slot.role, bench.slot.promised) == (Role.RECOVERING, 5)
 
 
 # Rule 3: winning.
@@ -235,18 +265,21 @@ def test_nor_does_one_of_an_observer_nor_the_same_twice() -> None:
     bench = Bench("a", "abcde")
     bench.follow(0.0, "c", 4)
     bench.stand(5.0)
+    bench.forget_outputs()
     for voter in "bbxy":
         bench.grant(6.1, voter, 4, state([(4, 0)], 0))
-    assert bench.slot.role is Role.CANDIDATE
+    assert not bench.events(RoleChanged)
     bench.grant(6.1, "e", 4, state([(4, 0)], 0))
     assert bench.slot.role is Role.COORDINATOR
 
 
 @pytest.mark.parametrize(
-    "packet", [Start(0, 6, state([(4, 0), (6, 2)], 2), 0, ""), Nack(0, 6), Vote(0, 6, False)], ids=["start", "nack", "vote"]
+    "packet",
+    [Start(0, 6, state([(4, 0), (6, 2)], 2), 0, ""), Nack(0, 6), Vote(0, 6, False)],
+    ids=["start", "nack", "vote"],
 )
 def test_a_higher_epoch_ends_a_recovery(packet: object) -> None:
-    """Else what it waited for, when it comes, would make a second coordinator of an epoch that it was not elected in."""
+    """Else what it waited for would make a second coordinator, in an epoch in which it was not elected."""
     bench = recovering()
     bench.receive(6.1, "c", packet)
     bench.receive(6.2, "b", Range(0, 5, 2, items(3, 4), 0))
@@ -261,6 +294,14 @@ def test_after_a_higher_epoch_what_its_coordinator_answers_is_not_lost() -> None
     bench.receive(6.1, "c", Start(0, 6, state([(4, 0), (6, 2)], 3), 0, ""))
     bench.receive(6.2, "c", Range(0, 6, 2, items(9), 0))
     assert (bench.slot.accepted, bench.slot.log.end) == (6, 3)
+
+
+def test_a_higher_epoch_ends_a_recovery_that_waits_for_a_cache() -> None:
+    bench = stood(1, 2)
+    bench.grant(6.0, "b", 4, state([(4, 0)], 40, base=30))
+    bench.receive(6.1, "c", Nack(0, 6))
+    bench.cache_filled(6.2, (4, 39))
+    assert (bench.slot.role, bench.slot.accepted, bench.slot.log.end) == (Role.FOLLOWER, 4, 2)
 
 
 def test_a_higher_epoch_ends_a_candidacy() -> None:
@@ -299,7 +340,7 @@ def test_a_recovery_from_a_cache() -> None:
 def test_a_voter_without_memory_is_not_counted_among_r() -> None:
     bench = stood(1)
     bench.grant(6.0, "b", 0, state([], 0, incarnation=""), is_synced=False)
-    assert bench.slot.role is Role.CANDIDATE
+    assert not bench.events(RoleChanged)
     bench.grant(6.0, "c", 0, state([], 0, incarnation=""), is_synced=False)
     assert bench.slot.role is Role.COORDINATOR, "but all voters together know that nobody holds more"
 
@@ -358,6 +399,24 @@ def test_it_takes_no_publishes_and_waits_until_all_is_committed_and_with_the_suc
     bench.tick(10.3)
     assert bench.sends() == [("b", Resign(0, 2))]
     assert (bench.slot.role, bench.slot.coordinator) == (Role.FOLLOWER, "")
+
+
+def test_what_only_the_successor_holds_is_not_committed_yet() -> None:
+    bench = Bench("a", "abcde")
+    bench.follow(0.0, "b", 1)
+    bench.stand(8.0)
+    for voter in "bc":
+        bench.grant(9.0, voter, 1, state([(1, 0)], 0))
+    bench.replication.publish(10.0, items(1))
+    bench.election.resign(10.0, "b")
+    bench.receive(10.1, "b", AppendOk(0, 2, 1))
+    bench.sends()
+    bench.tick(10.1)
+    assert bench.sends() == []
+    bench.receive(10.2, "e", AppendOk(0, 2, 1))
+    bench.sends()
+    bench.tick(10.2)
+    assert bench.sends() == [("b", Resign(0, 2))]
 
 
 def test_a_successor_that_does_not_get_everything_does_not_get_the_slot() -> None:

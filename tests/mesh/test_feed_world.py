@@ -98,20 +98,57 @@ def test_a_node_that_cannot_reach_kafka_does_not_feed() -> None:
     world.run(5)
     (feeder,) = world.readers_of("0.x")
     lame = world.nodes[feeder]
-    lame.kafka_is_there = False
-    for log_id in world.kafka.logs:
-        lame.feed.doubt(world.now, log_id)
+    world.kafka_cut = {feeder}
     world.run(3)
+    told = len(lame.events)
+    world.run(20)
+    assert not [event for event in lame.events[told:] if " Read " in event or " Stop " in event]
     world.rate = 0.0
     world.run(1)
     assert all(set(world.lag(log_id).values()) == {0} for log_id in world.kafka.logs)
     assert lame.feed.feeding_count == 0
-    lame.kafka_is_there = True
-    for log_id, reader in lame.readers.items():
-        reader.told_end = False
-        assert log_id in world.kafka.logs
+    world.kafka_cut = set()
     world.rate = 0.3
     world.run(6)
+    assert_settled(world)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_another_takes_over_within_a_second_from_one_that_kafka_does_not_answer(seed: int) -> None:
+    world = World(seed, "abcde"[: 3 + seed % 3], logs=2)
+    world.run(5)
+    world.rate = 1.0
+    (feeder,) = world.readers_of("0.x")
+    world.kafka_cut = {feeder, rank("0.x", world.alive)[1]} if seed % 2 else {feeder}
+    last = {name: node.applied_at["0.x"] for name, node in world.nodes.items()}
+    stall = 0.0
+    for _ in range(300):
+        world.run(0.01)
+        for name, before in last.items():
+            last[name] = world.nodes[name].applied_at["0.x"]
+            stall = max(stall, last[name] - before)
+    assert 0.5 < stall <= (1.5 if seed % 2 else 1.2)
+    assert all(at > world.now - 0.3 for at in last.values())
+    world.kafka_cut = set()
+    world.run(8)
+    assert_settled(world)
+
+
+def test_when_nobody_reaches_kafka_all_is_quiet_and_goes_on_by_itself() -> None:
+    world = World(8, "abc", logs=4)
+    world.run(6)
+    world.kafka_cut = {*"abc"}
+    world.run(3)
+    told = {name: len(node.events) for name, node in world.nodes.items()}
+    packets = world.packets
+    world.run(20)
+    assert told == {name: len(node.events) for name, node in world.nodes.items()}
+    assert world.packets == packets
+    assert all(node.feed.feeding_count == 0 for node in world.nodes.values())
+    world.kafka_cut = set()
+    world.run(0.6)
+    assert all(max(world.lag(log_id).values()) < 60 for log_id in world.kafka.logs)
+    world.run(8)
     assert_settled(world)
 
 
@@ -151,7 +188,7 @@ def test_whatever_fails_nobody_misses_anything(seed: int) -> None:
     for _ in range(12):
         world.run(rng.uniform(0.2, 2.0))
         name = rng.choice(names)
-        match rng.randrange(6):
+        match rng.randrange(8):
             case 0 if len(world.nodes) > 1 and name in world.nodes:
                 world.kill(name)
             case 1 if name in world.nodes:
@@ -162,12 +199,17 @@ def test_whatever_fails_nobody_misses_anything(seed: int) -> None:
                 world.cut = set()
             case 4:
                 world.kafka.epoch += 1
+            case 5:
+                world.kafka_cut = {one for one in names if rng.random() < 0.4}
+            case 6:
+                world.kafka_cut = set()
             case _:
                 for gone in names:
                     if gone not in world.nodes:
                         world.start(gone)
                         break
     world.cut = set()
+    world.kafka_cut = set()
     world.loss = 0.0
     world.delay_s = 0.005
     world.run(14)

@@ -132,6 +132,23 @@ def test_a_missing_nack_is_held_against_oneself() -> None:
     assert me.core.stats.nacks_missed == 1
 
 
+def test_the_accused_is_told_by_its_accuser_until_it_refutes() -> None:
+    me = Me("a", "b")
+    ping = me.run_until_ping("a")
+    me.hear("b", Nack(ping.seq, []), quietly=True)
+    accusation = claim("a", SUSPECT, by="me")
+    told = [p for to, p in me.run(1.5) if to == "a:1" and isinstance(p, Gossip) and p.gossip[:1] == [accusation]]
+    assert len(told) >= 4
+    me.hear("a", Gossip([claim("a", incarnation=1)]), quietly=True)
+    assert not any(accusation in p.gossip for _, p in me.run(1.0))
+
+
+def test_one_whom_others_accuse_is_left_to_them() -> None:
+    me = Me("a", "b", "c", "d", "e", "f", "g")
+    me.hear("b", Gossip([claim("a", SUSPECT, by="b")]), quietly=True)
+    assert len([to for to, p in me.run(1.5) if to == "a:1" and isinstance(p, Gossip)]) <= 4
+
+
 def test_bad_health_stretches_the_probes() -> None:
     me = Me("a", "b")
     me.core._health.worse(3)

@@ -8,6 +8,7 @@ from mesh.copying import Fetch, Range, Trimmed
 from mesh.promise import Promise
 from mesh.replication import Append, AppendOk, Commit, Nack, Start, Sync
 from mesh.slot import EVERYONE, CacheWanted, Committed, Loaded, Repeated, Role, RoleChanged
+from mesh.slot_log import Item
 from tests.mesh.slot_bench import LOG, Bench, item, items, state
 
 
@@ -32,9 +33,7 @@ def coordinator(*numbers: int, voters: str = "abc") -> Bench:
 
 def committed(bench: Bench) -> list[tuple[tuple[int, int], int]]:
     """Position and number of what was told to be committed since last asked."""
-    return [
-        (at, one.number) for event in bench.events() if isinstance(event, Committed) for at, one in event.entries
-    ]
+    return [(at, one.number) for event in bench.events() if isinstance(event, Committed) for at, one in event.entries]
 
 
 # Rule 4: a coordinator's start.
@@ -181,6 +180,8 @@ def test_who_is_too_far_behind_gets_the_log_anew() -> None:
     bench.receive(2.1, "c", Range(0, 4, 59, items(60), 0))
     assert bench.sends() == [("c", AppendOk(0, 4, 60))]
     assert committed(bench) == [((4, 59), 60)]
+    bench.receive(2.2, "c", Append(0, 4, 60, 60, items(61)))
+    assert bench.sends() == [("c", AppendOk(0, 4, 61))]
 
 
 def test_appends_that_came_early_are_bounded() -> None:
@@ -192,6 +193,24 @@ def test_appends_that_came_early_are_bounded() -> None:
     for first in range(201, 300):
         bench.receive(1.0, "c", Append(0, 4, first, 0, items(first)))
     assert bench.slot.log.end == 300
+
+
+def test_an_append_that_came_early_is_let_go_of_when_something_else_has_filled_its_place() -> None:
+    bench = follower()
+    for first in range(1, 201):
+        bench.receive(1.0, "c", Append(0, 4, first, 0, items(first)))
+    bench.receive(1.0, "c", Range(0, 4, 0, items(*range(202)), 0))
+    bench.receive(1.0, "c", Append(0, 4, 203, 0, items(203)))
+    bench.receive(1.0, "c", Append(0, 4, 202, 0, items(202)))
+    assert bench.slot.log.end == 204
+
+
+def test_an_append_that_came_early_is_of_its_epoch() -> None:
+    bench = follower(1)
+    bench.receive(1.0, "c", Append(0, 4, 2, 0, items(3)))
+    bench.receive(1.0, "b", Start(0, 6, state([(4, 0), (6, 1)], 1), 0, ""))
+    bench.receive(1.0, "b", Append(0, 6, 1, 0, items(8)))
+    assert [one.number for one in bench.slot.log.items] == [1, 8]
 
 
 # Rule 6: committing.
@@ -216,7 +235,7 @@ def test_w_voters_commit_and_not_one_fewer() -> None:
     assert (bench.slot.commit, bench.events()) == (2, [])
 
 
-def items_at(bench: Bench, first: int, end: int) -> list[object]:
+def items_at(bench: Bench, first: int, end: int) -> list[Item]:
     log = bench.slot.log
     return list(log.items[first - log.base : end - log.base])
 
@@ -303,9 +322,7 @@ def test_the_logs_clock_goes_on_over_elections() -> None:
 # Rule 8: fencing.
 
 
-@pytest.mark.parametrize(
-    "packet", [Nack(0, 3), Start(0, 3, state([(1, 0), (3, 1)], 1), 0, "")], ids=["nack", "start"]
-)
+@pytest.mark.parametrize("packet", [Nack(0, 3), Start(0, 3, state([(1, 0), (3, 1)], 1), 0, "")], ids=["nack", "start"])
 def test_a_higher_epoch_ends_a_coordinators_role(packet: object) -> None:
     bench = coordinator(1)
     bench.replication.publish(10.0, items(2))
@@ -313,8 +330,30 @@ def test_a_higher_epoch_ends_a_coordinators_role(packet: object) -> None:
     assert (bench.slot.role, bench.slot.promised) == (Role.FOLLOWER, 3)
     assert bench.promises() == {0: Promise(3)}
     assert not bench.replication.accepts(11.0)
-    bench.receive(11.0, "b", AppendOk(0, 2, 2))
-    assert bench.slot.commit == 0
+    assert bench.slot.accepts is bool(bench.slot.coordinator), "only another one takes publishes"
+    bench.sends()
+    for voter in "bcd":
+        bench.receive(11.0, voter, AppendOk(0, 2, 1))
+    assert (bench.slot.commit, bench.sends()) == (0, [])
+
+
+def test_a_higher_epoch_ends_the_copying_of_a_log() -> None:
+    """Its coordinator must not get an acknowledgement of one that has promised more."""
+    bench = follower(1)
+    bench.receive(1.0, "b", Start(0, 6, state([(4, 0), (6, 1)], 2), 0, ""))
+    bench.receive(1.1, "d", Nack(0, 9))
+    bench.sends()
+    bench.receive(1.2, "b", Range(0, 6, 1, items(2), 0))
+    bench.tick(2.0)
+    assert (bench.slot.accepted, bench.slot.log.end, bench.sends()) == (4, 1, [])
+
+
+def test_an_acknowledgement_that_comes_to_a_follower() -> None:
+    bench = follower(1, 2)
+    for voter in "bc":
+        bench.receive(1.0, voter, AppendOk(0, 4, 2))
+        bench.receive(1.0, voter, AppendOk(0, 4, 9))
+    assert (bench.slot.commit, bench.sends()) == (0, [])
 
 
 def test_a_nack_that_says_nothing_new_is_none() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from mesh.copying import Fetch, Range, Trimmed
+from mesh.election import Grant
 from mesh.replication import Append, AppendOk, Start, Sync
 from mesh.slot import EVERYONE, Opened
 from tests.mesh.slot_bench import LOG, Bench, items, state
@@ -46,6 +47,17 @@ def test_what_an_older_start_of_a_voter_acknowledged_does_not_count() -> None:
     bench.receive(10.2, "c", AppendOk(0, 2, 1), "c1")
     assert bench.slot.commit == 0
     bench.receive(10.3, "c", AppendOk(0, 2, 1), "c2")
+    assert bench.slot.commit == 1
+
+
+def test_nor_does_what_a_start_acknowledged_that_was_over_when_the_voter_voted() -> None:
+    bench = Bench("a")
+    bench.follow(0.0, "b", 1, 1)
+    bench.stand(5.0)
+    bench.receive(10.0, "c", Grant(0, 2, "a1", True, 1, state([(1, 0)], 1)), "c2")
+    bench.receive(10.1, "c", AppendOk(0, 2, 1), "c1")
+    assert bench.slot.commit == 0
+    bench.receive(10.2, "c", AppendOk(0, 2, 1), "c2")
     assert bench.slot.commit == 1
 
 

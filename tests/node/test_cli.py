@@ -162,8 +162,80 @@ def test_a_key_file_that_is_wrong_is_told_by_every_command_that_runs_or_checks(
         code, _, err = outcome(capsys, command, "--namespaces", "n", "--voters", "a", "--cluster-key-file", none)
         assert code == 2
         assert err.splitlines()[1:] == [
-            f'  --cluster-key-file: cluster.key_file: found "{none}": cannot be read: No such file or directory'
+            f'  --cluster-key-file: cluster.key_file: found "{none}", expected a file that can be read: '
+            "No such file or directory"
         ]
+
+
+def test_all_mistakes_are_told_at_once_in_the_order_in_which_they_were_made(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flags = "--namespaces chat --name a --voters a,b --set cluster.slots=0 --join foo --cluster-key-file nope".split()
+    code, _, err = outcome(capsys, "check-config", *flags)
+    assert code == 2
+    assert [line.split(": ")[1] for line in err.splitlines()[1:]] == [
+        *("cluster.voters", "cluster.slots", "cluster.join", "cluster.key_file"),
+    ]
+    path = tmp_path / "x.toml"
+    path.write_text(
+        "[client]\nhello_timeout = '30s'\n[[namespaces]]\nname = 'chat'\n[cluster]\nkey_file = 'nope'\n"
+        "jion = []\nvoters = ['a', 'b']\n[nope]\n"
+    )
+    monkeypatch.setenv("WHIMBREL_CLUSTER_SLOTS", "0")
+    code, _, err = outcome(capsys, "check-config", "--config", str(path), "--workers", "x")
+    assert [line.strip().replace(str(path), "x.toml").split(": ")[:2] for line in err.splitlines()[1:]] == [
+        ["x.toml:2", "client.hello_timeout"],
+        ["x.toml:6", "cluster.key_file"],
+        ["x.toml:7", "cluster.jion"],
+        ["x.toml:8", "cluster.voters"],
+        ["x.toml:9", "nope"],
+        ["WHIMBREL_CLUSTER_SLOTS", "cluster.slots"],
+        ["--workers", "node.workers"],
+    ]
+    path.write_text("[[namespaces]]\nname = 'chat'\n[cluster]\nvoters = ['a', 'b']\n")
+    monkeypatch.delenv("WHIMBREL_CLUSTER_SLOTS")
+    _, _, err = outcome(capsys, "check-config", "--config", str(path), "--set", "client.heartbeat=1s")
+    assert [line.split(": ")[0:2] for line in err.splitlines()[1:]] == [
+        [f"  {path}:4", "cluster.voters"],
+        ["  default", "client.hello_timeout"],
+        [
+            "  cluster.key",
+            "not given, expected the cluster's secret, the same on all nodes (whimbrel keygen makes one)",
+        ],
+    ]
+
+
+def test_check_config_says_what_holds_where_a_value_leaves_it_open(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", "/s")
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 1, 2, 3})
+    mesh = ["--namespaces", "n", "--name", "a", "--set", f"cluster.key={'k' * 16}"]
+
+    def shown(*flags: str) -> dict[str, str]:
+        code, out, err = outcome(capsys, "check-config", *flags)
+        assert (code, err) == (0, "")
+        assert tomllib.loads(out)["cluster"]["data_dir"] == "", "what is open stays open in the file"
+        section, found = "", {}
+        for line in out.splitlines():
+            section = line.strip("[]") if line.startswith("[") else section
+            name, _, rest = line.partition(" = ")
+            found[f"{section}.{name}"] = " ".join(rest.split())
+        return found
+
+    cluster = shown(*mesh, "--voters", "a,b,c")
+    assert cluster["cluster.listen"] == '"" # default, that is "127.0.0.1:7400"'
+    assert cluster["cluster.advertise"] == '"" # default, that is "127.0.0.1:7400"'
+    assert cluster["cluster.data_dir"] == '"" # default, that is "/s/whimbrel/whimbrel/a"'
+    assert cluster["cluster.voters"] == '["a", "b", "c"] # --voters'
+    assert cluster["node.workers"] == "0 # default, that is 3"
+    listening = shown(*mesh, "--cluster-listen", "h:9", "--workers", "5", "--set", "cluster.data_dir=")
+    assert listening["cluster.listen"] == '"h:9" # --cluster-listen'
+    assert listening["cluster.advertise"] == '"" # default, that is "h:9"'
+    assert listening["cluster.data_dir"] == '"" # --set', "a node alone has nothing to promise"
+    assert listening["cluster.voters"] == '[] # default, that is ["a"]'
+    assert listening["node.workers"] == "5 # --workers"
+    assert shown(*mesh)["cluster.listen"] == '"" # default'
 
 
 def test_what_a_file_that_cannot_be_read_may_have_said_is_not_missed(

@@ -88,7 +88,7 @@ def test_namespaces_come_from_everywhere_and_the_last_has_the_last_word(tmp_path
         assert not effective.problems
         found = effective.settings.namespaces
         assert [f"{one.name}:{one.value}{'!' if one.publish else ''}" for one in found] == expected
-        assert [topic.name for topic in effective.settings.topics] == (["?"] if flags == [("--publish", "?")] else [])
+        assert effective.settings.topics == (), "without Kafka only namespaces can be meant"
     assert load(str(file), {}, []).source("namespaces[1].publish") == f"{file}:6"
     assert load(str(file), {"WHIMBREL_PUBLISH": "b"}, []).source("namespaces[1].publish") == "WHIMBREL_PUBLISH"
 
@@ -182,31 +182,40 @@ def test_namespaces_come_from_everywhere_and_the_last_has_the_last_word(tmp_path
         ),
         (
             ("namespaces=a*",),
-            [
-                '--set: namespaces[0].name: found "a*", expected 1 to 249 characters of a-z A-Z 0-9 . _ -, not . or ..',
-                "kafka.bootstrap: not given, expected the brokers to read from: --kafka HOST:PORT, or "
-                "WHIMBREL_KAFKA_BOOTSTRAP",
-            ],
+            ['--set: namespaces[0].name: found "a*", expected 1 to 249 characters of a-z A-Z 0-9 . _ -, not . or ..'],
         ),
         (
             ("cluster.key=short", "cluster.listen=a:1"),
             ['--set: cluster.key: found "***", expected a secret of at least 16'],
         ),
         ((f"cluster.key= {'x' * 16}",), ['--set: cluster.key: found "***"']),
-        (("cluster.voters=a,b",), ["expected a list of 1, 3 or 5 different names of nodes, each 1 to 64 characters"]),
-        (("cluster.voters=a,b,a",), ['found ["a", "b", "a"], expected a list of 1, 3 or 5 different names']),
-        (("cluster.voters=a,b/c,d",), ["cluster.voters: found"]),
-        (("cluster.listen=a:0",), ["expected HOST:PORT with a port from 1 to 65534, such as 192.0.2.1:7400"]),
-        (("cluster.listen=a:65535",), ['cluster.listen: found "a:65535"']),
-        (("cluster.listen=7400",), ['cluster.listen: found "7400"']),
+        (
+            ("cluster.voters=a,b", KEY),
+            ["expected a list of 1, 3 or 5 different names of nodes, each 1 to 64 characters"],
+        ),
+        (("cluster.voters=a,b,a", KEY), ['found ["a", "b", "a"], expected a list of 1, 3 or 5 different names']),
+        (("cluster.voters=a,b/c,d", KEY), ["cluster.voters: found"]),
+        (("cluster.voters=a,b",), ["cluster.voters: found", "cluster.key: not given"]),
+        (("cluster.listen=a",), ["cluster.listen: found", "cluster.key: not given"]),
+        (("cluster.join=a",), ["cluster.join: found", "cluster.key: not given", "cluster.voters: not given"]),
+        (("topics=a b",), ["topics[0].name: found", "kafka.bootstrap: not given"]),
+        (("cluster.listen=a:0", KEY), ["expected HOST:PORT with a port from 1 to 65534, such as 192.0.2.1:7400"]),
+        (("cluster.listen=a:65535", KEY), ['cluster.listen: found "a:65535"']),
+        (("cluster.listen=7400", KEY), ['cluster.listen: found "7400"']),
         (("cluster.join=a:1,0.0.0.0:5", "cluster.voters=a", KEY), ["cluster.join: found"]),
         (("cluster.join=a:1,b", "cluster.voters=a", KEY), ["expected a list of HOST:PORT with ports from 1 to 65534"]),
         (("cluster.slots=0",), ["cluster.slots: found 0, expected a whole number from 1 to 1024"]),
         (("cluster.slots=1025",), ["cluster.slots: found 1025"]),
         (("cluster.name=..",), ['cluster.name: found ".."']),
         (("node.name=.",), ['node.name: found "."']),
-        ((f"cluster.node_keys=a={'k' * 39}",), ["expected a table of nodes' names and their public keys, 40"]),
-        (("cluster.node_keys=a",), ['cluster.node_keys: found "a", expected a table']),
+        (
+            (f"cluster.node_keys=a={'k' * 39}", "cluster.secret_key_file=x"),
+            ["expected a table of nodes' names and their public keys, 40"],
+        ),
+        (
+            ("cluster.node_keys=a",),
+            ['cluster.node_keys: found "a", expected a table', "cluster.secret_key_file: not given"],
+        ),
         (("cluster.controls=yes",), ['cluster.controls: found "yes", expected true or false']),
         (("kafka.read=both",), ['kafka.read: found "both", expected one of "feed", "direct"']),
     ],
@@ -273,11 +282,11 @@ def test_a_node_can_have_keys_of_its_own(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
-        (None, "cannot be read: No such file or directory"),
-        (b"", "expected "),
-        (b"short", "expected "),
-        (b"one line of it and\nanother line of it", "expected "),
-        (b"\xff" * 40, "not text"),
+        (None, "a file that can be read: No such file or directory"),
+        (b"", "whimbrel keygen"),
+        (b"short", "whimbrel keygen"),
+        (b"one line of it and\nanother line of it", "whimbrel keygen"),
+        (b"\xff" * 40, "a file of text"),
     ],
 )
 def test_a_file_that_has_no_key_is_told(tmp_path: Path, key: str, content: bytes | None, expected: str) -> None:
@@ -290,15 +299,60 @@ def test_a_file_that_has_no_key_is_told(tmp_path: Path, key: str, content: bytes
     effective = load(None, {}, [("--set", text) for text in sets])
     (problem,) = problems(effective)
     assert problem.key == f"cluster.{key}"
-    assert problem.text.startswith(f'found "{file}": {expected}')
-    if expected == "expected ":
-        assert "whimbrel keygen" in problem.text
+    assert problem.text.startswith(f'found "{file}", expected a file ')
+    assert expected in problem.text
 
 
-def test_files_are_not_looked_at_while_the_settings_are_wrong(tmp_path: Path) -> None:
+def test_a_file_that_is_wrong_is_told_along_with_all_else_that_is(tmp_path: Path) -> None:
     none = tmp_path / "none"
     effective = load(None, {}, [("--cluster-key-file", str(none)), ("--cluster-listen", "x")])
-    assert problems(effective) == []
+    assert [problem.key for problem in effective.problems + problems(effective)] == [
+        "cluster.listen",
+        "cluster.key_file",
+    ]
+    both = load(None, {}, [("--cluster-key-file", str(none)), ("--set", KEY), ("--cluster-listen", "a:1")])
+    assert problems(both) == [], "that there is one too many was told"
+
+
+def test_keys_are_not_made_of_settings_that_are_wrong() -> None:
+    """They would not belong together, which nobody could then mend."""
+    sets = ["cluster.node_keys=node=" + "k" * 40, "cluster.listen=x", KEY]
+    assert problems(load(None, {}, [("--set", text) for text in sets])) == []
+
+
+@pytest.mark.parametrize(("mode", "around", "is_open"), [
+    (0o600, 0o755, False), (0o640, 0o750, True), (0o604, 0o701, True), (0o644, 0o755, True),
+    (0o644, 0o700, False), (0o640, 0o701, False), (0o622, 0o755, False),
+])  # fmt: skip
+def test_a_key_that_others_may_read_is_warned_of(tmp_path: Path, mode: int, around: int, is_open: bool) -> None:
+    (tmp_path / "keys").mkdir()
+    file = tmp_path / "keys" / "x.key"
+    file.write_text("0123456789abcdef\n")
+    file.chmod(mode)
+    file.parent.chmod(around)
+    for key in ("key_file", "secret_key_file"):
+        settings = load(None, {}, [("--set", f"cluster.{key}={file}")]).settings
+        expected = f"OTHERS CAN READ THE KEY: cluster.{key} is {file}, which its group or everybody may read. chmod 600"
+        assert [text[: len(expected)] for text in warnings(settings)] == [expected] * is_open
+    assert warnings(of_sets(f"cluster.key_file={tmp_path / 'none'}")) == [], "that is a mistake, told as one"
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        ([("--publish", "n")], []),
+        ([("--publish", "*")], []),
+        ([("--publish", "m")], ['--publish: topics.publish: found "m", expected one of the namespaces (n), or Kafka']),
+        ([("--publish", "m"), ("--kafka", "k:1")], []),
+        ([("--publish", "m"), ("--topics", "t"), ("--kafka", "k:1")], []),
+        ([("--publish", "m"), ("--kafka", "k")], ['--kafka: kafka.bootstrap: found "k"']),
+    ],
+)
+def test_without_kafka_only_into_namespaces_can_be_published(flags: list[tuple[str, str]], expected: list[str]) -> None:
+    effective = load(None, {}, [("--namespaces", "n"), *flags])
+    found = [str(problem) for problem in effective.problems + effective.missing()]
+    assert len(found) == len(expected), found
+    assert all(line.startswith(part) for line, part in zip(found, expected, strict=True))
 
 
 def test_promises_go_where_state_goes_unless_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -149,6 +149,8 @@ def test_a_file_with_windows_line_ends_is_read(tmp_path: Path) -> None:
         ("ttl = '5m'", "whimbrel.toml:1: ttl: unknown key; did you mean cache.ttl?"),
         ("[cache]\nheartbeat = 5", "whimbrel.toml:2: cache.heartbeat: unknown key; did you mean client.heartbeat?"),
         ("[zzz]\na = 1", "whimbrel.toml:1: zzz: unknown key"),
+        ("[nod]\na = 1", "whimbrel.toml:1: nod: unknown key; did you mean node?"),
+        ("[cluster]\njion = 1", "cluster.jion: unknown key; did you mean cluster.join?"),
         ("[[topics]]\nname = 'a/b'", f'whimbrel.toml:2: topics[0].name: found "a/b", expected {TOPIC}'),
         ("[[topics]]\nname = '..'", f'whimbrel.toml:2: topics[0].name: found "..", expected {TOPIC}'),
         ("[[topics]]\nname = ''", f'whimbrel.toml:2: topics[0].name: found "", expected {TOPIC}'),
@@ -190,6 +192,12 @@ def test_one_mistake_is_one_problem_with_the_words_for_it(tmp_path: Path, text: 
     (found,) = of_text(tmp_path, text)
     assert expected in found
     assert found.startswith("whimbrel.toml:")
+
+
+@pytest.mark.parametrize("text", ["[nope]\na = 1", "[cluster]\nnope = 1"])
+def test_a_key_that_is_not_like_any_is_not_taken_for_one(tmp_path: Path, text: str) -> None:
+    (found,) = of_text(tmp_path, text)
+    assert found.endswith("nope: unknown key")
 
 
 @pytest.mark.parametrize("path", [path for path, key in KEYS.items() if key.kind not in ("properties", "rest")])

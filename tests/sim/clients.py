@@ -229,8 +229,11 @@ class Publisher:
         self._sent_at.clear()
         if self.is_once:
             self.unanswered.clear()
+        self._cluster.schedule.after(self.rng.uniform(0.02, 0.4), self._send_all)
+
+    def _send_all(self) -> None:
         for number in [*self.unanswered]:
-            self._send(number)
+            self._send_again(number)
 
     def _send_again(self, number: int) -> None:
         if number in self.unanswered and number not in self._sent_at:
@@ -238,7 +241,10 @@ class Publisher:
 
     def _send(self, number: int) -> None:
         cluster = self._cluster
-        if self._process is None or self._process.machine.process is not self._process:
+        if self._process is not None and self._process.machine.process is not self._process:
+            self._move()
+            return
+        if self._process is None:
             self._process = cluster.node_for_clients(self.rng)
         if self._process is None:
             cluster.schedule.after(0.2, self._send_again, number)

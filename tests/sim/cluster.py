@@ -171,8 +171,9 @@ class Cluster:
     # Stalls.
 
     def fell(self, slot: int, epoch: int) -> None:
-        """A coordinator crashes. It counts for the distribution of stalls if all else is well."""
-        if self._is_calm() and self.faults.last_at < self.schedule.now - STALL_CLEAN_S:
+        """A coordinator is about to crash. It counts for the distribution of stalls if all else is well."""
+        has_load = any(self.slot_of(subject) == slot for subject in self.options.subjects)
+        if has_load and self._is_calm() and self.faults.last_at < self.schedule.now - STALL_CLEAN_S:
             self._fallen[slot] = (self.schedule.now, epoch)
 
     def committed(self, slot: int, process: Process) -> None:

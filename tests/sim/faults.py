@@ -52,7 +52,10 @@ class Faults:
             cluster.schedule.after(rng.expovariate(options.heals_per_s), self._heal)
 
     def stop(self) -> None:
+        """No more of them, also of those that wait for their instant."""
         self.is_stopped = True
+        for machine in self._cluster.machines.values():
+            machine.spare()
 
     def _next(self) -> None:
         cluster = self._cluster
@@ -193,7 +196,7 @@ class Faults:
         until = cluster.schedule.now + LEAVE_WITHIN_S
 
         def stop() -> None:
-            if machine.process is not process:
+            if machine.process is not process or self.is_stopped:
                 return
             if machine.is_running and (process.is_gone or cluster.schedule.now >= until):
                 if cluster.may_lose_memory(machine):

@@ -76,12 +76,13 @@ class Machine:
 
     def crash(self, why: str = "crashes") -> None:
         """All memory is lost."""
-        process, self.process = self.process, None
+        process = self.process
         if process is None:
             return
         self.say(-1, why)
         for slot in process.replica.coordinated:
             self.cluster.fell(slot.number, slot.accepted)
+        self.process = None
         self.cluster.lost_memory(self)
         self._inbox.clear()
         self._strike = ""
@@ -95,6 +96,11 @@ class Machine:
     def strike(self, instant: str) -> None:
         """Crash at this instant of the next turn that saves a promise."""
         self._strike = instant
+
+    def spare(self) -> None:
+        """No strike and no pause that is still to come."""
+        self._strike = ""
+        self._pause_s = 0.0
 
     def strikes(self, instant: str) -> bool:
         """Whether a crash hits just now."""

@@ -83,14 +83,17 @@ class Cluster:
 
     # What can be done.
 
-    def start(self, name: str, join: Iterable[str] = (), meta: bytes = b"", cluster: str = "sim") -> Process:
-        """Start a member, or start it again: a new process, that remembers nothing."""
+    def start(self, name: str, join: Iterable[str] = (), called: str = "", cluster: str = "sim") -> Process:
+        """Start a member, or start it again: a new process, that remembers nothing.
+
+        It lives at the address of `name` and calls itself `called`, if that is given.
+        """
         assert name not in self.processes
         self._boots[name] += 1
         boot = f"{name}.{self._boots[name]}"
         rng = Random(f"{self._seed} {boot}")
-        membership = Membership(name, address_of(name), boot, meta, self._config, rng)
-        process = Process(name, boot, MembershipLink(membership, Seal(KEY, cluster, name, boot)), self.now)
+        membership = Membership(called or name, address_of(name), boot, b"", self._config, rng)
+        process = Process(name, boot, MembershipLink(membership, Seal(KEY, cluster, called or name, boot)), self.now)
         self.processes[name] = process
         process.link.join(self.now, [address_of(other) for other in join])
         self._flush(process)
@@ -122,7 +125,7 @@ class Cluster:
         process = self.processes[name]
         process.link.leave(self.now)
         self._flush(process)
-        self._at(self.now + 0.5, lambda: self.processes.pop(name, None) and None)
+        self._at(self.now + 0.5, lambda: self._end(process))
 
     def pause(self, name: str) -> None:
         self.faulted[name] = None
@@ -219,6 +222,10 @@ class Cluster:
     def _at(self, at: float, action: Callable[[], None]) -> None:
         self._number += 1
         heapq.heappush(self._queue, (at, self._number, action))
+
+    def _end(self, process: Process) -> None:
+        if self.processes.get(process.name) is process:
+            del self.processes[process.name]
 
     def _tick(self, process: Process) -> None:
         if self.processes.get(process.name) is not process:

@@ -85,7 +85,7 @@ def draw(seed: int) -> Options:
         names=names,
         slots=_slots(rng, names[:voters]),
         forwarding=ForwardingConfig(
-            timeout_s=rng.choice((1.0, 3.0, 5.0)), pending_max=rng.choice((6, 1000, 1000)), unavailable_s=2.0
+            timeout_s=rng.choice((2.0, 3.0, 5.0)), pending_max=rng.choice((6, 1000, 1000)), unavailable_s=2.0
         ),
         slot_count=rng.choice((1, 2, 2, 3)),
         cache=CacheConfig(
@@ -101,10 +101,10 @@ def draw(seed: int) -> Options:
         is_failover=is_failover,
         clock_skew=rng.choice((0.0, 0.001, 0.02)),
         subjects=tuple(f"/c/{number}" for number in range(rng.choice((1, 3, 6)))),
-        publishers=rng.choice((1, 2, 3)),
+        publishers=3 if is_failover else rng.choice((1, 2, 3)),
         subscribers=rng.choice((1, 2, 3)),
-        window=rng.choice((1, 3, 8)),
-        publishes_per_s=rng.choice((4.0, 10.0, 20.0)),
+        window=8 if is_failover else rng.choice((1, 3, 8)),
+        publishes_per_s=20.0 if is_failover else rng.choice((4.0, 10.0, 20.0)),
         patience_s=rng.choice((0.5, 2.0, 8.0)),
         line_s=rng.choice((0.002, 0.05, 0.3)),
         faults=_faults(rng, is_failover),

@@ -37,6 +37,7 @@ class Result:
     stalls: list[float] = field(default_factory=list)
     healed_s: float = 0.0
     acked: int = 0
+    is_failover: bool = False
 
 
 def run(
@@ -58,6 +59,7 @@ def run(
     result.digest = cluster.network.digest
     result.counts = cluster.counts + cluster.network.counts
     result.stalls = cluster.stalls
+    result.is_failover = cluster.options.is_failover
     result.acked = len(cluster.oracle.acked)
     return result
 
@@ -138,10 +140,9 @@ class Run:
         """Wait until all is well."""
         cluster = self.cluster
         begin = cluster.schedule.now
-        probes: dict[int, int] = {}
         publisher = cluster.prober()
         for subject in self._subjects():
-            probes[publisher.publish(subject)] = cluster.slot_of(subject)
+            publisher.publish(subject)
         while True:
             cluster.schedule.run(cluster.schedule.now + 0.1)
             problem = self.unwell(publisher.unanswered)

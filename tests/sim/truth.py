@@ -126,11 +126,11 @@ class Oracle:
         if known != who:
             raise Violation(f"{known} and {who} both coordinate slot {slot} in epoch {epoch}")
 
-    def opens(self, slot: int, incarnation: str, holder: str, who: str) -> None:
-        """A log begins or is met again. `holder`: a voter that surely holds the one that was (rules 3 and 6)."""
+    def opens(self, slot: int, incarnation: str, holder: str, who: str) -> bool:
+        """A log begins (True) or is met again. `holder`: a voter that surely holds the one before (rules 3 and 6)."""
         known = self._names.get(slot)
         if known == incarnation or (slot, incarnation) in self._logs:
-            return
+            return False
         if known is not None and self.log(slot, known).commit:
             if holder:
                 raise Violation(f"{who} begins another log of slot {slot} though {holder} holds the one before")
@@ -138,6 +138,7 @@ class Oracle:
                 raise Violation(f"{who} begins another log of slot {slot} though not all memory was lost")
         self._names[slot] = incarnation
         self.log(slot, incarnation)
+        return True
 
     def tells(self, log: LogTruth, after: Position, at: Position, item: Item, who: str) -> None:
         """A node tells an item."""

@@ -94,7 +94,8 @@ class Watch:
                     slot = machine.process.replica.slots[event.slot]
                     if slot.is_synced and slot.incarnation == before.incarnation and slot.log.end:
                         holder = machine.process.boot
-        self.oracle.opens(event.slot, event.incarnation, holder, process.boot)
+        if self.oracle.opens(event.slot, event.incarnation, holder, process.boot):
+            self._cluster.counts["cold starts"] += 1
 
     def committed(self, process: Process, event: Committed) -> None:
         seen, who = self._seen[process.boot, event.slot], process.boot
@@ -141,7 +142,7 @@ class Watch:
         self.oracle.acks(slot, process.replica.slots[slot].incarnation, publish, at, process.boot)
 
     def repeated(self, process: Process, event: Repeated) -> None:
-        self._cluster.counts["repeats told"] += 1
+        self._cluster.counts["repeats dropped"] += 1
 
     def refused(self, process: Process, event: PublishRefused) -> None:
         self._cluster.counts[f"refused {event.why}"] += 1

@@ -6,7 +6,7 @@ import { test } from "node:test";
 import { Track } from "../place.js";
 import { Publishes } from "../publishes.js";
 import { Pulse } from "../pulse.js";
-import { Servers, pauseAgain, pauseBefore } from "../servers.js";
+import { Servers, pauseAfterLoss, pauseAgain, pauseBefore } from "../servers.js";
 import { Session } from "../session.js";
 
 const LIMITS = { publishes: 256, frame_bytes: 1000 };
@@ -100,7 +100,9 @@ test("servers: pauses grow to a bound, are random, and begin again after a succe
   assert.deepEqual(pauses, [0.25, 0.5, 1, 2, 4, 8, 16, 20, 20]);
   assert.equal(pauseBefore(1, () => 0), 0);
   assert.equal(pauseAgain(1, () => 0), 0.1);
-  assert.equal(pauseAgain(2, () => 1), 0.5);
+  assert.deepEqual([1, 2, 3, 4, 5, 5000].map((n) => pauseAgain(n, () => 1)), [0.25, 0.5, 1, 2, 2, 2]);
+  assert.deepEqual([1, 2, 9].map((n) => pauseAfterLoss(n, () => 1)), [0.25, 0.5, 20]);
+  assert.equal(pauseAfterLoss(1, () => 0), 0.1);
   servers.succeeded("a");
   assert.equal(servers.pause(half), 0.125);
 });
@@ -114,6 +116,25 @@ test("publishes: later ones of the same subject wait behind one that is to be se
   core.add(60, "/t/b", { text: "3" }, []);
   assert.deepEqual(seqs(take(0)), [3]);
   assert.deepEqual(seqs(take(1)), [1, 2]);
+});
+
+test("publishes: the pause counts the refusals of this publish, and ends with the connection", () => {
+  const { core, take } = publishes();
+  const refuse = (now, id) => core.refused(now, { id, code: 4014, error: "no_coordinator", reason: "" });
+  core.add(1000, "/t/a", { text: "1" }, []);
+  let now = 0;
+  for (let id = 1; id <= 9; id++, now += 1) {
+    assert.deepEqual(seqs(take(now)), [1]);
+    refuse(now, id);
+    assert.deepEqual(seqs(take(now + Math.min(0.25 * 2 ** (id - 1), 2) / 2 - 0.01)), []);
+  }
+  core.add(1000, "/t/b", { text: "2" }, []);
+  assert.deepEqual(seqs(take(now)), [1, 2]);
+  refuse(now, 11);
+  assert.deepEqual(seqs(take(now + 0.125)), [2]);
+  refuse(now, 10);
+  core.lost();
+  assert.deepEqual(seqs(take(now)), [1, 2]);
 });
 
 test("publishes: one that is too large fails here, rather than that the server ends the connection", () => {

@@ -30,7 +30,7 @@ export type Entry = {
     body: string;
     bytes: number;
     deadline: number;
-    attempts: number;
+    refusals: number;
     state: "queued" | "sent";
     notBefore: number;
 };
@@ -52,7 +52,7 @@ export declare class Publishes {
      * @throws {Error} If the value cannot be sent or too many publishes are waiting.
      */
     add(deadline: number, subject: string, value: Value, headers: Headers): number;
-    /** The connection is gone: what was on its way is to be sent again, in the order of `seq`. */
+    /** The connection is gone: on the next one all is to be sent, in the order of `seq`. */
     lost(): void;
     /**
      * Frames to send now.

@@ -13,10 +13,17 @@ export declare function pauseBefore(attempt: number, random: () => number): numb
 /**
  * Seconds before a request that was refused for now is sent again, on a connection that is there (section 10).
  *
- * @param {number} attempt
+ * @param {number} refusals
  * @param {() => number} random
  */
-export declare function pauseAgain(attempt: number, random: () => number): number;
+export declare function pauseAgain(refusals: number, random: () => number): number;
+/**
+ * Seconds to wait before a subscription is resumed of which messages are missing time and again (section 7, rule 7).
+ *
+ * @param {number} losses
+ * @param {() => number} random
+ */
+export declare function pauseAfterLoss(losses: number, random: () => number): number;
 export declare class Servers {
     #private;
     /** @param {string[]} urls at least one */

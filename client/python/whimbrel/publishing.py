@@ -38,6 +38,7 @@ class Outgoing:
         self.sent = False
         """Whether the outcome is unknown: it went out, and the last answer, if any, was not a refusal."""
         self.round = 0
+        self.refusals = 0
         self.refusal: Error | None = None
         """The last error that may pass."""
 
@@ -59,9 +60,8 @@ class Publishing:
         self._ready = False
         self._in_flight_max: int | None = None
         self._frame_bytes_max: int | None = None
-        self._failures = 0
         self._round = 0
-        """Raised at every first failure since a pause, so that one fault that fails many publishes counts once."""
+        """Raised at every first failure since a pause: one fault that fails many publishes makes one pause."""
         self._hold_until = 0.0
 
     @property
@@ -99,7 +99,6 @@ class Publishing:
         if item is None:
             return
         item.done = True
-        self._failures = 0
         self._outputs.events.append(PublishDone(item, frame.log, frame.at))
         self._send_waiting(now)
 
@@ -112,11 +111,11 @@ class Publishing:
             self._fail(item, frame.code, frame.name, frame.reason, outcome_unknown=False)
         else:
             item.refusal = frame
+            item.refusals += 1
             heapq.heappush(self._to_send, (item.seq, item))
             if item.round == self._round:
                 self._round += 1
-                self._failures += 1
-                self._hold_until = now + again_pause_s(self._failures, self._rng)
+                self._hold_until = now + again_pause_s(item.refusals, self._rng)
         self._send_waiting(now)
         return True
 

@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 FIRST_PAUSE_S_MAX = 0.25
 PAUSE_S_MAX = 20.0
 AGAIN_PAUSE_S_MIN = 0.1
+AGAIN_PAUSE_S_MAX = 2.0
+"""A cluster that has lost a node takes messages again after about a second."""
 
 
 def pause_s(attempt: int, rng: Random) -> float:
@@ -16,9 +18,15 @@ def pause_s(attempt: int, rng: Random) -> float:
     return rng.uniform(0, min(FIRST_PAUSE_S_MAX * 2 ** min(attempt - 1, 20), PAUSE_S_MAX))
 
 
-def again_pause_s(attempt: int, rng: Random) -> float:
+def again_pause_s(refusals: int, rng: Random) -> float:
     """Seconds before a request that was refused for now is sent again, on a connection that is there (section 10)."""
-    return max(AGAIN_PAUSE_S_MIN, pause_s(attempt, rng))
+    longest = min(FIRST_PAUSE_S_MAX * 2 ** min(refusals - 1, 20), AGAIN_PAUSE_S_MAX)
+    return max(AGAIN_PAUSE_S_MIN, rng.uniform(0, longest))
+
+
+def loss_pause_s(losses: int, rng: Random) -> float:
+    """Seconds before a subscription is resumed of which messages are missing time and again (section 7, rule 7)."""
+    return max(AGAIN_PAUSE_S_MIN, pause_s(losses, rng))
 
 
 def server_url(server: str) -> str:

@@ -18,10 +18,10 @@ def from_key(topic: str, key: bytes | str | None) -> str:
     """The subject of a topic and key; a key of None is a record without a key.
 
     Raises:
-        SubjectError: If the topic is not a Kafka topic's name.
+        SubjectError: If the topic is not the name of a topic or namespace.
     """
     if not _TOPIC.match(topic):
-        raise SubjectError(f"not a Kafka topic (1 to 249 of a-z A-Z 0-9 . _ -): {topic!r}")
+        raise SubjectError(f"not a topic or namespace (1 to 249 of a-z A-Z 0-9 . _ -): {topic!r}")
     return f"/{topic}" if key is None else f"/{topic}/{_escaped(key.encode() if isinstance(key, str) else key)}"
 
 
@@ -35,7 +35,9 @@ def to_key(subject: str) -> tuple[str, bytes | None]:
         raise SubjectError(f"a subject begins with `/`: {subject!r}")
     topic, slash, key = subject[1:].partition("/")
     if not _TOPIC.match(topic):
-        raise SubjectError(f"its first segment is not a Kafka topic (1 to 249 of a-z A-Z 0-9 . _ -): {subject!r}")
+        raise SubjectError(
+            f"its first segment is not a topic or namespace (1 to 249 of a-z A-Z 0-9 . _ -): {subject!r}"
+        )
     if not slash:
         return topic, None
     if "*" in key:

@@ -15,7 +15,7 @@ from random import Random
 from whimbrel import codes, events, frames
 from whimbrel.outputs import Outputs
 from whimbrel.place import Track, Verdict
-from whimbrel.servers import again_pause_s
+from whimbrel.servers import again_pause_s, loss_pause_s
 from whimbrel.start import Latest, Resume, Start, to_frame
 from whimbrel.subjects import patterns_of
 
@@ -182,7 +182,8 @@ class Subscriptions:
             self._forget(interest)
             self._tell(events.Refused(interest, frame.code, frame.name, frame.reason))
         else:
-            self._ask_later(now, interest)
+            interest.failures += 1
+            self._asked_again_at[interest] = now + again_pause_s(interest.failures, self._rng)
         return True
 
     def _take(self, now: float, interest: Interest, frame: frames.Msg) -> None:
@@ -209,7 +210,8 @@ class Subscriptions:
         self._tell_place(interest)
         self._leave(interest)
         if now - interest.missing_at < MISSING_PAUSE_S:
-            self._ask_later(now, interest)
+            interest.failures += 1
+            self._asked_again_at[interest] = now + loss_pause_s(interest.failures, self._rng)
         else:
             interest.failures = 0
             self._ask(interest)
@@ -221,10 +223,6 @@ class Subscriptions:
             interest.id = self._outputs.send("subscribe", {"subject": interest.subject, **to_frame(start)})
             assert interest.id is not None
             self._by_id[interest.id] = interest
-
-    def _ask_later(self, now: float, interest: Interest) -> None:
-        interest.failures += 1
-        self._asked_again_at[interest] = now + again_pause_s(interest.failures, self._rng)
 
     def _leave(self, interest: Interest) -> None:
         self._asked_again_at.pop(interest, None)

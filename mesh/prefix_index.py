@@ -1,0 +1,61 @@
+"""Which subjects a pattern matches, without looking at all the others.
+
+A subject is entered under each of its patterns from the second level on, `DEPTH` of them at most: `/flights/ORD/DEN/1`
+under `/flights/ORD/*` and `/flights/ORD/DEN/*`. The first level (`/flights/*`) is nearly all that a log has, and is
+looked through; deeper patterns are looked for under the deepest that is entered.
+
+Not here: the form of subjects and patterns (subject.py), what is kept of a subject (cache.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Generic, TypeVar
+
+from mesh.subject import patterns_of
+
+DEPTH = 3
+
+T = TypeVar("T")
+
+
+class PrefixIndex(Generic[T]):
+    """Subject -> something, found by pattern."""
+
+    def __init__(self, subjects: Mapping[str, T]) -> None:
+        """Begin empty. `subjects` is the table of all subjects, which the owner changes along with this."""
+        self._subjects = subjects
+        self._under: dict[str, dict[str, T]] = {}
+
+    def add(self, subject: str, value: T) -> None:
+        """A subject that is new in the table."""
+        for pattern in patterns_of(subject)[1 : DEPTH + 1]:
+            under = self._under.get(pattern)
+            if under is None:
+                self._under[pattern] = {subject: value}
+            else:
+                under[subject] = value
+
+    def remove(self, subject: str) -> None:
+        """A subject that has left the table."""
+        for pattern in patterns_of(subject)[1 : DEPTH + 1]:
+            under = self._under[pattern]
+            del under[subject]
+            if not under:
+                del self._under[pattern]
+
+    def clear(self) -> None:
+        """The table is empty."""
+        self._under.clear()
+
+    def matching(self, pattern: str) -> Iterator[T]:
+        """What stands for the subjects that match, in no order."""
+        levels = patterns_of(pattern[:-1])  # of the subject `/a/b/` these are `/a/*` and `/a/b/*`, the pattern itself
+        if len(levels) == 1:
+            candidates: Mapping[str, T] = self._subjects
+        else:
+            candidates = self._under.get(levels[min(len(levels) - 1, DEPTH)], {})
+            if len(levels) - 1 <= DEPTH:
+                return iter(candidates.values())
+        prefix = pattern[:-1]
+        return (value for subject, value in candidates.items() if subject.startswith(prefix))
