@@ -52,9 +52,9 @@ STABLE_S = 30.0
 
 
 class Beacon(msgspec.Struct, array_like=True, tag="beacon", gc=False):
-    """What the sender coordinates: (slot, epoch, end, commit, whether it takes publishes)."""
+    """What the sender coordinates: (slot, epoch, end, commit, whether it can commit, whether it takes publishes)."""
 
-    rows: list[tuple[int, int, int, int, bool]]
+    rows: list[tuple[int, int, int, int, bool, bool]]
 
 
 class Recall(msgspec.Struct, array_like=True, tag="recall", gc=False):
@@ -295,24 +295,25 @@ class Replica:
         self.forwarding.coordinated(now, number, slot.coordinator if slot.accepts else "", is_new)
 
     def _beacon(self, now: float, sender: NodeName, boot: str, beacon: Beacon) -> None:
-        for number, epoch, end, commit, accepts in beacon.rows:
+        for number, epoch, end, commit, can_commit, accepts in beacon.rows:
             if 0 <= number < len(self.slots):
                 reminder = Append(number, epoch, end, commit, [])
                 slot = self.slots[number]
                 heard_at = slot.heard_at
                 self.replications[number].receive(now, sender, boot, reminder)
-                if not accepts:
+                if not can_commit:
                     slot.heard_at = heard_at  # one that cannot commit, though it is heard, is as good as silent
                 if slot.coordinator == sender and slot.accepts != accepts:
                     slot.accepts = accepts
                     self._look_who_takes(now, number)
 
-    def _row(self, now: float, slot: Slot) -> tuple[int, int, int, int, bool]:
-        accepts = self.replications[slot.number].accepts(now)
+    def _row(self, now: float, slot: Slot) -> tuple[int, int, int, int, bool, bool]:
+        replication = self.replications[slot.number]
+        accepts = replication.accepts(now)
         if slot.accepts != accepts:
             slot.accepts = accepts
             self._look_who_takes(now, slot.number)
-        return slot.number, slot.accepted, slot.log.end, slot.commit, accepts
+        return slot.number, slot.accepted, slot.log.end, slot.commit, replication.has_quorum(now), accepts
 
     def _forward(self, now: float, sender: NodeName, boot: str, forward: Forward) -> None:
         replication = self.replications[forward.slot]

@@ -67,7 +67,9 @@ class SlotConfig:
     tail_bytes_max: int = 8 << 20
     uncommitted_max: int = 10_000
     retry_window_ms: int = 300_000
-    """How long, by the log's clock, a publish that comes again is recognised."""
+    """How long, by the log's clock, a publish that comes again is recognised ..."""
+    repeats_max: int = 100_000
+    """... and how many of a slot at the most. Both must be alike on all nodes: all are to drop the same."""
 
     def __post_init__(self) -> None:
         n = len(self.voters)
@@ -173,7 +175,7 @@ class Slot:
         self.log = SlotLog()
         self.commit = 0
         """Items below this index are committed."""
-        self.repeats = Repeats(config.retry_window_ms)
+        self.repeats = Repeats(config.retry_window_ms, config.repeats_max)
         self.role = Role.FOLLOWER
         self.coordinator: NodeName = ""
         """Of epoch `promised` or `accepted`; empty while it is not known."""
@@ -208,7 +210,7 @@ class Slot:
             self.incarnation = incarnation
             self.log = SlotLog()
             self.commit = self.accepted = 0
-            self.repeats = Repeats(self.config.retry_window_ms)
+            self.repeats = Repeats(self.config.retry_window_ms, self.config.repeats_max)
             self.out.events.append(Opened(self.number, incarnation))
 
     def commit_to(self, index: int) -> None:

@@ -52,6 +52,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.05
 SCAN_BYTES_MAX = 1 << 20
+REPEATS_MAX = 1_000_000
+"""Publishes to namespaces that are remembered in all, to recognise them when they come again; some 250 MB."""
 ITEM_BYTES_MAX = MESSAGE_BYTES_MAX // 2
 """What must find room in one message between nodes."""
 LEAVE_MAX_S = 3.0
@@ -76,7 +78,11 @@ class Cluster:
             now,
             self.me,
             self.boot,
-            SlotConfig(voters=settings.voters, retry_window_ms=int(settings.publish.retry_window_s * 1000)),
+            SlotConfig(
+                voters=settings.voters,
+                retry_window_ms=int(settings.publish.retry_window_s * 1000),
+                repeats_max=max(REPEATS_MAX // settings.cluster.slots, 1),
+            ),
             ForwardingConfig(timeout_s=settings.publish.timeout_s, pending_max=settings.publish.queue_max),
             settings.cluster.slots,
             promises.load() if promises is not None else {},

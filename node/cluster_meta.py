@@ -30,8 +30,9 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
 
 def digest_of(settings: Settings) -> int:
-    """A number that two nodes have in common if their voters and slots are the same."""
-    return zlib.crc32(msgspec.json.encode([sorted(settings.voters), settings.cluster.slots]))
+    """A number that two nodes have in common if what must be alike is: voters, slots, and what repeats are known by."""
+    alike = [sorted(settings.voters), settings.cluster.slots, settings.publish.retry_window_s]
+    return zlib.crc32(msgspec.json.encode(alike))
 
 
 def namespaces_of(settings: Settings) -> int:

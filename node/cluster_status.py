@@ -64,7 +64,7 @@ def problems(parts: Parts) -> list[str]:
         found.append(f"of the voters {', '.join(missing)} cannot be reached")
     orphans = [slot for slot in replica.slots if not slot.accepts]
     if orphans:
-        found.append(f"{len(orphans)} of {len(replica.slots)} slots have no coordinator that can commit")
+        found.append(f"{len(orphans)} of {len(replica.slots)} slots take no publishes now")
     found += cluster.members.problems()
     return found
 
@@ -96,6 +96,7 @@ def _slot(slot: Slot) -> dict[str, Any]:
         "log": slot_log_id(slot.number, slot.incarnation) if slot.incarnation else None,
         "epoch": slot.promised if slot.role is Role.CANDIDATE else slot.accepted,
         "coordinator": slot.coordinator or None,
+        "accepts": slot.accepts,
         "end": slot.log.position(slot.log.end - 1) if slot.log.end else None,
         "commit": slot.log.position(slot.commit - 1) if slot.commit else None,
     }

@@ -148,7 +148,7 @@ class Members:
         if peer.meta is None:
             return "is of another version: it gets no link"
         if peer.meta.digest != self._meta.digest:
-            return "has other voters or another number of slots than this one: it gets no link"
+            return "has not the same voters, slots and publish.retry_window as this one: it gets no link"
         if peer.meta.namespaces != self._meta.namespaces:
             return "has other namespaces than this one: what one carries the other refuses"
         return ""

@@ -43,9 +43,9 @@ _REFUSALS = {
 class _Copy:
     """A whole log on its way from a peer."""
 
-    def __init__(self, cache: Cache, log_id: str, window_ms: int, head: Head) -> None:
+    def __init__(self, cache: Cache, log_id: str, repeats: Repeats, head: Head) -> None:
         self.log = cache.open(f"{log_id} (copy)", "")
-        self.repeats = Repeats(window_ms)
+        self.repeats = repeats
         self.into = Import(cache, self.log, self.repeats, head)
 
 
@@ -166,8 +166,9 @@ class MeshLogs:
             case Page():
                 if said.head is not None:
                     self._void(said.log)
-                    window_ms = self._replica.config.retry_window_ms
-                    self._copies[said.log] = _Copy(self._node.cache, said.log, window_ms, said.head)
+                    config = self._replica.config
+                    repeats = Repeats(config.retry_window_ms, config.repeats_max)
+                    self._copies[said.log] = _Copy(self._node.cache, said.log, repeats, said.head)
                 self._copies[said.log].into.take(time.monotonic(), said.part)
             case Done():
                 if said.is_repair:

@@ -206,6 +206,7 @@ class Observed:
             "kafka": {
                 "used": parts.bridge is not None,
                 "connected": parts.bridge is not None and not self.kafka_error,
+                "bootstrap": parts.settings.kafka.bootstrap,
                 "brokers": self.brokers,
                 "topics": self._topics(parts),
             },

@@ -6,7 +6,7 @@
  */
 
 import { byID, count, duration, element, say } from "./dom.js";
-import { overview, partitionsInWords, positions, ranges } from "./mesh.js";
+import { facts, overview, partitionsInWords, positions, ranges } from "./mesh.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, MARGIN] = [240, 168, 26];
@@ -165,10 +165,7 @@ class Card {
     this.#showShare("coordinates", member.slots.length, slots, "slots");
     this.#showShare("feeds", member.partitions.length, feeds, "partitions");
     const isHere = member.state === "alive" || member.state === "suspect";
-    const delay = member.delay_ms === null || member.delay_ms === undefined ? [] : [`${member.delay_ms.toFixed(1)} ms behind`];
-    const synced = isHere ? [member.synced ? "has all" : "catching up"] : [];
-    const facts = [member.is_voter ? "voter" : "observer", ...synced, ...(isHere ? delay : [])];
-    say(this.#facts, facts.join(" · "));
+    say(this.#facts, facts(member).join(" · "));
     this.#controls.hidden = !controls || this.#origin === null;
     this.kill.disabled = !isHere;
     this.#showCut();

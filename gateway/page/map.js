@@ -81,7 +81,7 @@ export class LiveMap {
 
   #frame(now) {
     requestAnimationFrame((next) => this.#frame(next));
-    if (!this.#isSeen || now - this.#drawn < (this.#calm.matches ? CALM_FRAME_MS : FRAME_MS)) return;
+    if (!this.#isSeen || this.#canvas.width === 0 || now - this.#drawn < (this.#calm.matches ? CALM_FRAME_MS : FRAME_MS)) return;
     this.#drawn = now;
     this.#fleet.move(performance.now());
     if (this.#isGroundStale) this.#drawGround();

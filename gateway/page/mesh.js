@@ -39,13 +39,25 @@ function describe({ state, voters, commit_quorum: quorum }, present) {
   return `${present} of ${voters.length} voters are there · ${copies}`;
 }
 
-/** A link for each two members, as the node sees them that says so. */
+/** What a member's card says of it in small print. A delay is told only of who takes part: what is old says nothing. */
+export function facts({ state, synced, delay_ms: delay, is_voter: isVoter }) {
+  const isHere = state === "alive" || state === "suspect";
+  const isBehind = state === "alive" && synced && delay !== null && delay !== undefined;
+  return [
+    isVoter ? "voter" : "observer",
+    ...(isHere ? [synced ? "has all" : "catching up"] : []),
+    ...(isBehind ? [`${delay.toFixed(1)} ms behind`] : []),
+  ];
+}
+
+/** A link for each two members, as the node sees them that says so; to who has left there is none. */
 function links(members) {
   const found = [];
-  members.forEach((a, n) => {
-    for (const b of members.slice(n + 1)) {
+  const linked = members.filter(({ state }) => state !== "left");
+  linked.forEach((a, n) => {
+    for (const b of linked.slice(n + 1)) {
       const states = [a.state, b.state];
-      const state = states.every((one) => one === "alive") ? "up" : states.some((one) => one === "dead" || one === "left") ? "down" : "doubtful";
+      const state = states.every((one) => one === "alive") ? "up" : states.includes("dead") ? "down" : "doubtful";
       found.push({ from: a.name, to: b.name, state });
     }
   });

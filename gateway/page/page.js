@@ -18,6 +18,7 @@ const EVENTS_MAX = 50;
 /** Topics that the map shows, as far as the node carries them. */
 const MOVING = "flights";
 const STANDING = "airports";
+const MOVING_PART = "/flights/ATL/*";
 
 const proofs = new Map();
 const fleet = new Fleet();
@@ -43,20 +44,25 @@ const clusterView = new ClusterView();
 const statusView = new StatusView((subject) => watch(subject), onTopics, clusterView);
 const spark = new Sparkline(byID("received-spark"));
 
-loadLand();
 setInterval(everySecond, 1000);
 byID("cut").addEventListener("click", () => socket?.close());
 
-/** Subscribe to what the map shows, once the node is known to carry it. */
+/** Offer what the node carries, and show the map once the node is known to carry what moves on it. */
 function onTopics(topics) {
-  publishBox.offer(topics);
   const names = topics.map(({ topic }) => topic);
-  const subjects = byID("subjects");
-  if (subjects.children.length !== names.length) {
-    subjects.replaceChildren(...names.map((name) => element("option", { value: `/${name}/*` })));
-  }
+  publishBox.offer(topics);
+  watchBox.offer(names.map((name) => `/${name}/*`), names.includes(MOVING) ? MOVING_PART : undefined);
+  if (names.includes(MOVING)) showMap();
   if (names.includes(MOVING)) follow(MOVING, (message) => fleet.receive(message, performance.now()));
   if (names.includes(STANDING)) follow(STANDING, (message) => map.setAirport(message));
+}
+
+/** It stays: a node that has just started does not know its topics yet. */
+function showMap() {
+  const section = byID("map-section");
+  if (!section.hidden) return;
+  section.hidden = false;
+  loadLand();
 }
 
 function follow(topic, show) {

@@ -97,9 +97,9 @@ export class StatusView {
     say(target, text);
   }
 
-  #showTiles({ clients, rates, cache, publishes }) {
+  #showTiles({ clients, rates, cache, publishes, kafka }) {
     this.#tile("clients", count(clients.connections), `${count(clients.subscriptions)} subscriptions`, clients.connections);
-    this.#tile("from Kafka, per second", rate(rates.in_per_s), "", rates.in_per_s);
+    if (kafka.used !== false) this.#tile("from Kafka, per second", rate(rates.in_per_s), "", rates.in_per_s);
     this.#tile("to clients, per second", rate(rates.out_per_s), "", rates.out_per_s);
     this.#tile("cache", bytes(cache.bytes), `of ${bytes(cache.bytes_max)} · keeps ${duration(cache.ttl_s)}`, cache.bytes);
     this.#tile("messages in the cache", count(cache.messages), `${count(cache.subjects)} subjects`, cache.messages);

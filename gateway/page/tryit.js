@@ -25,6 +25,8 @@ export class WatchBox {
   #received = 0;
   #second = { began: 0, received: 0, rate: 0 };
   #isHeld = false;
+  /** What the field was filled with, if not by the visitor. */
+  #suggested = "";
 
   constructor(client) {
     this.#client = client;
@@ -37,6 +39,17 @@ export class WatchBox {
       byID("watch-hold").setAttribute("aria-pressed", String(this.#isHeld));
     });
     setInterval(() => this.#render(), RENDER_MS);
+  }
+
+  /** What can be watched; `first`, or the first of them, is in the field until the visitor has chosen. */
+  offer(patterns, first = patterns[0] ?? "") {
+    const list = byID("subjects");
+    if ([...list.children].map(({ value }) => value).join("\n") !== patterns.join("\n")) {
+      list.replaceChildren(...patterns.map((value) => element("option", { value })));
+    }
+    const field = byID("watch-subject");
+    if (field.value !== this.#suggested || this.#subscription !== null || document.activeElement === field) return;
+    field.value = this.#suggested = first;
   }
 
   /** Show this subject's messages instead of what was shown. */

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Print the configuration in effect as a TOML file, with where each value came from: a line of the file, an "
-        "environment variable, a flag, or default; and what a value comes to that leaves it open. Secrets are ***. What "
-        "is wrong goes to standard error, all at once, and the exit code is 2."
+        "environment variable, a flag, or default; and what follows from values that leave it open. Secrets are ***. "
+        "What is wrong goes to standard error, all at once, and the exit code is 2."
     )
     configuration.add_arguments(parser)
 

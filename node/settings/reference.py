@@ -34,8 +34,8 @@ value came from, and ends with exit code 2 if anything is wrong. An unknown key 
 * **Flags**: `--set cache.ttl=5m` sets any key, and some have flags of their own (last column).
 * **Topics and namespaces** on the command line and in the environment: `--topics 'flights,logs:text,orders.*'`
   (`WHIMBREL_TOPICS`) and `--namespaces 'chat,log:text'` (`WHIMBREL_NAMESPACES`) replace the file's lists;
-  `--publish 'notes'` (`WHIMBREL_PUBLISH`) lets clients publish to topics besides what the list says, and adds those
-  that it lacks.
+  `--publish 'notes'` (`WHIMBREL_PUBLISH`) lets clients publish to topics and namespaces besides what the lists say, and
+  adds topics that are lacking; where there are only namespaces and no Kafka it must name one of them.
 * Secrets (passwords, private keys, tokens, the cluster's key) are shown as `***`.
 """
 

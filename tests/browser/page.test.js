@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Fleet } from "./fleet.js";
-import { overview, partitionsInWords, positions, ranges } from "./mesh.js";
+import { facts, overview, partitionsInWords, positions, ranges } from "./mesh.js";
 import { direction, fit, project } from "./projection.js";
 import { Proof } from "./proof.js";
 import { Sources, originOf } from "./sources.js";
@@ -151,6 +151,22 @@ test("mesh: members in order of their names, each with its work and a colour, an
   assert.deepEqual(shown.links.map(({ from, to, state }) => `${from}${to} ${state}`), ["ab doubtful", "ac down", "ad up", "bc down", "bd doubtful", "cd down"]);
   assert.equal(shown.words, "1 of 3 voters are there · a message is acknowledged when 2 of 3 have it");
   assert.equal(shown.controls, false);
+});
+
+test("mesh: who has left has no links, and is there for no one", () => {
+  const shown = overview({ name: "x", state: "ok", voters: ["a", "b"], commit_quorum: 2, members: [member("a"), member("b"), member("c", { state: "left" }), member("d", { state: "left" })] });
+  assert.deepEqual(shown.links.map(({ from, to, state }) => `${from}${to} ${state}`), ["ab up"]);
+  assert.deepEqual(shown.members.map(({ name }) => name), ["a", "b", "c", "d"]);
+});
+
+test("mesh: a delay is told only of a node that is alive and has caught up", () => {
+  const of = (rest) => facts(member("a", { synced: true, delay_ms: 0.84, ...rest })).join(" · ");
+  assert.equal(of({}), "voter · has all · 0.8 ms behind");
+  assert.equal(of({ delay_ms: null, is_voter: false }), "observer · has all");
+  assert.equal(of({ synced: false }), "voter · catching up");
+  assert.equal(of({ state: "suspect" }), "voter · has all");
+  assert.equal(of({ state: "dead" }), "voter");
+  assert.equal(of({ state: "left" }), "voter");
 });
 
 test("mesh: a document of which parts are missing is shown as far as it goes", () => {

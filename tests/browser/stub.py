@@ -48,6 +48,8 @@ class StubCluster:
         """What is said of the cluster instead."""
         self.asked: list[tuple[str, str]] = []
         """Node and question, of all questions but the one for the status."""
+        self.kafka_topics: tuple[str, ...] = ("airports", "flights")
+        """None of them: the nodes use no Kafka."""
         self.members = 3
         self.silent = ""
         """The node that does not answer questions."""
@@ -122,8 +124,9 @@ class StubCluster:
             "node": me,
             "uptime_s": time.monotonic() - self._began,
             "kafka": {
-                "connected": True,
-                "brokers": ["127.0.0.1:9092"],
+                "used": bool(self.kafka_topics),
+                "connected": bool(self.kafka_topics),
+                "brokers": ["127.0.0.1:9092"] if self.kafka_topics else [],
                 "topics": [
                     {
                         "topic": topic,
@@ -131,7 +134,7 @@ class StubCluster:
                         "publish": False,
                         "partitions": [{"partition": n, **partition} for name, n in topics if name == topic],
                     }
-                    for topic in ("airports", "flights")
+                    for topic in self.kafka_topics
                 ],
             },
             "namespaces": [{"name": "chat", "value": "text", "publish": True}],

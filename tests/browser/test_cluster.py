@@ -16,6 +16,7 @@ from tests.browser.stub import NAMES, StubCluster, stub_cluster
 from tests.browser.visitor import Visitor
 
 CELLS = "return [...document.querySelectorAll(arguments[0])].map((cell) => cell.dataset.colour).join('')"
+FIELD = "return document.getElementById('watch-subject').value"
 SHOWN = "return document.getElementById(arguments[0]).checkVisibility()"
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(120)]
@@ -65,6 +66,7 @@ def test_news_of_members(visitor: Visitor, stub: StubCluster) -> None:
     stub.states |= {"b": "suspect", "c": "dead"}
     visitor.until(lambda: visitor.card("c", "dataset.state") == "dead", "c is dead")
     assert "suspect for" in visitor.card("b")
+    assert "behind" not in visitor.card("b"), "what was measured before says nothing now"
     assert "behind" not in visitor.card("c")
     assert "0 slots" in visitor.card("c")
     assert visitor.text("cluster-words").startswith("1 of 3 voters")
@@ -98,6 +100,32 @@ def test_no_buttons_outside_of_a_demo(visitor: Visitor, stub: StubCluster) -> No
 def test_a_namespace_can_be_published_to(visitor: Visitor) -> None:
     offered = "return [...document.getElementById('publish-topic').options].map(({ value }) => value)"
     visitor.until(lambda: visitor.run(offered) == ["chat"], "the namespace is offered")
+
+
+@pytest.mark.parametrize(("width", "topics"), [(1440, ()), (390, ()), (1440, ("orders",))])
+def test_a_node_without_the_demos_data_shows_no_map(
+    visitor: Visitor, stub: StubCluster, width: int, topics: tuple[str, ...]
+) -> None:
+    assert visitor.run(SHOWN, "map-section")
+    assert visitor.run(FIELD) == "/flights/ATL/*"
+    stub.kafka_topics = topics
+    visitor.open(width, 1000, scheme="light")
+    visitor.until(lambda: visitor.run(FIELD) == ("/orders/*" if topics else "/chat/*"), "its own subjects are offered")
+    suggested = "return [...document.getElementById('subjects').children].map(({ value }) => value)"
+    assert visitor.run(suggested) == [f"/{name}/*" for name in (*topics, "chat")]
+    assert not visitor.run(SHOWN, "map-section")
+    assert visitor.run(SHOWN, "kafka-section") == bool(topics)
+    assert ("from Kafka" in visitor.text("tiles")) == bool(topics)
+    visitor.until(lambda: visitor.connected_to() == "a", "the page is connected")
+    visitor.reads_well(width)
+    visitor.nothing_is_wrong()
+    visitor.type("watch-subject", "/chat/mine")
+    stub.kafka_topics = ("flights",)
+    visitor.until(lambda: visitor.run(SHOWN, "map-section"), "it is shown when there is something to show")
+    assert visitor.run(FIELD) == "/chat/mine", "what the visitor wrote stays"
+    land = "return document.getElementById('map').getContext('2d').getImageData(0, 0, 300, 300).data.some((n) => n > 0)"
+    visitor.until(lambda: visitor.run(land), "the land is drawn")
+    visitor.nothing_is_wrong()
 
 
 def test_a_node_is_cut_off_at_its_own_address(visitor: Visitor, stub: StubCluster) -> None:

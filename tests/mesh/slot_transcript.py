@@ -199,7 +199,7 @@ class Script:
 
     def _beacon(self, node: str, beacon: Beacon) -> str:
         before = self._takes.get(node)
-        for _, epoch, end, commit, accepts in beacon.rows:
+        for _, epoch, end, commit, _, accepts in beacon.rows:
             self._takes[node] = (epoch, accepts)
             if before is not None and before[0] == epoch and before[1] != accepts:
                 takes = "takes publishes" if accepts else "takes no publishes"

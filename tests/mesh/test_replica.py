@@ -54,7 +54,7 @@ class Node:
 def follower(me: str = "a", slots: int = 1) -> Node:
     """Follows c in epoch 4 in slot 0, which takes publishes."""
     node = Node(me, {}, slots)
-    node.receive(0.0, "c", Start(0, 4, state([(4, 0)], 0), 0, f"{me}1"), Beacon([(0, 4, 0, 0, True)]))
+    node.receive(0.0, "c", Start(0, 4, state([(4, 0)], 0), 0, f"{me}1"), Beacon([(0, 4, 0, 0, True, True)]))
     node.forget_outputs()
     return node
 
@@ -152,11 +152,11 @@ def test_the_same_coordinator_in_another_epoch_gets_a_new_stream() -> None:
 
 def test_a_coordinator_that_takes_no_publishes_gets_none() -> None:
     node = follower()
-    node.receive(1.0, "c", Beacon([(0, 4, 0, 0, False)]))
+    node.receive(1.0, "c", Beacon([(0, 4, 0, 0, False, False)]))
     node.replica.publish(1.0, item(1))
     node.replica.settle(1.0)
     assert node.sends(AppendOk) == []
-    node.receive(1.1, "c", Beacon([(0, 4, 0, 0, True)]))
+    node.receive(1.1, "c", Beacon([(0, 4, 0, 0, True, True)]))
     assert [to for to, packet in node.sends(AppendOk)] == ["c"]
 
 
@@ -190,11 +190,11 @@ def test_who_coordinates_again_takes_a_stream_from_its_beginning_only() -> None:
 def test_beacons_say_what_this_node_coordinates() -> None:
     node = coordinator()
     node.tick(3.2)
-    assert node.sends() == [(EVERYONE, Beacon([(0, 5, 0, 0, True)]))]
+    assert node.sends() == [(EVERYONE, Beacon([(0, 5, 0, 0, True, True)]))]
     node.tick(3.25)
     assert node.sends() == []
     node.tick(6.0)
-    assert node.sends() == [(EVERYONE, Beacon([(0, 5, 0, 0, False)]))], "nobody acknowledges"
+    assert node.sends() == [(EVERYONE, Beacon([(0, 5, 0, 0, False, False)]))], "nobody acknowledges"
     other = follower()
     other.tick(0.05)
     assert other.sends() == [(EVERYONE, Beacon([]))]
@@ -202,16 +202,16 @@ def test_beacons_say_what_this_node_coordinates() -> None:
 
 def test_a_beacon_keeps_the_coordinator_and_repairs() -> None:
     node = follower()
-    node.receive(1.0, "c", Beacon([(0, 4, 2, 0, True), (7, 4, 0, 0, True), (-1, 4, 0, 0, True)]))
+    node.receive(1.0, "c", Beacon([(0, 4, 2, 0, True, True), (7, 4, 0, 0, True, True), (-1, 4, 0, 0, True, True)]))
     assert node.sends() == [("c", Fetch(0, 4, 0)), ("c", AppendOk(0, 4, 0))]
     assert node.replica.slots[0].heard_at == 1.0
 
 
 def test_only_the_coordinator_says_whether_it_takes_publishes() -> None:
     node = follower()
-    node.receive(1.0, "b", Beacon([(0, 3, 0, 0, False)]))
+    node.receive(1.0, "b", Beacon([(0, 3, 0, 0, False, False)]))
     assert node.replica.slots[0].accepts
-    node.receive(1.0, "c", Beacon([(0, 4, 0, 0, False)]))
+    node.receive(1.0, "c", Beacon([(0, 4, 0, 0, False, False)]))
     assert not node.replica.slots[0].accepts
 
 
@@ -281,7 +281,7 @@ def test_at_a_first_start_nothing_was_promised_and_that_is_made_durable() -> Non
 def test_until_then_it_takes_no_part() -> None:
     node = amnesic()
     node.receive(0.1, "a", Recalled("c1", {0: 5}))
-    node.receive(0.2, "a", Vote(0, 9, True), Start(0, 9, state([(9, 0)], 0), 0, "c1"), Beacon([(0, 9, 0, 0, True)]))
+    node.receive(0.2, "a", Vote(0, 9, True), Start(0, 9, state([(9, 0)], 0), 0, "c1"), Beacon([(0, 9, 0, 0, True, True)]))
     assert (node.sends(), node.events()) == ([], [])
     for step in range(100):
         node.tick(step / 10)

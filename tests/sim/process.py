@@ -2,21 +2,20 @@
 
     packets -> replica, catch-up -> promises to disk -> packets out -> events: cache, subscribers, publishers
 
-A copy of a peer's cache is put together beside the old log and takes its place when it is whole: what the slots say
-meanwhile still finds a log without holes.
-
 Not here: when it runs (machine.py), what is done with what it tells clients (clients.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, assert_never
 
 from mesh.cache import Cache, Log
-from mesh.cache_transfer import Import
-from mesh.catch_up import CacheAsk, CacheMore, CacheNo, CachePage, CatchUp, CatchUpConfig, Done, Failed, Page
+from mesh.cache_transfer import Head, Import
+from mesh.catch_up import BEHIND, CacheAsk, CacheMore, CacheNo, CachePage, CatchUp, CatchUpConfig, Done, Failed, Page
 from mesh.forwarding import Published, PublishRefused
+from mesh.log import BEGINNING, Entry, Position
 from mesh.packets import Packet
 from mesh.repeats import Repeats
 from mesh.replica import ReplicaEvent
@@ -51,7 +50,7 @@ class Process:
         self.logs: dict[int, Log] = {}
         self.loaded: dict[int, None] = {}
         """Slots whose log is here as the coordinator has it: subscribers may be served."""
-        self.imports: dict[str, tuple[Import, Repeats, Cache]] = {}
+        self.copies: dict[str, _Copy] = {}
         self.wanted: dict[int, CacheWanted] = {}
         self.again_at: dict[int, float] = {}
         """When to ask once more for what no peer could give."""
@@ -92,7 +91,7 @@ class Process:
         for slot, at in [*self.again_at.items()]:
             if now >= at:
                 del self.again_at[slot]
-                self._ask(now, self.wanted[slot])
+                self._want(now, self.wanted[slot])
         if now >= self._expire_at:
             self._expire_at = now + EXPIRE_S
             self.cache.expire(now)
@@ -197,7 +196,7 @@ class Process:
             case CacheWanted():
                 self.cluster.counts["caches wanted"] += 1
                 self.wanted[event.slot] = event
-                self._ask(now, event)
+                self._want(now, event)
             case Loaded():
                 if event.slot in self.wanted:
                     self._forget_wanted(now, event.slot)
@@ -209,14 +208,18 @@ class Process:
                 assert_never(event)
 
     def _apply(self, now: float, event: Committed) -> None:
-        log, cache = self.logs[event.slot], self.cache
-        for at, item in event.entries:
-            entry = cache.append(log, item.subject, at, item.time, item.value, item.headers)
-            if entry is not None and event.slot in self.loaded:
+        self._append(event.slot, [(item.subject, at, item) for at, item in event.entries])
+        self.cache.advance(self.logs[event.slot], event.end)
+        self.cache.limit(now)
+
+    def _append(self, slot: int, entries: Sequence[tuple[str, Position, Item | Entry]]) -> None:
+        """Into the cache, and to the subscribers."""
+        log = self.logs[slot]
+        for subject, at, what in entries:
+            entry = self.cache.append(log, subject, at, what.time, what.value, what.headers)
+            if entry is not None and slot in self.loaded:
                 for connection in self.connections:
-                    connection.live(event.slot, log, item.subject, entry)
-        cache.advance(log, event.end)
-        cache.limit(now)
+                    connection.live(slot, log, subject, entry)
 
     def _open(self, now: float, event: Opened) -> None:
         if event.slot in self.logs:
@@ -230,18 +233,21 @@ class Process:
         for connection in [*self.connections]:
             connection.read(slot)
 
-    # Catching up.
+    # Catching up: as node/mesh_logs.py does it.
 
     def _held(self, log_id: str) -> tuple[Log, Repeats | None] | None:
-        for slot in self.loaded:
-            log = self.logs[slot]
-            if log.id == log_id:
+        for slot, log in self.logs.items():
+            if log.id == log_id and self.replica.slots[slot].accepted:
                 return log, self.replica.slots[slot].repeats
         return self.kafka.held(log_id) if self.kafka is not None else None
 
-    def _ask(self, now: float, wanted: CacheWanted) -> None:
+    def _want(self, now: float, wanted: CacheWanted) -> None:
+        end = self.logs[wanted.slot].end
+        self._ask(now, wanted, end if end > BEGINNING else None)
+
+    def _ask(self, now: float, wanted: CacheWanted, after: Position | None) -> None:
         others = [name for name in self._alive if name not in (self.name, wanted.peer)]
-        self.catch_up.ask(now, log_id_of(wanted.slot, wanted.incarnation), None, [wanted.peer, *others])
+        self.catch_up.ask(now, log_id_of(wanted.slot, wanted.incarnation), after, [wanted.peer, *others])
 
     def _forget_wanted(self, now: float, slot: int) -> None:
         wanted = self.wanted.pop(slot, None)
@@ -249,35 +255,78 @@ class Process:
         if wanted is not None:
             log_id = log_id_of(slot, wanted.incarnation)
             self.catch_up.cancel(now, log_id)
-            self.imports.pop(log_id, None)
+            self._void(log_id)
+
+    def _void(self, log_id: str) -> None:
+        copy = self.copies.pop(log_id, None)
+        if copy is not None:
+            self.cache.close(copy.log)
 
     def _caught_up(self, now: float, news: Page | Done | Failed) -> None:
         slot = int(news.log[1:].partition(".")[0])
+        wanted, log = self.wanted.get(slot), self.logs[slot]
+        if wanted is None or log.id != news.log:
+            return
+        repeats = self.replica.slots[slot].repeats
         match news:
+            case Page(is_repair=True):
+                repeats.restore(news.part.repeats)
+                self._append(slot, [(one, entry.at, entry) for one, entry in news.part.entries])
+                self.cluster.watch.repaired(self, slot, log)
             case Page():
                 if news.head is not None:
-                    cache = Cache(self.cluster.options.cache)
-                    repeats = Repeats(self.cluster.options.slots.retry_window_ms)
-                    log = cache.open(news.log, "/c")
-                    self.imports[news.log] = (Import(cache, log, repeats, news.head), repeats, cache)
-                self.imports[news.log][0].take(now, news.part)
+                    self._void(news.log)
+                    self.copies[news.log] = _Copy(self.cache, news.log, repeats.window_ms, news.head)
+                self.copies[news.log].into.take(now, news.part)
             case Failed():
-                self.cluster.counts["copies failed"] += 1
-                self.again_at[slot] = now + RETRY_S
+                self._void(news.log)
+                if news.why == BEHIND:
+                    self._filled(now, slot)
+                elif news.is_repair:
+                    self.cluster.counts["repairs failed"] += 1
+                    self._ask(now, wanted, None)
+                else:
+                    self.cluster.counts["copies failed"] += 1
+                    self.again_at[slot] = now + RETRY_S
+            case Done(is_repair=True):
+                self.cluster.counts["caches repaired"] += 1
+                self.cache.advance(log, news.head.end)
+                repeats.forget_before(news.head.oldest_publish)
+                self.cluster.watch.repaired(self, slot, log)
+                self._filled(now, slot)
             case Done():
-                self.cluster.counts["caches copied"] += 1
-                importing, repeats, cache = self.imports.pop(news.log)
-                importing.finish()
-                log, old = cache.logs[news.log], self.logs[slot]
-                if log.end >= old.end:
-                    self.cache.close(old)
-                    self.logs[slot] = self.cache.logs[log.id] = log
-                    self.cache.bytes += log.bytes
-                    self.replica.slots[slot].repeats = repeats
-                    self.cluster.watch.copied(self, slot, log)
-                    if slot in self.loaded:
-                        self._serve(slot)
-                self.replica.cache_filled(now, slot, self.logs[slot].end)
+                self._copied(now, slot, log)
+
+    def _copied(self, now: float, slot: int, log: Log) -> None:
+        copy = self.copies[log.id]
+        copy.into.finish()
+        if copy.log.end <= log.end and log.end > BEGINNING:
+            self._void(log.id)
+            self._filled(now, slot)
+            return
+        self.cluster.counts["caches copied"] += 1
+        del self.copies[log.id]
+        log_id = log.id
+        self.cache.close(log)
+        self.cache.rename(copy.log, log_id)
+        self.logs[slot] = copy.log
+        self.cluster.watch.copied(self, slot, copy.log)
+        if slot in self.loaded:
+            self._serve(slot)
+        self._filled(now, slot, copy.repeats)
+
+    def _filled(self, now: float, slot: int, repeats: Repeats | None = None) -> None:
+        del self.wanted[slot]
+        self.replica.cache_filled(now, slot, self.logs[slot].end, repeats)
+
+
+class _Copy:
+    """A whole log on its way from a peer, put together beside the one that it is to replace."""
+
+    def __init__(self, cache: Cache, log_id: str, window_ms: int, head: Head) -> None:
+        self.log = cache.open(f"{log_id} (copy)", "")
+        self.repeats = Repeats(window_ms)
+        self.into = Import(cache, self.log, self.repeats, head)
 
 
 def log_id_of(slot: int, incarnation: str) -> str:

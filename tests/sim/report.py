@@ -23,6 +23,8 @@ PATHS = {
     "sent Trimmed": "what is asked for has been let go of",
     "caches wanted": "so a cache is to be copied",
     "caches copied": "and was",
+    "caches repaired": "or what it lacked",
+    "repairs failed": "which no peer could give",
     "copies failed": "or could not be",
     "sent Resign": "a slot is handed over",
     "sent Recall": "a voter that lost its disk asks what it may have promised",

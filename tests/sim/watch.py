@@ -122,6 +122,12 @@ class Watch:
         seen.copied = seen.told = max(seen.told, log.end)
         self.check_cache(process, slot, log)
 
+    def repaired(self, process: Process, slot: int, log: Log) -> None:
+        """What the cache lacked came from a peer, or some of it."""
+        seen = self._seen[process.boot, slot]
+        seen.copied = seen.told = max(seen.told, log.end)
+        self.check_cache(process, slot, log)
+
     def check_cache(self, process: Process, slot: int, log: Log) -> None:
         """What readers would find is what the oracle knows."""
         if self.oracle.is_broken:
