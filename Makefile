@@ -10,7 +10,7 @@ FAST := not slow and not real_kafka and not browser and not node_js
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
-run: .venv/runtime ## start the demo: embedded Kafka, live data, a node, a page
+run: .venv/runtime ## start the demo: embedded Kafka, live data, three nodes, a page
 	@$(BIN)/whimbrel demo
 
 test: .venv/dev ## all checks and tests; says what is skipped and why (REQUIRE_ALL=1: nothing may be)

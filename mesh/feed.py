@@ -31,7 +31,7 @@ Rules, for each log by itself:
 
 Invariants:
 - A node's end never falls, and every `Apply` begins at it: what a node applies is the log, in order, without a hole.
-- Own reader on: FILLING, FEEDING, MENDING. The node is told `Read` and `Stop` in turns.
+- Own reader on: FILLING, FEEDING, MENDING. Only then a log is doubted. The node is told `Read` and `Stop` in turns.
 
 With `direct` every node reads for itself, and nothing is sent or heard.
 
@@ -217,7 +217,7 @@ class Feed:
             for log_id, end in packet.feeds:
                 self._hear(now, sender, boot, log_id, end)
             for log_id in self._feeders.given_up(sender, [log_id for log_id, _ in packet.feeds]):
-                self._given_up(now, sender, log_id)
+                self._given_up(now, log_id)
         else:
             log = self._logs.get(packet.log)
             if log is not None and log.role is not Role.FILLING:
@@ -299,10 +299,10 @@ class Feed:
         if heard.end > log.end and log.behind is None and not log.feeds:
             log.behind = (heard.end, now)
 
-    def _given_up(self, now: float, sender: str, log_id: str) -> None:
+    def _given_up(self, now: float, log_id: str) -> None:
         """A feeder feeds a log no more."""
         log = self._logs.get(log_id)
-        if log is not None and log.feeder == sender:
+        if log is not None:
             log.quiet_at = min(log.quiet_at, self._feeders.fresh_until(now, log_id) or now)
 
     def _step(self, now: float, log: FeedLog) -> None:
@@ -331,14 +331,14 @@ class Feed:
     def _read(self, log: FeedLog, role: Role) -> None:
         assert log.role is Role.FOLLOWING, log.role
         log.role = role
-        log.is_proven = log.is_doubted = False
+        log.is_proven = False
         log.goal = None
         self._events.append(Read(log.id))
 
     def _stop(self, log: FeedLog) -> None:
         assert log.role in (Role.FEEDING, Role.MENDING), log.role
         log.role = Role.FOLLOWING
-        log.is_proven = log.is_doubted = False
+        log.is_proven = False
         log.goal = None
         log.settled_at = self._now
         self._events.append(Stop(log.id))

@@ -26,6 +26,7 @@ from gevent import get_hub
 from mesh import zap
 from mesh.keys import Keys
 from mesh.links import Links, LinkStats, PeerAddress
+from mesh.listening import cannot_listen
 from mesh.pump import Pump
 from mesh.wire import MESSAGE_BYTES_MAX, Codec, TooLarge, WireError
 
@@ -303,7 +304,10 @@ def _numeric(host: str) -> str:
     try:
         found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, ValueError) as error:
-        raise OSError(f"cannot listen at {host!r}: {error}") from error
+        why = (isinstance(error, OSError) and error.strerror) or error
+        raise OSError(
+            f"cannot listen at {host!r}: {why}. Choose another host with --cluster-listen HOST:PORT"
+        ) from error
     family, *_, address = min(found)  # IPv4 before IPv6
     return f"[{address[0]}]" if family == socket.AF_INET6 else str(address[0])
 
@@ -313,7 +317,7 @@ def _bind(made: zmq.Socket[bytes], host: str, port: int) -> int:
     try:
         made.bind(f"tcp://{host}:{port or '*'}")
     except zmq.ZMQError as error:
-        raise OSError(error.errno, f"cannot listen at {host}:{port}: {error.strerror}") from error
+        raise cannot_listen(host, port, error.errno) from error
     return int(made.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
 
 

@@ -22,6 +22,7 @@ import gevent
 import msgspec
 from gevent import get_hub
 
+from mesh.listening import cannot_listen
 from mesh.membership_link import MembershipLink
 from mesh.membership_packets import MembershipEvent
 from mesh.seal import DATAGRAM_BYTES_MAX
@@ -241,7 +242,7 @@ def _bound(host: str, port: int) -> socket.socket:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER_BYTES)
         bound.setblocking(False)
         bound.bind(where)
-    except OSError:
+    except OSError as error:
         bound.close()
-        raise
+        raise cannot_listen(host, port, error.errno) from error
     return bound

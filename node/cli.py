@@ -15,8 +15,8 @@ import os
 import sys
 
 COMMANDS = {
-    "node": "carry topics of a Kafka to clients and back",
-    "demo": "see it work: embedded Kafka, live data, a node and a page",
+    "node": "carry topics of a Kafka, and namespaces, to clients and back",
+    "demo": "see it work: embedded Kafka, live data, three nodes and their pages",
     "keygen": "print a new key for the traffic between nodes",
     "check-config": "print the effective configuration and what is wrong with it",
     "subscribe": "print messages as they come",

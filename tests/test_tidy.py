@@ -46,6 +46,7 @@ SHELLS = {
     "gateway/worker.py",
     "loadtest/",
     "mesh/keys.py",
+    "mesh/listening.py",
     "mesh/promises.py",
     "mesh/pump.py",
     "mesh/transport.py",

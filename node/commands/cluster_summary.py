@@ -7,7 +7,7 @@ Not here: the rest of the status (summary.py).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 
 import msgspec
 
@@ -36,6 +36,8 @@ class Member(msgspec.Struct, frozen=True):
 class Slot(msgspec.Struct, frozen=True):
     slot: int = 0
     coordinator: str | None = None
+    accepts: bool | None = None
+    """Whether it takes publishes now; a node of an older version does not say."""
 
 
 class Feed(msgspec.Struct, frozen=True):
@@ -57,22 +59,25 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 def cluster_lines(cluster: Cluster) -> Iterator[str]:
-    """State and what is wrong, members, who coordinates and who feeds what."""
-    if not cluster.state:
+    """State and what is wrong, members, who coordinates and who feeds what. Nothing of a node that has no mesh."""
+    if not cluster.state or not (cluster.members or cluster.slots):
         return
     voters = f"voters: {', '.join(cluster.voters) or 'none'}"
     yield f"mesh       {cluster.state}, {voters}; what {cluster.commit_quorum} of them hold is committed"
-    for reason in _reasons(cluster):
+    can_commit = len(_counting(cluster)) >= cluster.commit_quorum
+    taking = {slot.slot for slot in cluster.slots if _takes(slot, can_commit)}
+    for reason in _reasons(cluster, taking):
         yield f"           {reason}"
     yield from table(
         ("member", "state", "for", "voter", "synced", "coordinates", "feeds", "delay", "cluster address", "url"),
-        [_member(member, cluster.me) for member in cluster.members],
+        [_member(member, cluster, taking) for member in cluster.members],
     )
     if cluster.state == "alone":
         return
     coordinated: dict[str, list[int]] = {}
     for slot in cluster.slots:
-        coordinated.setdefault(slot.coordinator or "", []).append(slot.slot)
+        last = slot.coordinator if slot.slot in taking else f"{slot.coordinator} (last)" if slot.coordinator else ""
+        coordinated.setdefault(last or "", []).append(slot.slot)
     yield from table(
         ("coordinator", "slots"),
         [(name or "NONE", _ranges(numbers)) for name, numbers in sorted(coordinated.items())],
@@ -82,10 +87,21 @@ def cluster_lines(cluster: Cluster) -> Iterator[str]:
     )
 
 
-def _reasons(cluster: Cluster) -> Iterator[str]:
+def _counting(cluster: Cluster) -> set[str]:
+    """Voters whose copies and votes count now."""
+    counting = (member.name for member in cluster.members if member.state == "alive" and member.synced)
+    return {*counting} & {*cluster.voters}
+
+
+def _takes(slot: Slot, can_commit: bool) -> bool:
+    """Whether somebody takes publishes for the slot now."""
+    return slot.coordinator is not None and (can_commit if slot.accepts is None else slot.accepts)
+
+
+def _reasons(cluster: Cluster, taking: Collection[int]) -> Iterator[str]:
     """Why the cluster is not as it should be."""
     members = {member.name: member for member in cluster.members}
-    counting = 0
+    counting = len(_counting(cluster))
     for name in cluster.voters:
         voter = members.get(name)
         if voter is None:
@@ -94,26 +110,26 @@ def _reasons(cluster: Cluster) -> Iterator[str]:
             yield f"voter {name} has been {voter.state} for {_for(voter)}"
         elif not voter.synced:
             yield f"voter {name} has not re-synced: it does not count"
-        else:
-            counting += 1
     if counting < cluster.commit_quorum:
         yield f"{counting} voters count, {cluster.commit_quorum} must: nothing can be committed"
-    without = [slot.slot for slot in cluster.slots if slot.coordinator is None]
-    if without:
-        yield f"no coordinator: slots {_ranges(without)}"
+    not_taking = [slot.slot for slot in cluster.slots if slot.slot not in taking]
+    if not_taking:
+        which = f": all but {_ranges(not_taking)}" if taking else ""
+        yield f"{len(taking)} of {len(cluster.slots)} slots take publishes now{which}"
     for feeder, topic, partitions in _fed(cluster.feeds):
         if not feeder:
             yield f"no feeder: {topic} {partitions}"
 
 
-def _member(member: Member, me: str) -> tuple[str, ...]:
+def _member(member: Member, cluster: Cluster, taking: Collection[int]) -> tuple[str, ...]:
+    coordinates = sum(slot.coordinator == member.name for slot in cluster.slots if slot.slot in taking)
     return (
-        f"{member.name} (this)" if member.name == me else member.name,
+        f"{member.name} (this)" if member.name == cluster.me else member.name,
         member.state,
         _for(member),
         "yes" if member.is_voter else "no",
         "yes" if member.synced else "NO",
-        f"{member.coordinates}",
+        f"{coordinates if cluster.slots else member.coordinates}",
         f"{member.feeds}",
         "" if member.delay_ms is None else f"{member.delay_ms:,.1f} ms",
         member.cluster_address or "",

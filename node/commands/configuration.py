@@ -21,7 +21,7 @@ USAGE_ERROR = 2
 _KAFKA = [
     ("--kafka", "HOST:PORT[,...]", "Kafka brokers to begin with"),
     ("--topics", "NAMES", "topics that clients may use, with * and ?, as NAME or NAME:json|text|bytes"),
-    ("--publish", "NAMES", "topics that clients may publish into"),
+    ("--publish", "NAMES", "topics that clients may publish into (into namespaces they may anyway)"),
     ("--namespaces", "NAMES", "first segments of subjects that need no Kafka, as NAME or NAME:json|text|bytes"),
 ]
 _CLUSTER = [
@@ -30,10 +30,10 @@ _CLUSTER = [
     ("--voters", "NAMES", "the 1, 3 or 5 nodes whose copies and votes count (default: this one alone)"),
     ("--cluster-key-file", "FILE", "file with the cluster's secret, as whimbrel keygen prints it"),
 ]
+_NAME = [("--name", "NAME", "the node's name (default: the machine's)")]
 _NODE = [
     ("--listen", "HOST:PORT", "address for WebSockets and HTTP (default: 127.0.0.1:8080)"),
     ("--workers", "N", "gateway worker processes (default: one per core, less one)"),
-    ("--name", "NAME", "the node's name (default: the machine's)"),
     ("--log-format", "FORMAT", "text or json (default: text)"),
     ("--log-level", "LEVEL", "debug, info, warning or error (default: info)"),
     ("--set", "KEY=VALUE", "any key of the configuration, such as cache.ttl=5m; repeatable"),
@@ -55,9 +55,9 @@ class _InOrder(argparse.Action):
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, kafka: bool = True) -> None:
-    """Add the flags; without those about Kafka and the cluster for a command that brings its own."""
+    """Add the flags; without those about Kafka, the cluster and the name for a command that brings its own."""
     parser.add_argument("--config", metavar="FILE", help="TOML file (default: what WHIMBREL_CONFIG names)")
-    for flag, metavar, text in (_KAFKA + _CLUSTER if kafka else []) + _NODE:
+    for flag, metavar, text in (_KAFKA + _CLUSTER + _NAME if kafka else []) + _NODE:
         parser.add_argument(flag, metavar=metavar, help=text, dest="flags", action=_InOrder, default=())
 
 

@@ -10,13 +10,13 @@ CLUSTER_KEY_BYTES = 32
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Print a new secret for a cluster: put it into a file that all its nodes have (--cluster-key-file) and nobody "
-        "else can read. Nothing is kept of it here."
+        "else can read (umask 077; whimbrel keygen > cluster.key). Nothing is kept of it here."
     )
     parser.add_argument(
         "--node-key",
         action="store_true",
-        help="print a new pair of keys for one node instead: the output is its cluster.secret_key_file, and the public "
-        "one goes into the cluster.node_keys of all nodes",
+        help="print a new pair of keys for one node instead: the output is its cluster.secret_key_file, which nobody "
+        "else may read either, and the public one goes into the cluster.node_keys of all nodes",
     )
 
 

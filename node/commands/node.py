@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "  whimbrel node --kafka localhost:9092 --topics 'flights,orders.*'\n"
         "  whimbrel node --kafka localhost:9092 --topics 'flights,notes:text' --publish notes --listen 0.0.0.0:8080\n"
         "  whimbrel node --config whimbrel.toml --set cache.bytes=2GiB\n"
-        "  whimbrel keygen > cluster.key\n"
+        "  umask 077; whimbrel keygen > cluster.key\n"
         "  whimbrel node --name a --voters a,b,c --cluster-listen 192.0.2.1:7400 --join 192.0.2.2:7400 \\\n"
         "      --cluster-key-file cluster.key --namespaces chat\n\n"
         "SIGTERM or Ctrl-C drains: clients are told to move, then the node ends. A second one stops at once."

@@ -20,16 +20,19 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 IN_FLIGHT_MAX = 200
-"""Publishes at a time that wait for Kafka, when there are many lines."""
+"""Publishes at a time that wait to be acknowledged, when there are many lines."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Send a message, and print its log and position (EPOCH,SEQ) when Kafka has acknowledged it. Failures that may "
-        "pass are retried until the time is up; a retry never makes a duplicate. In the rare case that Kafka has it "
-        "but the position could not be read back in time, `- -` is printed. The exit code is 1 if it failed."
+        "Send a message, and print its log and position (EPOCH,SEQ) when it is acknowledged: when Kafka has it or, in "
+        "a namespace, when the majority of the cluster's voters hold it. Failures that may pass are retried until the "
+        "time is up; a retry never makes a duplicate. In the rare case that Kafka has it but the position could not be "
+        "read back in time, `- -` is printed. The exit code is 1 if it failed."
     )
-    parser.add_argument("subject", metavar="SUBJECT", help="/topic/key, or /topic for a message without a key")
+    parser.add_argument(
+        "subject", metavar="SUBJECT", help="/topic/key, or /topic for a message without a key; /namespace/key"
+    )
     parser.add_argument(
         "value", nargs="?", metavar="VALUE", help="the value; `-` sends each line of standard input as a message"
     )

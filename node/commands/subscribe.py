@@ -14,6 +14,12 @@ from node.commands import connecting
 
 if TYPE_CHECKING:
     from whimbrel import Client, Message, Start, Status, Subscription
+    from whimbrel.events import Gap
+
+FOLD_S = 0.2
+"""How long after the first gap more are waited for, to be told together."""
+FOLDED_MIN = 4
+"""So many gaps of one subscription, for one reason, are one line."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -49,8 +55,8 @@ def run(args: argparse.Namespace) -> int:
         start = read_start(args.start)
         for subject in args.subject:
             subjects.check(subject)
-        teller = connecting.Teller(quiet=args.quiet)
-        client = connecting.client(args, lambda status: _tell(teller, status, args.quiet))
+        teller, gaps = connecting.Teller(quiet=args.quiet), _Gaps()
+        client = connecting.client(args, lambda status: _tell(teller, gaps, status, args.quiet))
     except (SubjectError, ValueError) as error:
         print(f"whimbrel: {error}", file=sys.stderr)
         return 2
@@ -59,6 +65,8 @@ def run(args: argparse.Namespace) -> int:
     except WhimbrelError as error:
         print(f"whimbrel: {error}", file=sys.stderr)
         return 1
+    finally:
+        gaps.tell()
     return 0
 
 
@@ -175,7 +183,31 @@ def _iso(time_ms: int) -> str:
         return str(time_ms)
 
 
-def _tell(teller: connecting.Teller, status: Status, quiet: bool) -> None:
+class _Gaps:
+    """Tells of gaps: those of many logs that come together, as from all slots of a namespace, in one line."""
+
+    def __init__(self) -> None:
+        self._pending: dict[tuple[str, str, bool], list[Gap]] = {}
+
+    def add(self, gap: Gap) -> None:
+        """Take one, to be told in a moment."""
+        if not self._pending:
+            asyncio.get_running_loop().call_later(FOLD_S, self.tell)
+        self._pending.setdefault((gap.interest.subject, gap.why, gap.end is None), []).append(gap)
+
+    def tell(self) -> None:
+        """Tell those that were not told yet."""
+        pending, self._pending = self._pending, {}
+        for (subject, why, is_gone), gaps in pending.items():
+            if len(gaps) < FOLDED_MIN:
+                for gap in gaps:
+                    connecting.tell(f"{gap}")
+                continue
+            gone = "; the logs are gone" if is_gone else ""
+            connecting.tell(f"gap: {subject}: in {len(gaps)} logs, what had not come of them{gone}: {why}")
+
+
+def _tell(teller: connecting.Teller, gaps: _Gaps, status: Status, quiet: bool) -> None:
     from whimbrel.events import Closed, Connected, Gap, Live, Reconnecting
 
     match status:
@@ -184,7 +216,7 @@ def _tell(teller: connecting.Teller, status: Status, quiet: bool) -> None:
         case Connected() if teller.connection(status) or not quiet:
             connecting.tell(f"{status}")
         case Gap():
-            connecting.tell(f"{status}")
+            gaps.add(status)
         case _ if not quiet and not isinstance(status, Closed | Connected | Live):
             connecting.tell(f"{status}")
 

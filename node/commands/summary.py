@@ -63,7 +63,10 @@ class Topic(msgspec.Struct, frozen=True):
 
 
 class Kafka(msgspec.Struct, frozen=True):
+    used: bool = True
+    """False for a node of which no Kafka is asked."""
     connected: bool = False
+    bootstrap: str = ""
     brokers: list[str] | int = 0
     topics: list[Topic] = []
 
@@ -105,16 +108,14 @@ def summary(status: Status) -> str:
 
 
 def _lines(status: Status) -> Iterator[str]:
-    ready = "ready" if status.ready else "NOT READY"
     up = format_duration(float(round(status.uptime_s)))
     cluster = status.cluster if isinstance(status.cluster, Cluster) else Cluster(status.cluster)
-    yield f"node {status.node} ({status.version}), cluster {cluster.name}: {status.state}, {ready}, up {up}"
+    yield f"node {status.node} ({status.version}), cluster {cluster.name}: {_state(status)}, up {up}"
     for problem in status.problems:
         yield f"problem: {problem}"
     yield ""
     rates, cache, kafka, publishes = status.rates, status.cache, status.kafka, status.publishes
     share = f" ({cache.bytes / cache.bytes_max:.0%})" if cache.bytes_max else ""
-    brokers = str(kafka.brokers) if isinstance(kafka.brokers, int) else ", ".join(kafka.brokers)
     yield f"clients    {status.clients.connections:,} connections, {status.clients.subscriptions:,} subscriptions"
     yield f"messages   {rates.in_per_s:,.0f}/s in, {rates.out_per_s:,.0f}/s out"
     yield (
@@ -124,7 +125,7 @@ def _lines(status: Status) -> Iterator[str]:
         f"cache      {_mib(cache.bytes)} of {_mib(cache.bytes_max)}{share}, {cache.messages:,} messages of "
         f"{cache.subjects:,} subjects, ttl {format_duration(cache.ttl_s)}"
     )
-    yield f"kafka      {'connected' if kafka.connected else 'NOT CONNECTED'}, brokers: {brokers or 'none'}"
+    yield f"kafka      {_kafka(kafka)}"
     yield from cluster_lines(cluster)
     yield from table(
         ("worker", "pid", "connections", "subscriptions", "restarts", "out msg/s", "loop delay"),
@@ -146,6 +147,22 @@ def _lines(status: Status) -> Iterator[str]:
         [row for topic in kafka.topics for row in _partitions(topic)],
     )
     yield from table(("busiest subject", "msg/s"), [(busy.subject, f"{busy.per_s:,.1f}") for busy in status.busiest])
+
+
+def _state(status: Status) -> str:
+    """Whether it serves clients, once: `ready` says so by itself."""
+    if status.ready:
+        return "ready" if status.state in ("", "ready") else f"{status.state}, but it serves clients"
+    return f"{status.state}, NOT READY" if status.state else "NOT READY"
+
+
+def _kafka(kafka: Kafka) -> str:
+    if not kafka.used:
+        return "not configured"
+    if not kafka.connected and kafka.bootstrap:
+        return f"NOT CONNECTED, bootstrap: {kafka.bootstrap}"
+    brokers = str(kafka.brokers) if isinstance(kafka.brokers, int) else ", ".join(kafka.brokers)
+    return f"{'connected' if kafka.connected else 'NOT CONNECTED'}, brokers: {brokers or 'none'}"
 
 
 def _partitions(topic: Topic) -> Iterator[tuple[str, ...]]:

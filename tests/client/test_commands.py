@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -17,10 +18,13 @@ import pytest
 
 import whimbrel.servers
 from node import cli
-from node.commands import connecting
+from node.commands import connecting, subscribe
 from node.commands.subscribe import json_line, text_line
 from tests.client.test_python_blocking import ServerThread
+from whimbrel.events import Gap, Missing
 from whimbrel.message import Message, Value
+from whimbrel.start import Now
+from whimbrel.subscriptions import Interest
 
 
 @pytest.fixture
@@ -179,6 +183,43 @@ def test_even_quietly_a_server_that_stays_out_of_reach_is_told(
     assert err[0] == "whimbrel: 4009 by the test; trying again"
     assert err[1].startswith("whimbrel: connected to ")
     assert len(err) == 2
+
+
+async def _told(*gaps: Gap) -> None:
+    telling = subscribe._Gaps()
+    for gap in gaps:
+        telling.add(gap)
+    await asyncio.sleep(2 * subscribe.FOLD_S)
+    telling.tell()
+
+
+def test_gaps_are_told_in_words_and_those_of_many_logs_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    one, all_ = Interest("/chat/1", Now()), Interest("/chat/*", Now())
+    few = [Gap(one, "0.x", (0, 5), (1, 8), "retention"), Gap(one, "1.x", None, (1, 8), "retention")]
+    gone = [Gap(one, "s14.N", (25, 6), None, "memory_lost"), Gap(one, "s14.M", None, None, "memory_lost")]
+    many = [Gap(all_, f"s{n}.N", (1, n), None, "memory_lost") for n in range(64)]
+    asyncio.run(_told(*few, *many, *gone))
+    assert capsys.readouterr().err.splitlines() == [
+        "whimbrel: gap: /chat/1 log 0.x: everything after 0,5 up to 1,8: retention",
+        "whimbrel: gap: /chat/1 log 1.x: everything up to 1,8: retention",
+        "whimbrel: gap: /chat/*: in 64 logs, what had not come of them; the logs are gone: memory_lost",
+        "whimbrel: gap: /chat/1 log s14.N: everything after 25,6; the log is gone: memory_lost",
+        "whimbrel: gap: /chat/1 log s14.M: everything; the log is gone: memory_lost",
+    ]
+    assert str(Missing(one, "/chat/1", "0.x", (0, 7))) == "missing: /chat/1 log 0.x before 0,7; resuming"
+
+
+def test_a_gap_is_told_even_when_the_command_ends_at_once(
+    fake: ServerThread, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(subscribe, "FOLD_S", 60.0)
+
+    async def print_messages(client: Any, *_: Any) -> None:
+        client._on_status(Gap(Interest("/t/a", Now()), "0.x", (0, 5), None, "log_gone"))
+
+    monkeypatch.setattr(subscribe, "_print_messages", print_messages)
+    assert cli.run(["subscribe", "/t/a", "--quiet"]) == 0
+    assert capsys.readouterr().err == "whimbrel: gap: /t/a log 0.x: everything after 0,5; the log is gone: log_gone\n"
 
 
 def test_a_line_stays_a_line() -> None:

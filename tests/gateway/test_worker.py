@@ -88,24 +88,6 @@ def received(client: Client) -> Iterator[dict[str, Any]]:
             yield client.receive()
 
 
-# A node that lives and says nothing.
-
-
-def test_clients_of_a_node_that_says_nothing_are_sent_away_until_it_speaks_again() -> None:
-    with FakeNode(node_silent_s=0.6) as node:
-        client = node.client(link.JSON)
-        node.go_live(client)
-        for _ in range(3):
-            time.sleep(0.3)
-            node.say(live(6))
-        assert client.closed()[0] == 4101
-        with pytest.raises(Refused, match="503"):
-            node.client(link.JSON)
-        node.say(live(7))
-        time.sleep(0.2)
-        node.client(link.JSON)
-
-
 # Whole conversations.
 
 

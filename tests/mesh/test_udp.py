@@ -159,3 +159,17 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 def test_an_ipv4_address_that_ipv6_wraps_is_an_ipv4_address() -> None:
     assert join_address("::ffff:10.0.0.1", 7400) == "10.0.0.1:7400"
     assert join_address("fe80::1%eth0", 7400) == "[fe80::1%eth0]:7400"
+
+
+def test_where_it_cannot_listen_is_said_with_what_to_do(nodes: Callable[..., Node]) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+        taken.bind(("127.0.0.1", 0))
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            OSError, match=f"^cannot listen at 127.0.0.1:{port}: the port is in use[.] .*--cluster-list"
+        ):
+            Node("a", port=port)
+    with pytest.raises(OSError, match=r"^cannot listen at 203\.0\.113\.7:7400: this machine has no such address"):
+        Node("a", "203.0.113.7", port=7400)
+    with pytest.raises(OSError, match=r"^cannot listen at \[2001:db8::7\]:7400: this machine has no such address"):
+        Node("a", "2001:db8::7", port=7400)

@@ -25,9 +25,12 @@ def test_status_of_a_node_that_has_read_records(tmp_path: Path, capsys: pytest.C
         assert cli.run(["status", "--server", node.url]) == 0
         out, err = capsys.readouterr()
         assert err == ""
+        assert ": ready, up " in out.splitlines()[0]
+        assert "mesh" not in out, "it has none"
         [row] = [line.split() for line in out.splitlines() if line.startswith("orders ")]
         epoch, offset = row[5].split(",")
         assert (row[4], offset, row[6:9]) == (log, "2", ["3", "0", "live"])
         assert cli.run(["status", "--server", node.url, "--json"]) == 0
         said = json.loads(capsys.readouterr().out)
+        assert said["kafka"]["bootstrap"] == kafka.bootstrap
         assert said["kafka"]["topics"][0]["partitions"][0]["end"] == [int(epoch), 2]

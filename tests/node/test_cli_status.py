@@ -18,7 +18,7 @@ STATUS: dict[str, Any] = {
     "node": "a",
     "version": "0.1.0",
     "cluster": "3f2c",
-    "state": "running",
+    "state": "degraded",
     "ready": True,
     "uptime_s": 5400.4,
     "problems": ["kafka: no broker answers"],
@@ -74,7 +74,7 @@ STATUS: dict[str, Any] = {
 }
 
 TEXT = """\
-node a (0.1.0), cluster 3f2c: running, ready, up 90m
+node a (0.1.0), cluster 3f2c: degraded, but it serves clients, up 90m
 problem: kafka: no broker answers
 
 clients    1,234 connections, 5,678 subscriptions
@@ -175,19 +175,19 @@ mesh       degraded, voters: a, b, c, d, e; what 3 of them hold is committed
            voter c has not re-synced: it does not count
            voter e has not been seen
            2 voters count, 3 must: nothing can be committed
-           no coordinator: slots 4-5
+           0 of 6 slots take publishes now
            no feeder: notes 0
 
 MEMBER    STATE  FOR  VOTER  SYNCED  COORDINATES  FEEDS       DELAY  CLUSTER ADDRESS  URL
 a         dead   12s  yes    yes               0      0              127.0.0.1:7400   ws://127.0.0.1:8080
-b (this)  alive  1h   yes    yes               3      1              127.0.0.1:7402   ws://127.0.0.1:8081
+b (this)  alive  1h   yes    yes               0      1              127.0.0.1:7402   ws://127.0.0.1:8081
 c         alive  5s   yes    NO                0      0      0.8 ms  127.0.0.1:7404
-d         alive  1m   yes    yes               1      2  1,234.5 ms  127.0.0.1:7406   ws://127.0.0.1:8083
+d         alive  1m   yes    yes               0      2  1,234.5 ms  127.0.0.1:7406   ws://127.0.0.1:8083
 
 COORDINATOR  SLOTS
 NONE         4-5
-b            0-1, 3
-d            2
+b (last)     0-1, 3
+d (last)     2
 
 FEEDER  TOPIC    PARTITIONS
 NONE    notes             0
@@ -320,7 +320,7 @@ def test_what_is_no_address_is_a_usage_error(server: str, capsys: pytest.Capture
 def test_the_cluster_is_shown_with_what_is_wrong_with_it() -> None:
     """From `node a` down to the tables: a cluster that has lost a voter, as node b sees it."""
     shown = summary(msgspec.convert({"node": "b", "cluster": CLUSTER}, Status))
-    assert shown.splitlines()[0] == "node b (), cluster whimbrel: , NOT READY, up 0s"
+    assert shown.splitlines()[0] == "node b (), cluster whimbrel: NOT READY, up 0s"
     assert shown[shown.index("mesh ") :] == CLUSTER_TEXT
 
 
@@ -331,8 +331,55 @@ def test_a_node_alone_and_a_cluster_of_which_nothing_is_known_are_shown() -> Non
     shown = summary(msgspec.convert({"cluster": cluster}, Status))
     assert "mesh       alone, voters: a; what 1 of them hold is committed\n\nMEMBER " in shown
     assert "COORDINATOR" not in shown
-    for unknown in ({}, {"name": "w"}, "w"):
+    without_mesh = {**cluster, "members": [], "slots": []}
+    for unknown in ({}, {"name": "w"}, "w", without_mesh):
         assert "mesh" not in summary(msgspec.convert({"cluster": unknown}, Status))
+
+
+def test_what_takes_publishes_is_told_alike_everywhere() -> None:
+    """A slot whose coordinator says that it takes none has had that coordinator last, and is in no count of now."""
+    slots = [{**slot, "accepts": slot["slot"] in (0, 1, 2)} for slot in CLUSTER["slots"]]
+    shown = summary(msgspec.convert({"node": "b", "cluster": {**CLUSTER, "slots": slots}}, Status))
+    assert "\n           3 of 6 slots take publishes now: all but 3-5\n" in shown
+    members = {row.split()[0]: row.split() for row in shown.splitlines() if " alive " in row}
+    assert (members["b"][6], members["d"][5]) == ("2", "1")
+    [at] = [n for n, line in enumerate(shown.splitlines()) if line.startswith("COORDINATOR")]
+    assert [line.split() for line in shown.splitlines()[at + 1 : at + 5]] == [
+        ["NONE", "4-5"], ["b", "0-1"], ["b", "(last)", "3"], ["d", "2"],
+    ]  # fmt: skip
+
+
+def test_a_node_that_takes_all_publishes_says_nothing_of_it() -> None:
+    voters = [{"name": name, "state": "alive", "synced": True, "is_voter": True} for name in "abc"]
+    slots = [{"slot": slot, "coordinator": "abc"[slot], "accepts": True} for slot in range(3)]
+    cluster = {"name": "w", "state": "ok", "voters": [*"abc"], "commit_quorum": 2, "members": voters, "slots": slots}
+    assert "take publishes" not in summary(msgspec.convert({"cluster": cluster}, Status))
+
+
+@pytest.mark.parametrize(
+    ("state", "is_ready", "expected"),
+    [
+        ("ready", True, "ready"),
+        ("degraded", True, "degraded, but it serves clients"),
+        ("filling", False, "filling, NOT READY"),
+    ],
+)
+def test_whether_it_is_ready_is_said_once(state: str, is_ready: bool, expected: str) -> None:
+    shown = summary(Status(node="a", state=state, ready=is_ready))
+    assert shown.splitlines()[0] == f"node a (), cluster : {expected}, up 0s"
+
+
+@pytest.mark.parametrize(
+    ("kafka", "expected"),
+    [
+        ({"used": False, "connected": False, "bootstrap": "", "brokers": []}, "not configured"),
+        ({"used": True, "bootstrap": "k:1,k:2", "brokers": []}, "NOT CONNECTED, bootstrap: k:1,k:2"),
+        ({"used": True, "connected": True, "bootstrap": "k:1", "brokers": ["b:1"]}, "connected, brokers: b:1"),
+        ({"brokers": []}, "NOT CONNECTED, brokers: none"),
+    ],
+)
+def test_kafka_is_said_to_be_away_only_where_there_is_one(kafka: dict[str, Any], expected: str) -> None:
+    assert f"\nkafka      {expected}\n" in summary(msgspec.convert({"kafka": kafka}, Status))
 
 
 def test_nothing_committed_is_told_and_long_lists_are_cut() -> None:
@@ -340,9 +387,9 @@ def test_nothing_committed_is_told_and_long_lists_are_cut() -> None:
     cluster = {"name": "w", "state": "degraded", "voters": ["a", "b", "c"], "commit_quorum": 2, "slots": slots}
     shown = summary(msgspec.convert({"cluster": cluster}, Status))
     assert "\n           0 voters count, 2 must: nothing can be committed\n" in shown
-    assert "no coordinator: slots 0, 2, 4, 6, " in shown
+    assert "\n           0 of 1024 slots take publishes now\n" in shown
     assert " 46 and 488 more\n" in shown
 
 
 def test_an_empty_status_has_a_summary() -> None:
-    assert summary(Status()).startswith("node  (), cluster : , NOT READY, up 0s\n")
+    assert summary(Status()).startswith("node  (), cluster : NOT READY, up 0s\n")

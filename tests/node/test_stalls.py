@@ -1,4 +1,4 @@
-"""Which partitions Kafka has stopped to answer for; with librdkafka's real figures in tests/kafka/test_reader_flow.py."""
+"""Which partitions Kafka has stopped to answer for. With librdkafka's own figures: tests/kafka/test_reader_flow.py."""
 
 from __future__ import annotations
 

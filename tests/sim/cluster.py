@@ -108,9 +108,9 @@ class Cluster:
     # Memory.
 
     def is_whole(self, machine: Machine) -> bool:
-        """Whether this voter holds in memory all that it ever acknowledged."""
+        """Whether this voter holds in memory all that it ever acknowledged, judged from outside."""
         process = machine.process
-        return process is not None and all(slot.is_synced for slot in process.replica.slots)
+        return process is not None and len(process.whole) == self.options.slot_count
 
     def may_lose_memory(self, machine: Machine) -> bool:
         """Whether the run stays what it is to be when this machine crashes."""

@@ -50,6 +50,8 @@ class Process:
         self.logs: dict[int, Log] = {}
         self.loaded: dict[int, None] = {}
         """Slots whose log is here as the coordinator has it: subscribers may be served."""
+        self.whole: dict[int, None] = {}
+        """Slots of which it has had, at some time since it started, all that was committed then."""
         self.copies: dict[str, _Copy] = {}
         self.wanted: dict[int, CacheWanted] = {}
         self.again_at: dict[int, float] = {}

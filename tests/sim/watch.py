@@ -64,6 +64,8 @@ class Watch:
                 truth.hold(process.name, slot.accepted, log.end)
             if not self.oracle.is_broken:
                 truth.commits(slot.commit, process.boot)
+            if slot.accepted and log.end >= truth.commit:
+                process.whole[slot.number] = None
             seen.log, seen.accepted, seen.end, seen.commit = log, slot.accepted, log.end, slot.commit
 
     def bounds(self, process: Process) -> None:

@@ -120,7 +120,9 @@ class Gap:
     why: str
 
     def __str__(self) -> str:
-        return f"gap: {self.interest.subject} log {self.log} after {self.start} up to {self.end}: {self.why}"
+        after = f" after {_position(self.start)}" if self.start else ""
+        to = f" up to {_position(self.end)}" if self.end else "; the log is gone"
+        return f"gap: {self.interest.subject} log {self.log}: everything{after}{to}: {self.why}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +157,7 @@ class Missing:
     at: Position
 
     def __str__(self) -> str:
-        return f"missing: {self.subject} log {self.log} before {self.at}; resuming"
+        return f"missing: {self.subject} log {self.log} before {_position(self.at)}; resuming"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +214,10 @@ ConnectionStatus: TypeAlias = Connected | Reconnecting | Moving | TokenNeeded | 
 Status: TypeAlias = ConnectionStatus | SubscriptionStatus
 SubscriptionEvent: TypeAlias = SubscriptionStatus | Received | PlaceMoved
 Event: TypeAlias = ConnectionStatus | SubscriptionEvent | PublishDone | PublishFailed
+
+
+def _position(position: Position) -> str:
+    return "{},{}".format(*position)
 
 
 def _waiting(logs: tuple[str, ...]) -> str:
