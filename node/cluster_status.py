@@ -70,7 +70,7 @@ def problems(parts: Parts) -> list[str]:
 
 
 def _members(parts: Parts, cluster: Cluster, now: float) -> list[dict[str, Any]]:
-    coordinates = Counter(slot.coordinator for slot in cluster.replica.slots)
+    coordinates = Counter(slot.coordinator for slot in cluster.replica.slots if slot.accepts)
     kafka = [source for sources in parts.topics.sources.values() for source in sources.values()]
     feeds = Counter(cluster.feed.feeder(source.log_id) for source in kafka)
     delay_s = cluster.replica.delay_s()

@@ -199,6 +199,7 @@ class Feeding:
                 del self._copies[said.log]
                 source.log, source.repeats = copy.log, copy.repeats
                 event(log, "log_copied", 10, topic=source.topic, partition=source.partition, entries=copy.log.held)
+                self._bridge.prepare(source)
                 self._open(source, filled=True)
                 self._bridge.loaded(source)
             case Failed():

@@ -95,6 +95,11 @@ class Bridge:
         assert source.log is not None
         source.generation = self._reader.assign(source.topic, source.partition, source.log.end[1] + 1)
 
+    def prepare(self, source: Source) -> None:
+        """Have librdkafka get to know a partition that may have to be read at once: the first time takes it a second."""
+        self.read_on(source)
+        self.stop_reading(source)
+
     def stop_reading(self, source: Source) -> None:
         """Somebody else reads it."""
         self._reader.unassign(source.topic, source.partition)

@@ -17,10 +17,15 @@ from mesh.replication import Replication, Start
 from mesh.slot import Role, SlotConfig
 from tests.sim.cluster import Cluster
 from tests.sim.disk import Disk
+from tests.sim.network import Traffic
 from tests.sim.options import NAMES, Options, draw
 from tests.sim.run import run
 
 ONE_LOG = "onlylog1"
+HOSTILE = Traffic(
+    delay_min_s=0.0005, delay_mean_s=0.005, loss=0.02, duplicate=0.2, late=0.1, late_max_s=3.0, keeps_order=False
+)
+HARD = {"crash": 4.0, "crash in a turn": 3.0, "pause of a coordinator": 2.0, "split": 3.0, "cut": 3.0, "one-way cut": 3.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +37,7 @@ class Variant:
     quorums: tuple[int, int] = (0, 0)
     tail_items_max: int = 0
     is_loose: bool = False
+    is_hostile: bool = False
     first: int = 0
     """From this seed on it shows soon: for tests."""
 
@@ -51,7 +57,8 @@ class Variant:
                 voters=names, commit_quorum=self.quorums[0], elect_quorum=self.quorums[1],
                 tail_items_max=slots.tail_items_max,
             )  # fmt: skip
-        return replace(drawn, names=names, slots=slots, is_safe=True, is_failover=False)
+        harder = {"traffic": HOSTILE, "faults": HARD, "faults_per_s": 4.0} if self.is_hostile else {}
+        return replace(drawn, names=names, slots=slots, is_safe=True, is_failover=False, **harder)
 
 
 def seeds_to_catch(variant: Variant, first: int, most: int) -> tuple[int, str]:
@@ -205,10 +212,10 @@ VARIANTS = {
         cluster_type=Cluster, voters=5, quorums=(2, 3), is_loose=True
     ),
     "a voter counts as soon as it has started (no rule 9)": Variant(cluster_type=AlwaysSyncedCluster),
-    "promises do not survive": Variant(cluster_type=ForgetfulCluster),
+    "promises do not survive": Variant(cluster_type=ForgetfulCluster, is_hostile=True),
     "whoever sees the coordinator dead takes its place": Variant(cluster_type=SelfPromotedCluster),
-    "a deposed coordinator is obeyed (no rule 8)": Variant(cluster_type=ObedientCluster),
-    "any coordinator's log makes a voter whole (half of rule 9)": Variant(cluster_type=HastyCluster),
+    "a deposed coordinator is obeyed (no rule 8)": Variant(cluster_type=ObedientCluster, is_hostile=True),
+    "any coordinator's log makes a voter whole (half of rule 9)": Variant(cluster_type=HastyCluster, is_hostile=True),
     "old acknowledgements commit what was taken over (no rule 6)": Variant(cluster_type=OldAcksCluster, voters=5),
     "a cache is copied without its memory of publishes": Variant(cluster_type=ForgetsPublishesCluster, tail_items_max=20),
 }
