@@ -96,7 +96,7 @@ class Bridge:
         source.generation = self._reader.assign(source.topic, source.partition, source.log.end[1] + 1)
 
     def prepare(self, source: Source) -> None:
-        """Have librdkafka get to know a partition that may have to be read at once: the first time takes it a second."""
+        """Have librdkafka get to know a partition that may have to be read at once: its first time takes a second."""
         self.read_on(source)
         self.stop_reading(source)
 
