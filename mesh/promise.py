@@ -17,5 +17,3 @@ class Promise(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """No coordinator of an epoch below `epoch` gets anything of this voter any more."""
 
     epoch: int
-    incarnation: str = ""
-    """Of the slot's log, where it was known; empty where it was not."""

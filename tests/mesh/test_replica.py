@@ -281,7 +281,8 @@ def test_at_a_first_start_nothing_was_promised_and_that_is_made_durable() -> Non
 def test_until_then_it_takes_no_part() -> None:
     node = amnesic()
     node.receive(0.1, "a", Recalled("c1", {0: 5}))
-    node.receive(0.2, "a", Vote(0, 9, True), Start(0, 9, state([(9, 0)], 0), 0, "c1"), Beacon([(0, 9, 0, 0, True, True)]))
+    beacon = Beacon([(0, 9, 0, 0, True, True)])
+    node.receive(0.2, "a", Vote(0, 9, True), Start(0, 9, state([(9, 0)], 0), 0, "c1"), beacon)
     assert (node.sends(), node.events()) == ([], [])
     for step in range(100):
         node.tick(step / 10)
