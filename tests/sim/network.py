@@ -51,6 +51,8 @@ class SimNetwork:
         """Until when."""
         self.slow_s: dict[str, float] = {}
         """What reaches these machines takes so much longer."""
+        self.cuts_at_once = False
+        """What is on its way on a link that is cut does not arrive."""
         self.counts: Counter[str] = Counter()
         self.digest = 0
         """Of all that arrived: two runs of one seed have the same."""
@@ -93,6 +95,8 @@ class SimNetwork:
         self._schedule.at(at, self._arrive, link, boot, channel, data)
 
     def _arrive(self, link: tuple[str, str], boot: str, channel: str, data: bytes) -> None:
+        if self.cuts_at_once and link in self.cuts:
+            return
         self.digest = zlib.crc32(data, self.digest)
         self._deliver(link[1], link[0], boot, channel, data)
 

@@ -95,6 +95,7 @@ class Run:
         network = cluster.network
         network.heal()
         network.traffic = CALM
+        network.cuts_at_once = True
         is_one_way = self.rng.random() < 0.3
         hears = self.rng.random() < 0.5
         for name in self.options.names:

@@ -57,7 +57,7 @@ class Variant:
                 voters=names, commit_quorum=self.quorums[0], elect_quorum=self.quorums[1],
                 tail_items_max=slots.tail_items_max,
             )  # fmt: skip
-        harder = {"traffic": HOSTILE, "faults": HARD, "faults_per_s": 4.0} if self.is_hostile else {}
+        harder: Any = {"traffic": HOSTILE, "faults": HARD, "faults_per_s": 4.0} if self.is_hostile else {}
         return replace(drawn, names=names, slots=slots, is_safe=True, is_failover=False, **harder)
 
 
