@@ -20,7 +20,7 @@ from tests.support.processes import start_process
 from tests.support.require import browser_path, require
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running `whimbrel demo`; it must end by itself, and cleanly, when it is told to."""
     port = free_port()
@@ -43,7 +43,7 @@ def demo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         raise
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def demo_urls(demo_url: str) -> list[str]:
     """The addresses of all its nodes."""
     host, _, port = demo_url.rpartition(":")
@@ -58,7 +58,7 @@ def _is_ready(url: str) -> bool:
         return False
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     require("browser")
     from selenium import webdriver

@@ -18,7 +18,7 @@ StartNode = Callable[..., RunningNode]
 TOPICS = "text-*:text,bytes-*:bytes,*"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def node(real_kafka: RealKafka, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningNode]:
     """One node with two workers for the whole run, on the shared real Kafka: all topics, `pub-*` to publish."""
     directory = tmp_path_factory.mktemp("node")
