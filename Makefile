@@ -5,7 +5,7 @@ BIN := .venv/bin
 FAST := not slow and not real_kafka and not browser and not node_js
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast bench bench-membership clean
+.PHONY: help run test test-fast sim bench bench-membership clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -24,6 +24,9 @@ test-fast: .venv/dev ## the checks, and the tests that need no process and no wa
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/pytest -m "$(FAST)"
+
+sim: .venv/dev ## 10,000 simulated lives of a cluster, in parallel
+	$(BIN)/python -m tests.sim --seeds 10000
 
 bench: .venv/dev ## measure one node and three; needs Java 17 and Maven; table, bench.json, plots in artifacts/
 	$(BIN)/python -m loadtest

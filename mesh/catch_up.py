@@ -90,7 +90,10 @@ class Done(msgspec.Struct, frozen=True):
 
 
 class Failed(msgspec.Struct, frozen=True):
-    """No peer could serve; `why` of the last one. What came of a repair stands, what came of a copy is void."""
+    """No peer could serve; `why` of the last one, but "behind" only if all are.
+
+    What came of a repair stands, what came of a copy is void.
+    """
 
     log: str
     why: str
@@ -276,7 +279,8 @@ class CatchUp:
         self._send_question(now, asked)
 
     def _next_peer(self, now: float, asked: _Asked, why: str) -> None:
-        asked.why = why
+        if why != BEHIND or asked.why == UNKNOWN:
+            asked.why = why
         del asked.peers[0]
         self._ask_peer(now, asked)
         self._begin(now)

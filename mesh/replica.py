@@ -303,7 +303,7 @@ class Replica:
                 self.replications[number].receive(now, sender, boot, reminder)
                 if not can_commit:
                     slot.heard_at = heard_at  # one that cannot commit, though it is heard, is as good as silent
-                if slot.coordinator == sender and slot.accepts != accepts:
+                if slot.coordinator == sender:
                     slot.accepts = accepts
                     self._look_who_takes(now, number)
 

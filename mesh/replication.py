@@ -104,6 +104,7 @@ class Replication:
         self._uncommitted: dict[tuple[str, int], None] = {}
         self._sent: tuple[int, float] = (0, NEVER)
         """An end that was sent, and when, to measure delays by."""
+        self._coordinator_boot = ""  # an epoch is of one start: once all disks are lost another may have the same
         self._early: dict[int, Append] = {}
         self._end_seen = 0
         self._asked_at = NEVER
@@ -120,7 +121,7 @@ class Replication:
         slot.accepted = slot.promised
         slot.is_synced = True
         self._acked = {slot.me: slot.log.end}
-        self._boots = dict(boots)
+        self._boots, self._coordinator_boot = dict(boots), slot.boot
         self._started_at = now
         self._clock_offset = slot.log.clock - now * 1000
         uncommitted = slot.log.items[slot.commit - slot.log.base :]
@@ -217,20 +218,20 @@ class Replication:
         """A packet of another node, from that start of it."""
         match packet:
             case Append():
-                self._append(now, sender, packet)
+                self._append(now, sender, boot, packet)
             case AppendOk():
                 self._append_ok(now, sender, boot, packet)
             case Commit():
-                if self._is_coordinated_by(now, sender, packet.epoch):
+                if self._is_coordinated_by(now, sender, boot, packet.epoch):
                     self._commit_to(packet.commit)
             case Start():
-                self._start(now, sender, packet)
+                self._start(now, sender, boot, packet)
             case Sync():
                 self._sync(sender, boot)
             case Fetch():
                 self._fetch(sender, packet)
             case Range() | Trimmed():
-                self._fetched(now, sender, packet)
+                self._fetched(now, sender, boot, packet)
             case Nack():
                 self._nack(packet)
 
@@ -249,7 +250,7 @@ class Replication:
 
     # As replica.
 
-    def _is_coordinated_by(self, now: float, sender: NodeName, epoch: int) -> bool:
+    def _is_coordinated_by(self, now: float, sender: NodeName, boot: str, epoch: int) -> bool:
         """Whether what a coordinator says counts here; if not, it or this node is told why."""
         slot = self.slot
         if epoch < slot.promised:
@@ -258,15 +259,15 @@ class Replication:
         if epoch == slot.accepted and slot.role is Role.COORDINATOR:
             return False  # an echo of this node's own
         slot.heard_at = now
-        if self.copying is not None and self.copying.epoch == epoch:
+        if boot == self._coordinator_boot and self.copying is not None and self.copying.epoch == epoch:
             return False
-        if epoch == slot.accepted and (slot.is_synced or not slot.is_voter) and not self._is_behind:
+        if boot == self._coordinator_boot and epoch == slot.accepted and slot.holds_log and not self._is_behind:
             return True
         self._ask_start(now, sender)
         return False
 
-    def _append(self, now: float, sender: NodeName, packet: Append) -> None:
-        if not self._is_coordinated_by(now, sender, packet.epoch):
+    def _append(self, now: float, sender: NodeName, boot: str, packet: Append) -> None:
+        if not self._is_coordinated_by(now, sender, boot, packet.epoch):
             return
         slot, log = self.slot, self.slot.log
         self._end_seen = max(self._end_seen, packet.first + len(packet.items))
@@ -287,7 +288,7 @@ class Replication:
         self._commit_seen = max(self._commit_seen, commit)
         self.slot.commit_to(min(self._commit_seen, self.slot.log.end))
 
-    def _start(self, now: float, sender: NodeName, packet: Start) -> None:
+    def _start(self, now: float, sender: NodeName, boot: str, packet: Start) -> None:
         slot = self.slot
         if packet.epoch < slot.promised:
             slot.send(sender, Nack(slot.number, slot.promised))
@@ -296,15 +297,16 @@ class Replication:
         if slot.is_voter and not slot.is_synced and packet.boot != slot.boot:
             self._ask_start(now, sender)
             return
-        if self.copying is not None and self.copying.epoch == packet.epoch:
+        if boot == self._coordinator_boot and self.copying is not None and self.copying.epoch == packet.epoch:
             return
-        if packet.epoch == slot.accepted and (slot.is_synced or not slot.is_voter) and not self._is_behind:
+        if boot == self._coordinator_boot and packet.epoch == slot.accepted and slot.holds_log and not self._is_behind:
             if packet.boot not in ("", slot.boot):
                 self._ask_start(now, sender)  # it takes this node for an earlier start of it
             return
         assert slot.role is not Role.COORDINATOR or packet.epoch > slot.accepted, "two coordinators in one epoch"
         slot.promise(packet.epoch)
         self.step_down()
+        self._coordinator_boot = boot
         slot.become(Role.FOLLOWER, sender)
         slot.accepts = True  # unless its beacon says otherwise
         self._end_seen, self._commit_seen = packet.state.end, packet.commit
@@ -321,29 +323,29 @@ class Replication:
             self._commit_to(self._commit_seen)
             slot.out.events.append(Loaded(slot.number))
 
-    def _fetched(self, now: float, sender: NodeName, packet: Range | Trimmed) -> None:
+    def _fetched(self, now: float, sender: NodeName, boot: str, came: Range | Trimmed) -> None:
         slot = self.slot
-        if self.copying is not None:
-            self.copying.receive(now, sender, packet)
+        if self.copying is not None and boot == self._coordinator_boot:
+            self.copying.receive(now, sender, came)
             self._finish_copying(now)
-        elif sender == slot.coordinator and packet.epoch == slot.accepted and slot.role is Role.FOLLOWER:
-            if isinstance(packet, Range):
+        elif sender == slot.coordinator and came.epoch == slot.accepted and slot.role is Role.FOLLOWER:
+            if isinstance(came, Range):
                 self.repairs += 1
                 self._asked_at = NEVER
-                self._append(now, sender, Append(slot.number, packet.epoch, packet.first, packet.commit, packet.items))
-            elif slot.log.end < packet.base:
+                self._append(now, sender, boot, Append(slot.number, came.epoch, came.first, came.commit, came.items))
+            elif slot.log.end < came.base:
                 self._is_behind = True
                 self._asked_at = NEVER
-                self._ask(now)
+                self._ask_start(now, sender)
 
     def _ask(self, now: float) -> None:
         slot = self.slot
         if now - self._asked_at >= slot.config.retry_s and slot.coordinator:
             self._asked_at = now
-            fetch = Fetch(slot.number, slot.accepted, slot.log.end)
-            slot.send(slot.coordinator, Sync(slot.number) if self._is_behind else fetch)
+            slot.send(slot.coordinator, Fetch(slot.number, slot.accepted, slot.log.end))
 
     def _ask_start(self, now: float, sender: NodeName) -> None:
+        self._end_seen = 0  # the log is followed no more: nothing is missing of it
         if now - self._asked_at >= self.slot.config.retry_s:
             self._asked_at = now
             self.slot.send(sender, Sync(self.slot.number))
@@ -358,7 +360,8 @@ class Replication:
             # Said before its memory was lost; or that start is over, and this one is to ask (`_start`).
             self._send_start(sender, known)
             return
-        assert packet.end <= slot.log.end, (packet.end, slot.log.end)
+        if packet.end > slot.log.end:
+            return  # of another log, that an earlier start of this node had in this epoch
         self._acked_at[sender] = now
         before = self._acked.get(sender, -1)
         if packet.end > before:

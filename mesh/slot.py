@@ -184,6 +184,11 @@ class Slot:
         self.heard_at = NEVER
         self._told = (self.promised, self.role, self.coordinator)
 
+    @property
+    def holds_log(self) -> bool:
+        """Whether the log is what `accepted` says: not at a voter that lost its memory and has not copied one since."""
+        return self.is_synced or not self.is_voter
+
     def send(self, to: NodeName, packet: msgspec.Struct) -> None:
         self.out.sends.append((to, packet))
 

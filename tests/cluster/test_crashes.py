@@ -67,7 +67,7 @@ def start_and_sync(cluster: Cluster, name: str) -> None:
 
 
 def is_synced(node: ClusterNode) -> bool:
-    members = node.cluster_status()["cluster"]["members"]
+    members = node.cluster_status().get("cluster", {}).get("members", [])  # none while it does not answer yet
     return any(one["name"] == node.name and one["synced"] for one in members)
 
 

@@ -1,8 +1,8 @@
 """The simulator by hand.
 
-    python -m tests.sim --seed 4711 [--transcript] [--packets]   replay one seed
-    python -m tests.sim --seeds 10000 [--from 0] [--jobs 2]      run many
-    python -m tests.sim --controls                               how many seeds each broken variant takes
+python -m tests.sim --seed 4711 [--transcript] [--packets]   replay one seed
+python -m tests.sim --seeds 10000 [--from 0] [--jobs 2]      run many
+python -m tests.sim --controls                               how many seeds each broken variant takes
 """
 
 from __future__ import annotations

@@ -139,7 +139,9 @@ class Subscriber:
             if missing is not None:
                 return f"{self.name} at {self.connection.process.name} lacks {missing} of slot {slot}"
             log = self.connection.process.logs.get(slot)
-            if log is None or (not is_pattern(self.subject) and log.after(self.subject, self.place.get(log.id, BEGINNING))):
+            if log is None or (
+                not is_pattern(self.subject) and log.after(self.subject, self.place.get(log.id, BEGINNING))
+            ):
                 return f"{self.name} at {self.connection.process.name} lacks entries of slot {slot}"
         return ""
 
@@ -252,4 +254,6 @@ class Publisher:
         self._sent_at[number] = cluster.schedule.now
         value = f"{self.name}.{number}".encode() if number % 11 else None
         item = Item(self.unanswered[number], self.name, number, value, None, self._process.machine.wall_ms)
+        cluster.sent += 1
+        cluster.attempts.setdefault((self.name, number), []).append((self._process.boot, cluster.sent))
         self._process.machine.publish(item)

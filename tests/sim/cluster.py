@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from random import Random
-from typing import TYPE_CHECKING
 
 from mesh.placement import slot_of
 from mesh.promise import Promise
@@ -16,6 +15,7 @@ from mesh.replica import Replica
 from tests.sim.clients import Publisher, Subscriber
 from tests.sim.disk import Disk
 from tests.sim.faults import Faults
+from tests.sim.kafka import KafkaSide, ModelKafka
 from tests.sim.machine import Machine
 from tests.sim.members import Members, Rumours, Swim
 from tests.sim.network import SimNetwork
@@ -25,9 +25,6 @@ from tests.sim.schedule import Schedule
 from tests.sim.transcript import Transcript
 from tests.sim.truth import Oracle, Violation
 from tests.sim.watch import Watch
-
-if TYPE_CHECKING:
-    from tests.sim.kafka import KafkaSide
 
 STALL_CLEAN_S = 2.0
 """A failover counts for the distribution of stalls if nothing else was done for so long before."""
@@ -57,6 +54,9 @@ class Cluster:
         self.core: list[str] = [*options.names]
         """The machines that clients may go to."""
         self.takes_load = True
+        self.attempts: dict[tuple[str, int], list[tuple[str, int]]] = {}
+        """Publish -> the processes that it was sent to, and as the how many-eth of all that was sent."""
+        self.sent = 0
         self.others = {name: [one for one in options.names if one != name] for name in options.names}
         self.machines = {name: Machine(self, name, Random(f"machine {seed} {name}")) for name in options.names}
         for machine in self.machines.values():
@@ -70,6 +70,7 @@ class Cluster:
             Subscriber(self, f"r{number}", "/c/*" if number == 0 else rng.choice(options.subjects), rng)
             for number in range(options.subscribers)
         ]
+        self.kafka = ModelKafka(self, options.kafka_logs, Random(f"kafka {seed}"))
         self.faults = Faults(self, Random(f"faults {seed}"))
 
     # What a process is made of.
@@ -80,9 +81,7 @@ class Cluster:
         options = self.options
         if promises is None:
             self.counts["amnesic starts"] += name in options.slots.voters
-        return self.replica_type(
-            now, name, boot, options.slots, options.forwarding, options.slot_count, promises, rng
-        )
+        return self.replica_type(now, name, boot, options.slots, options.forwarding, options.slot_count, promises, rng)
 
     def new_members(self, now: float, name: str, boot: str, rng: Random) -> Members:
         if self.options.has_swim:
@@ -93,7 +92,7 @@ class Cluster:
         return self.disk_type()
 
     def new_kafka(self, process: Process, rng: Random) -> KafkaSide | None:
-        return None
+        return KafkaSide(process, self.kafka, rng) if self.options.kafka_logs else None
 
     def _reaches(self, sender: str, to: str) -> bool:
         return self.machines[to].is_running and (sender, to) not in self.network.cuts
@@ -120,18 +119,16 @@ class Cluster:
 
     def _forgetful(self, machine: Machine) -> int:
         """Voters without memory once this one has lost its."""
-        return sum(
-            one is machine or not self.is_whole(one) for one in self.machines.values() if one.is_voter
-        )
+        return sum(one is machine or not self.is_whole(one) for one in self.machines.values() if one.is_voter)
 
     def lost_memory(self, machine: Machine) -> None:
         """A machine has just crashed."""
-        now = self.schedule.now
-        if machine.is_voter and self._forgetful(machine) >= self.options.slots.commit_quorum:
-            if any(log.commit for log in self.oracle.logs) and not self.oracle.is_broken:
-                self.say("", -1, "W voters are without memory at once: what was committed may be gone")
-                self.oracle.is_broken = True
-                self.counts["runs with too much memory lost"] += 1
+        if self.oracle.is_broken or not machine.is_voter or not any(log.commit for log in self.oracle.logs):
+            return
+        if self._forgetful(machine) >= self.options.slots.commit_quorum:
+            self.say("", -1, "W voters are without memory at once: what was committed may be gone")
+            self.oracle.is_broken = True
+            self.counts["runs with too much memory lost"] += 1
 
     def restart_later(self, machine: Machine) -> None:
         self.schedule.after(self._rng.choice((0.05, 0.5, 1.0, 4.0)) * self._rng.random(), self._restart, machine)
@@ -170,11 +167,16 @@ class Cluster:
 
     # Stalls.
 
-    def fell(self, slot: int, epoch: int) -> None:
-        """A coordinator is about to crash. It counts for the distribution of stalls if all else is well."""
-        has_load = any(self.slot_of(subject) == slot for subject in self.options.subjects)
-        if has_load and self._is_calm() and self.faults.last_at < self.schedule.now - STALL_CLEAN_S:
-            self._fallen[slot] = (self.schedule.now, epoch)
+    def falls(self, process: Process) -> None:
+        """A process is about to crash. It counts for the distributions of stalls if all else is well."""
+        if not self._is_calm() or self.faults.last_at >= self.schedule.now - STALL_CLEAN_S:
+            return
+        loaded = {self.slot_of(subject): None for subject in self.options.subjects}
+        for slot in process.replica.coordinated:
+            if slot.number in loaded:
+                self._fallen[slot.number] = (self.schedule.now, slot.accepted)
+        for log_id in process.kafka.feeding if process.kafka is not None else ():
+            self.kafka.fell(log_id)
 
     def committed(self, slot: int, process: Process) -> None:
         """A node tells what is committed."""
@@ -188,7 +190,7 @@ class Cluster:
         """All voters are up and whole, and all links work."""
         network = self.network
         voters = [machine for machine in self.machines.values() if machine.is_voter]
-        return not (network.cuts or network.clogs or network.slow_s) and all(
+        return not (self.kafka.away or network.cuts or network.clogs or network.slow_s) and all(
             machine.is_running and self.is_whole(machine) for machine in voters
         )
 

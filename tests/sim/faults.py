@@ -33,6 +33,7 @@ class Faults:
         self._do: dict[str, Callable[[], bool]] = {
             "crash": lambda: self._crash(self._anyone()),
             "crash of a coordinator": lambda: self._crash(self._a_coordinator()),
+            "crash of a feeder": lambda: self._crash(self._a_feeder()),
             "crash in a turn": self._strike,
             "lost disk": self._lose_disk,
             "pause": lambda: self._pause(self._anyone()),
@@ -45,6 +46,7 @@ class Faults:
             "wrong suspicion": self._accuse,
             "leave": self._leave,
             "clock of the day jumps": self._jump,
+            "no Kafka": self._lose_kafka,
             "subscriber moves": self._move,
         }
         if self._names and options.faults_per_s:
@@ -88,6 +90,14 @@ class Faults:
             machine
             for machine in self._cluster.machines.values()
             if machine.process is not None and machine.process.replica.coordinated
+        ]
+        return self._rng.choice(found) if found else self._anyone()
+
+    def _a_feeder(self) -> Machine:
+        found = [
+            machine
+            for machine in self._cluster.machines.values()
+            if machine.process is not None and machine.process.kafka is not None and machine.process.kafka.feeding
         ]
         return self._rng.choice(found) if found else self._anyone()
 
@@ -215,6 +225,15 @@ class Faults:
 
     def _jump(self) -> bool:
         self._anyone().wall_ms += self._rng.choice((-3_600_000, -1000, 1000, 86_400_000))
+        return True
+
+    def _lose_kafka(self) -> bool:
+        away, name = self._cluster.kafka.away, self._anyone().name
+        if not self._cluster.kafka.logs or name in away:
+            return False
+        self._cluster.say(name, -1, "cannot reach Kafka")
+        away[name] = None
+        self._cluster.schedule.after(self._rng.uniform(0.3, 4.0), away.pop, name, None)
         return True
 
     def _move(self) -> bool:

@@ -80,8 +80,7 @@ class Machine:
         if process is None:
             return
         self.say(-1, why)
-        for slot in process.replica.coordinated:
-            self.cluster.fell(slot.number, slot.accepted)
+        self.cluster.falls(process)
         self.process = None
         self.cluster.lost_memory(self)
         self._inbox.clear()

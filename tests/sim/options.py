@@ -6,19 +6,20 @@ there hides what only happens without it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from mesh.cache import CacheConfig
 from mesh.forwarding import ForwardingConfig
 from mesh.slot import SlotConfig
-from tests.sim.network import Traffic
+from tests.sim.network import CALM, Traffic
 
 NAMES = ("a", "b", "c", "d", "e", "f", "g")
 
 FAULTS = {
     "crash": 3.0,
     "crash of a coordinator": 3.0,
+    "crash of a feeder": 1.0,
     "crash in a turn": 2.0,
     "lost disk": 1.0,
     "pause": 3.0,
@@ -31,9 +32,26 @@ FAULTS = {
     "wrong suspicion": 3.0,
     "leave": 2.0,
     "clock of the day jumps": 1.0,
+    "no Kafka": 1.0,
     "subscriber moves": 6.0,
 }
 """How often, against each other."""
+
+HARD = {
+    "crash": 4.0,
+    "crash in a turn": 3.0,
+    "pause of a coordinator": 2.0,
+    "split": 3.0,
+    "cut": 3.0,
+    "one-way cut": 3.0,
+}
+CRASHES = {"crash of a coordinator": 2.0, "crash of a feeder": 1.0}
+HOSTILE = Traffic(
+    delay_min_s=0.0005, delay_mean_s=0.005, loss=0.02, duplicate=0.2, late=0.1, late_max_s=3.0, keeps_order=False
+)
+CALM_FAILOVER = Traffic(
+    delay_min_s=0.0002, delay_mean_s=0.0005, loss=0.001, duplicate=0.0, late=0.0, late_max_s=0.0, keeps_order=True
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +86,15 @@ class Options:
     heals_per_s: float = 1.0
     safety_s: float = 6.0
     kafka_logs: int = 0
+    page_rows_max: int = 25
+    """Of a cache that is copied: small, so that copies are broken off half-way."""
 
 
 def draw(seed: int) -> Options:
     """The options of a seed."""
     rng = Random(f"options {seed}")
-    is_failover = rng.random() < 0.08
+    kind = rng.random()
+    is_failover, is_hostile = kind < 0.08, kind > 0.85
     voters = rng.choices((1, 3, 5), (0.04, 0.72, 0.24))[0]
     observers = rng.choice((0, 0, 1, 2)) if voters < 5 else rng.choice((0, 0, 0, 1))
     if is_failover:
@@ -95,7 +116,7 @@ def draw(seed: int) -> Options:
             snapshot_ttl_s=1000.0 if is_roomy else rng.choice((1.0, 1000.0)),
         ),
         cache_is_roomy=is_roomy,
-        traffic=CALM_FAILOVER if is_failover else _traffic(rng),
+        traffic=CALM_FAILOVER if is_failover else HOSTILE if is_hostile else _traffic(rng),
         has_swim=is_failover or rng.random() < 0.5,
         is_safe=is_failover or rng.random() < 0.85,
         is_failover=is_failover,
@@ -107,16 +128,13 @@ def draw(seed: int) -> Options:
         publishes_per_s=20.0 if is_failover else rng.choice((4.0, 10.0, 20.0)),
         patience_s=rng.choice((0.5, 2.0, 8.0)),
         line_s=rng.choice((0.002, 0.05, 0.3)),
-        faults=_faults(rng, is_failover),
-        faults_per_s=0.15 if is_failover else rng.choice((0.3, 0.8, 1.5, 3.0)),
+        faults=CRASHES if is_failover else HARD if is_hostile else _faults(rng),
+        faults_per_s=0.15 if is_failover else 4.0 if is_hostile else rng.choice((0.3, 0.8, 1.5, 3.0)),
         heals_per_s=rng.choice((0.3, 1.0, 2.0)),
         safety_s=rng.choice((4.0, 6.0, 8.0)) if not is_failover else 15.0,
+        page_rows_max=rng.choice((5, 25, 1000)),
+        kafka_logs=2 if is_failover else rng.choice((0, 0, 1, 2)),
     )
-
-
-CALM_FAILOVER = Traffic(
-    delay_min_s=0.0002, delay_mean_s=0.0005, loss=0.001, duplicate=0.0, late=0.0, late_max_s=0.0, keeps_order=True
-)
 
 
 def _slots(rng: Random, voters: tuple[str, ...]) -> SlotConfig:
@@ -144,7 +162,25 @@ def _traffic(rng: Random) -> Traffic:
     )
 
 
-def _faults(rng: Random, is_failover: bool) -> dict[str, float]:
-    if is_failover:
-        return {"crash of a coordinator": 1.0}
+def _faults(rng: Random) -> dict[str, float]:
     return {name: weight for name, weight in FAULTS.items() if rng.random() < 0.55}
+
+
+def quiet(seed: int, voters: int, observers: int, tail_items_max: int = 20_000) -> Options:
+    """Nothing happens by itself: for tests that know what is to happen."""
+    names = NAMES[: voters + observers]
+    return replace(
+        draw(seed),
+        names=names,
+        slots=SlotConfig(voters=names[:voters], tail_items_max=tail_items_max),
+        forwarding=ForwardingConfig(),
+        slot_count=1,
+        traffic=CALM,
+        has_swim=True,
+        is_safe=False,
+        is_failover=False,
+        publishers=0,
+        subscribers=0,
+        faults={},
+        kafka_logs=0,
+    )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, assert_never
 from mesh.cache import Cache, Log
 from mesh.cache_transfer import Head, Import
 from mesh.catch_up import BEHIND, CacheAsk, CacheMore, CacheNo, CachePage, CatchUp, CatchUpConfig, Done, Failed, Page
+from mesh.feed_log import FeedEvent
 from mesh.forwarding import Published, PublishRefused
 from mesh.log import BEGINNING, Entry, Position
 from mesh.packets import Packet
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     from tests.sim.machine import Machine
 
 CODEC: Codec[Any] = Codec(Packet)
-CATCH_UP = CatchUpConfig(page_rows_max=25)
 RETRY_S = 0.5
 EXPIRE_S = 0.5
 
@@ -45,7 +45,7 @@ class Process:
         self.replica = cluster.new_replica(now, machine.name, boot, machine.disk.load(), rng)
         self.members = cluster.new_members(now, machine.name, boot, rng)
         self.cache = Cache(options.cache)
-        self.catch_up = CatchUp(self._held, CATCH_UP)
+        self.catch_up = CatchUp(self._held, CatchUpConfig(page_rows_max=options.page_rows_max))
         self.kafka = cluster.new_kafka(self, rng)
         self.logs: dict[int, Log] = {}
         self.loaded: dict[int, None] = {}
@@ -60,7 +60,7 @@ class Process:
         self.unanswered: dict[tuple[str, int], None] = {}
         self.is_leaving = False
         self._expire_at = now
-        self._alive: list[str] = []
+        self.alive: list[str] = []
 
     # Inputs. Each is followed by `turn`.
 
@@ -79,8 +79,8 @@ class Process:
         """Time has passed."""
         self.members.tick(now)
         alive = sorted(self.members.alive())
-        if alive != self._alive:
-            self._alive = alive
+        if alive != self.alive:
+            self.alive = alive
             self.machine.say(-1, f"thinks that alive are {' '.join(alive)}")
             self.replica.members(now, alive)
             self.catch_up.members(now, alive)
@@ -129,7 +129,8 @@ class Process:
             datagrams = self.members.take_sends()
             events = self.replica.take_events()
             news = self.catch_up.take_events()
-            if not (promises or sends or datagrams or events or news):
+            fed = self.kafka.take_events() if self.kafka is not None else []
+            if not (promises or sends or datagrams or events or news or fed):
                 return
             if promises:
                 if machine.strikes("before saving"):
@@ -137,7 +138,7 @@ class Process:
                 machine.disk.save(promises)
                 if machine.strikes("between saving and sending"):
                     return
-            if not machine.finish(self._go_on, now, sends, datagrams, events, news):
+            if not machine.finish(self._go_on, now, sends, datagrams, events, news, fed):
                 return
 
     def _go_on(
@@ -147,6 +148,7 @@ class Process:
         datagrams: list[tuple[str, bytes]],
         events: list[ReplicaEvent],
         news: list[Page | Done | Failed],
+        fed: list[FeedEvent],
     ) -> None:
         self._post(sends, datagrams)
         for event in events:
@@ -155,7 +157,8 @@ class Process:
             if self.kafka is None or not self.kafka.caught_up(now, one):
                 self._caught_up(now, one)
         if self.kafka is not None:
-            self.kafka.settle(now)
+            for said in fed:
+                self.kafka.happened(now, said)
         self.cluster.watch.look(self)
 
     def _post(self, sends: list[tuple[str, Any]], datagrams: list[tuple[str, bytes]]) -> None:
@@ -248,7 +251,7 @@ class Process:
         self._ask(now, wanted, end if end > BEGINNING else None)
 
     def _ask(self, now: float, wanted: CacheWanted, after: Position | None) -> None:
-        others = [name for name in self._alive if name not in (self.name, wanted.peer)]
+        others = [name for name in self.alive if name not in (self.name, wanted.peer)]
         self.catch_up.ask(now, log_id_of(wanted.slot, wanted.incarnation), after, [wanted.peer, *others])
 
     def _forget_wanted(self, now: float, slot: int) -> None:
@@ -319,6 +322,7 @@ class Process:
 
     def _filled(self, now: float, slot: int, repeats: Repeats | None = None) -> None:
         del self.wanted[slot]
+        self.again_at.pop(slot, None)
         self.replica.cache_filled(now, slot, self.logs[slot].end, repeats)
 
 

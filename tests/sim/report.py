@@ -32,6 +32,9 @@ PATHS = {
     "amnesic starts": "a start without a disk",
     "sent Before": "a publisher's retry meets what the log has",
     "repeats dropped": "a publish stands twice in a log and is told once",
+    "feed repairs": "a node asks a peer for Kafka records that it missed",
+    "feed copies": "a node's cache of a Kafka log is copied",
+    "sent FeedBatch": "",
     "refused no_coordinator": "",
     "refused unknown": "",
     "refused full": "",
@@ -62,6 +65,8 @@ class Report:
     stalls: list[float] = field(default_factory=list)
     """Of failover runs: nothing but crashes of coordinators."""
     stalls_other: list[float] = field(default_factory=list)
+    kafka_stalls: list[float] = field(default_factory=list)
+    """Of failover runs, after the crash of a feeder."""
     healed: list[float] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
@@ -72,6 +77,8 @@ class Report:
             self.failures.append(result)
         else:
             self.healed.append(result.healed_s)
+        if result.is_failover:
+            self.kafka_stalls += result.kafka_stalls
         (self.stalls if result.is_failover else self.stalls_other).extend(result.stalls)
 
     @property
@@ -86,6 +93,7 @@ class Report:
             lines.append(f"{self.counts[name]:>10}  {name}{_words(PATHS.get(name, ''))}")
         lines.append(f"stall after a crash of a coordinator, nothing else wrong: {_times(self.stalls)}")
         lines.append(f"the same with what else the seeds have (loss, delays):    {_times(self.stalls_other)}")
+        lines.append(f"Kafka stall after a crash of a feeder, nothing else wrong: {_times(self.kafka_stalls)}")
         lines.append(f"from healing to agreement:                               {_times(self.healed)}")
         lines += [f"NEVER TAKEN: {path}" for path in self.never]
         for failure in self.failures:

@@ -21,6 +21,7 @@ from tests.sim.truth import Violation
 
 LIVE_WITHIN_S = 5.0
 STALL_MAX_S = 2.0
+KAFKA_STALL_MAX_S = 1.5
 """DESIGN 8."""
 
 
@@ -35,6 +36,7 @@ class Result:
     digest: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     stalls: list[float] = field(default_factory=list)
+    kafka_stalls: list[float] = field(default_factory=list)
     healed_s: float = 0.0
     acked: int = 0
     is_failover: bool = False
@@ -59,6 +61,7 @@ def run(
     result.digest = cluster.network.digest
     result.counts = cluster.counts + cluster.network.counts
     result.stalls = cluster.stalls
+    result.kafka_stalls = cluster.kafka.stalls
     result.is_failover = cluster.options.is_failover
     result.acked = len(cluster.oracle.acked)
     return result
@@ -78,8 +81,11 @@ class Run:
         cluster = self.cluster
         cluster.schedule.run(self.options.safety_s)
         cluster.faults.stop()
-        if self.options.is_failover and cluster.stalls and max(cluster.stalls) > STALL_MAX_S:
-            raise Violation(f"publishes stalled for {max(cluster.stalls):.2f} s")
+        if self.options.is_failover:
+            if max(cluster.stalls, default=0.0) > STALL_MAX_S:
+                raise Violation(f"publishes stalled for {max(cluster.stalls):.2f} s")
+            if max(cluster.kafka.stalls, default=0.0) > KAFKA_STALL_MAX_S:
+                raise Violation(f"records of Kafka stalled for {max(cluster.kafka.stalls):.2f} s")
         self.heal()
         self.live()
         self.check()
@@ -105,6 +111,7 @@ class Run:
                         network.cut(member, name)
                     if not (is_one_way and not hears):
                         network.cut(name, member)
+        cluster.kafka.away.clear()
         for name in core:
             machine = cluster.machines[name]
             if machine.paused_until is not None:
@@ -186,6 +193,9 @@ class Run:
             for process in nodes:
                 if number not in process.loaded:
                     return f"{process.name} has not loaded slot {number}"
+        for node in nodes:
+            if node.kafka is not None and (problem := node.kafka.lacks()):
+                return problem
         if unanswered:
             return f"{len(unanswered)} new publishes are not answered"
         for one in cluster.publishers:
@@ -203,9 +213,25 @@ class Run:
         """At the end."""
         cluster = self.cluster
         cluster.oracle.check_end()
+        self.check_order()
         for name in cluster.core:
             process = cluster.machines[name].process
             assert process is not None
             for slot, log in process.logs.items():
                 if slot in process.loaded:
                     cluster.watch.check_cache(process, slot, log)
+            if process.kafka is not None:
+                for log_id in process.kafka.filled:
+                    process.kafka.check(log_id)
+
+    def check_order(self) -> None:
+        """What was sent through one node, and once only, is in each slot in the order in which it was sent."""
+        attempts = self.cluster.attempts
+        for log in self.cluster.oracle.logs:
+            last: dict[str, int] = {}
+            for publish in sorted(log.at, key=log.at.__getitem__):
+                if len(attempts[publish]) == 1:
+                    boot, number = attempts[publish][0]
+                    if number < last.get(boot, 0):
+                        raise Violation(f"{publish} overtook another in {boot} on its way to slot {log.slot}")
+                    last[boot] = number

@@ -77,7 +77,9 @@ class LogTruth:
             if self.order[index] != at:
                 raise Violation(f"{who} tells {publish} at {at} of slot {self.slot}; due was {self.order[index]}")
         elif publish in self.at:
-            raise Violation(f"{who} tells {publish} at {at} of slot {self.slot}, which is a repeat of {self.at[publish]}")
+            raise Violation(
+                f"{who} tells {publish} at {at} of slot {self.slot}, which is a repeat of {self.at[publish]}"
+            )
         else:
             self.order.append(at)
             self.at[publish] = at
@@ -164,4 +166,3 @@ class Oracle:
         for publish, (slot, incarnation, _) in self.acked.items():
             if self._names[slot] != incarnation:
                 raise Violation(f"{publish} was acknowledged, and its log is gone")
-

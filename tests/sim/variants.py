@@ -17,15 +17,10 @@ from mesh.replication import Replication, Start
 from mesh.slot import Role, SlotConfig
 from tests.sim.cluster import Cluster
 from tests.sim.disk import Disk
-from tests.sim.network import Traffic
-from tests.sim.options import NAMES, Options, draw
+from tests.sim.options import HARD, HOSTILE, NAMES, Options, draw
 from tests.sim.run import run
 
 ONE_LOG = "onlylog1"
-HOSTILE = Traffic(
-    delay_min_s=0.0005, delay_mean_s=0.005, loss=0.02, duplicate=0.2, late=0.1, late_max_s=3.0, keeps_order=False
-)
-HARD = {"crash": 4.0, "crash in a turn": 3.0, "pause of a coordinator": 2.0, "split": 3.0, "cut": 3.0, "one-way cut": 3.0}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,11 +132,11 @@ class SelfPromotedCluster(Cluster):
 
 
 class Obedient(Replication):
-    def _is_coordinated_by(self, now: float, sender: str, epoch: int) -> bool:
+    def _is_coordinated_by(self, now: float, sender: str, boot: str, epoch: int) -> bool:
         if epoch == self.slot.accepted and self.slot.role is Role.FOLLOWER and self.copying is None:
             self.slot.heard_at = now
             return True
-        return super()._is_coordinated_by(now, sender, epoch)
+        return super()._is_coordinated_by(now, sender, boot, epoch)
 
 
 class ObedientReplica(Replica):
@@ -159,8 +154,9 @@ class ObedientCluster(Cluster):
 
 
 class Hasty(Replication):
-    def _start(self, now: float, sender: str, packet: Start) -> None:
-        super()._start(now, sender, Start(packet.slot, packet.epoch, packet.state, packet.commit, self.slot.boot))
+    def _start(self, now: float, sender: str, boot: str, packet: Start) -> None:
+        packet = Start(packet.slot, packet.epoch, packet.state, packet.commit, self.slot.boot)
+        super()._start(now, sender, boot, packet)
 
 
 class HastyReplica(Replica):
@@ -214,8 +210,10 @@ VARIANTS = {
     "a voter counts as soon as it has started (no rule 9)": Variant(cluster_type=AlwaysSyncedCluster),
     "promises do not survive": Variant(cluster_type=ForgetfulCluster, is_hostile=True),
     "whoever sees the coordinator dead takes its place": Variant(cluster_type=SelfPromotedCluster),
-    "a deposed coordinator is obeyed (no rule 8)": Variant(cluster_type=ObedientCluster, is_hostile=True),
+    "a deposed coordinator is obeyed (no rule 8)": Variant(cluster_type=ObedientCluster),
     "any coordinator's log makes a voter whole (half of rule 9)": Variant(cluster_type=HastyCluster, is_hostile=True),
     "old acknowledgements commit what was taken over (no rule 6)": Variant(cluster_type=OldAcksCluster, voters=5),
-    "a cache is copied without its memory of publishes": Variant(cluster_type=ForgetsPublishesCluster, tail_items_max=20),
+    "a cache is copied without its memory of publishes": Variant(
+        cluster_type=ForgetsPublishesCluster, tail_items_max=20
+    ),
 }

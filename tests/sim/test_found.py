@@ -1,0 +1,184 @@
+"""What seeds have found in the cores, each as small as it gets. The seed that found it is named where the meaning of
+seeds was that of its day.
+"""
+
+from __future__ import annotations
+
+from random import Random
+
+import pytest
+
+from mesh.catch_up import BEHIND, INCOMPLETE, CacheAsk, CacheNo, CatchUp, CatchUpConfig, Failed
+from mesh.copying import LogState, Trimmed
+from mesh.forwarding import Forward, ForwardingConfig, Published
+from mesh.repeats import Repeats
+from mesh.replica import Beacon, Replica
+from mesh.replication import Start, Sync
+from mesh.slot import Role, Slot, SlotConfig
+from mesh.slot_log import Item
+from tests.sim.cluster import Cluster
+from tests.sim.machine import Machine
+from tests.sim.options import quiet
+
+VOTERS = SlotConfig(voters=("a", "b", "c"))
+
+
+class Bench:
+    """A quiet cluster with one slot."""
+
+    def __init__(self, seed: int, voters: int = 3, observers: int = 0, tail_items_max: int = 20_000) -> None:
+        self.cluster = Cluster(quiet(seed, voters, observers, tail_items_max), None)
+        self.number = 0
+        self.run(4.0)
+
+    def run(self, seconds: float) -> None:
+        self.cluster.schedule.run(self.cluster.schedule.now + seconds)
+
+    def slot(self, name: str) -> Slot:
+        process = self.cluster.machines[name].process
+        assert process is not None
+        return process.replica.slots[0]
+
+    @property
+    def coordinators(self) -> list[Machine]:
+        machines = self.cluster.machines.values()
+        return [one for one in machines if one.process is not None and one.process.replica.coordinated]
+
+    def publish(self, machine: Machine, count: int) -> None:
+        for _ in range(count):
+            self.number += 1
+            machine.publish(Item("/c/0", "p", self.number, b"x", None, 0))
+            self.run(0.002)
+
+    def until_other_than(self, name: str, seconds: float) -> float:
+        """How long until another node coordinates and has the others behind it."""
+        begin = self.cluster.schedule.now
+        while self.cluster.schedule.now < begin + seconds:
+            self.run(0.02)
+            for machine in self.coordinators:
+                if machine.name != name and self.slot(machine.name).accepts:
+                    return self.cluster.schedule.now - begin
+        raise AssertionError("nobody has taken over")
+
+
+def observer(voters: SlotConfig = VOTERS) -> Replica:
+    """An observer that follows a in epoch 1 and has nothing yet."""
+    replica = Replica(0.0, "d", "d1", voters, ForwardingConfig(), 1, None, Random(1))
+    replica.receive(0.0, "a", "a1", Start(0, 1, LogState("L", [(1, 0)], 0, 0, 0), 0, ""))
+    replica.settle(0.0)
+    replica.take_sends()
+    replica.take_events()
+    return replica
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_replica_that_is_too_far_behind_gets_the_log_anew(seed: int) -> None:
+    """Seed 66: what it asked for had been let go of, and asking for that again kept it from asking for the log."""
+    bench = Bench(seed, tail_items_max=20)
+    coordinator = bench.coordinators[0]
+    other = next(name for name in bench.cluster.machines if name != coordinator.name)
+    bench.cluster.network.cut(coordinator.name, other)
+    bench.publish(coordinator, 100)
+    bench.cluster.network.heal()
+    bench.run(2.0)
+    assert bench.slot(other).commit == bench.slot(coordinator.name).commit == 100
+
+
+def test_a_replica_that_misses_something_turns_to_the_next_coordinator() -> None:
+    """Seed 4126: asking the old coordinator for what was missing kept it from asking the new one for its log."""
+    replica = observer()
+    replica.receive(0.1, "a", "a1", Beacon([(0, 1, 5, 0, True, True)]))
+    asked = []
+    for step in range(1, 21):
+        now = 0.1 + step * 0.0501
+        replica.tick(now)
+        if step % 2:
+            replica.receive(now + 0.01, "b", "b1", Beacon([(0, 2, 5, 0, True, True)]))
+        asked += [(to, packet) for to, packet in replica.take_sends() if isinstance(packet, Sync)]
+    assert ("b", Sync(0)) in asked
+
+
+def test_publishes_go_on_when_the_log_was_copied_anew() -> None:
+    """Seed 3475: the coordinator took publishes again, and this node had noted that, but not where it matters."""
+    replica = observer()
+    replica.receive(0.1, "a", "a1", Beacon([(0, 1, 50, 40, True, False)]))
+    replica.receive(0.2, "a", "a1", Trimmed(0, 1, 40))
+    replica.receive(0.3, "a", "a1", Start(0, 1, LogState("L", [(1, 0)], 40, 50, 0), 50, ""))
+    replica.settle(0.3)
+    replica.receive(0.4, "a", "a1", Beacon([(0, 1, 50, 50, True, True)]))
+    replica.publish(0.5, Item("/c/0", "p", 1, b"x", None, 0))
+    replica.settle(0.5)
+    assert any(isinstance(packet, Forward) for _, packet in replica.take_sends())
+
+
+def test_a_publish_that_waits_is_answered_when_the_cache_that_was_copied_has_it() -> None:
+    """Seed 26: it was refused as unknown, and after its retry had been confirmed."""
+    replica = observer()
+    replica.publish(0.1, Item("/c/0", "p", 1, b"x", None, 0))
+    replica.receive(0.2, "a", "a1", Start(0, 2, LogState("L", [(1, 0)], 40, 50, 0), 50, ""))
+    replica.settle(0.2)
+    replica.take_events()
+    repeats = Repeats(1000)
+    repeats.restore([("p", 1, (1, 7), 0)])
+    replica.cache_filled(0.3, 0, (1, 49), repeats)
+    replica.publish(0.3, Item("/c/0", "p", 1, b"x", None, 0))
+    replica.settle(0.3)
+    published = [event for event in replica.take_events() if isinstance(event, Published)]
+    assert [event.at for event in published] == [(1, 7), (1, 7)], "one answer for each time that it was sent"
+    replica.tick(20.0)
+    replica.settle(20.0)
+    assert replica.forwarding.pending == 0
+    assert replica.take_events() == []
+
+
+def test_a_peer_that_is_behind_itself_does_not_say_that_there_is_no_more() -> None:
+    """Seed 4459: two nodes that lacked the same told each other, last of all, that nothing was missing."""
+    core = CatchUp(lambda log_id: None, CatchUpConfig())
+    core.ask(0.0, "s0.L", (1, 3), ["a", "d"])
+    for peer, why in (("a", INCOMPLETE), ("d", BEHIND)):
+        [(to, ask)] = core.take_sends()
+        assert to == peer
+        assert isinstance(ask, CacheAsk)
+        core.receive(0.0, peer, "boot", CacheNo(ask.ticket, why))
+    assert core.take_events() == [Failed("s0.L", INCOMPLETE, True)]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_coordinator_that_is_heard_but_hears_nobody_is_replaced(seed: int) -> None:
+    """Seed 1236: its beacons kept the others quiet for as long as membership took to give it up."""
+    bench = Bench(seed)
+    [coordinator] = bench.coordinators
+    for name in bench.cluster.others[coordinator.name]:
+        bench.cluster.network.cut(name, coordinator.name)
+    assert bench.until_other_than(coordinator.name, 4.0) < 2.6
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_a_voter_that_has_just_started_keeps_nobody_from_being_elected(seed: int) -> None:
+    """Seed 240: it stood for election first, could not win, and had the votes that another one needed."""
+    bench = Bench(seed)
+    [coordinator] = bench.coordinators
+    bench.publish(coordinator, 3)
+    coordinator.crash()
+    bench.cluster.schedule.after(0.45, coordinator.start)
+    assert bench.until_other_than(coordinator.name, 4.0) < 2.0
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_observers_of_a_lone_voter_that_lost_everything_follow_its_new_log(seed: int) -> None:
+    """Seeds 1969 and 4357: the new log began in the epoch of the old one, and they took it for the same."""
+    bench = Bench(seed, voters=1, observers=2)
+    voter = bench.cluster.machines["a"]
+    bench.publish(voter, 20)
+    old = bench.slot("a").incarnation
+    voter.crash()
+    voter.disk.lose()
+    voter.start()
+    bench.run(3.0)
+    bench.publish(voter, 5)
+    bench.run(1.0)
+    assert bench.slot("a").role is Role.COORDINATOR
+    for name in ("a", "b", "c"):
+        slot = bench.slot(name)
+        assert (slot.incarnation, slot.commit) == (bench.slot("a").incarnation, 5)
+        assert slot.incarnation != old
