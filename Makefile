@@ -25,8 +25,9 @@ test-fast: .venv/dev ## the checks, and the tests that need no process and no wa
 	$(BIN)/mypy
 	$(BIN)/pytest -m "$(FAST)"
 
-sim: .venv/dev ## 10,000 simulated lives of a cluster, in parallel
+sim: .venv/dev ## simulate 10,000 clusters under faults, then the broken ones that must be found (minutes)
 	$(BIN)/python -m tests.sim --seeds 10000
+	$(BIN)/python -m tests.sim --controls
 
 bench: .venv/dev ## measure one node and three; needs Java 17 and Maven; table, bench.json, plots in artifacts/
 	$(BIN)/python -m loadtest

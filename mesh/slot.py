@@ -228,8 +228,8 @@ class Slot:
         for entry in log.between(self.commit, index):
             at, item = entry
             publish = (item.publisher, item.number)
-            if repeats.admit(publish, at, item.clock):
-                entries.append(entry)
+            if repeats.admit(publish, at, item.clock) or repeats.original(publish) == at:
+                entries.append(entry)  # also what is known already from a peer's memory: it repeats nothing
             elif (original := repeats.original(publish)) is not None:
                 self.out.events.append(Repeated(self.number, publish, original))
         self.commit = index

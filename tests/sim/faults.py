@@ -44,7 +44,9 @@ class Faults:
             "clog": self._clog,
             "slow node": self._slow,
             "wrong suspicion": self._accuse,
-            "leave": self._leave,
+            "leave": lambda: self._leave(self._anyone()),
+            "rolling restart": self._roll,
+            "all at once": self._crash_all,
             "clock of the day jumps": self._jump,
             "no Kafka": self._lose_kafka,
             "subscriber moves": self._move,
@@ -191,9 +193,32 @@ class Faults:
         machine.process.members.accuse(machine.now, name, self._rng.uniform(0.1, 3.0))
         return True
 
-    def _leave(self) -> bool:
-        """A planned stop, and a start again: what a rolling restart does to each in turn."""
-        machine, cluster = self._anyone(), self._cluster
+    def _crash_all(self) -> bool:
+        """Only where memory may be lost."""
+        if self._cluster.options.is_safe:
+            return False
+        for machine in self._cluster.machines.values():
+            self._crash(machine)
+        return True
+
+    def _roll(self) -> bool:
+        """Each leaves and starts again, once the one before is whole."""
+        cluster, rest = self._cluster, [*self._cluster.machines.values()]
+
+        def go_on() -> None:
+            if self.is_stopped:
+                return
+            if all(cluster.is_whole(machine) for machine in cluster.machines.values()) and self._leave(rest[-1]):
+                rest.pop()
+            if rest:
+                cluster.schedule.after(0.2, go_on)
+
+        go_on()
+        return True
+
+    def _leave(self, machine: Machine) -> bool:
+        """A planned stop, and a start again."""
+        cluster = self._cluster
         if not machine.is_running or not cluster.may_lose_memory(machine):
             return False
         process = machine.process

@@ -147,8 +147,10 @@ class KafkaSide:
                 self._apply(said.log, said.records)
                 self.process.cache.advance(self.logs[said.log], said.after)
             case Read():
+                self.process.machine.say(-1, f"reads {said.log} of Kafka")
                 self._readers[said.log] = _Reader(now, self.logs[said.log].end[1] + 1, self._rng)
             case Stop():
+                self.process.machine.say(-1, f"reads {said.log} of Kafka no more")
                 del self._readers[said.log]
             case Repair():
                 self.process.cluster.counts["feed repairs"] += 1

@@ -31,6 +31,8 @@ FAULTS = {
     "slow node": 1.0,
     "wrong suspicion": 3.0,
     "leave": 2.0,
+    "rolling restart": 0.5,
+    "all at once": 0.5,
     "clock of the day jumps": 1.0,
     "no Kafka": 1.0,
     "subscriber moves": 6.0,

@@ -13,8 +13,8 @@ from mesh.copying import LogState, Trimmed
 from mesh.forwarding import Forward, ForwardingConfig, Published
 from mesh.repeats import Repeats
 from mesh.replica import Beacon, Replica
-from mesh.replication import Start, Sync
-from mesh.slot import Role, Slot, SlotConfig
+from mesh.replication import Append, Start, Sync
+from mesh.slot import Committed, Role, Slot, SlotConfig
 from mesh.slot_log import Item
 from tests.sim.cluster import Cluster
 from tests.sim.machine import Machine
@@ -182,3 +182,13 @@ def test_the_observers_of_a_lone_voter_that_lost_everything_follow_its_new_log(s
         slot = bench.slot(name)
         assert (slot.incarnation, slot.commit) == (bench.slot("a").incarnation, 5)
         assert slot.incarnation != old
+
+
+def test_what_a_broken_off_repair_has_told_of_is_no_repeat_of_itself() -> None:
+    """A peer's memory of publishes came, and then the peer went before the entries did: they came by the log."""
+    replica = observer()
+    replica.slots[0].repeats.restore([("p", 1, (1, 0), 0)])
+    replica.receive(0.1, "a", "a1", Append(0, 1, 0, 1, [Item("/c/0", "p", 1, b"x", None, 0)]))
+    replica.settle(0.1)
+    [told] = [event for event in replica.take_events() if isinstance(event, Committed)]
+    assert [at for at, _ in told.entries] == [(1, 0)]

@@ -19,7 +19,8 @@ from tests.sim.variants import VARIANTS, Variant, seeds_to_catch
 
 ROOT = Path(__file__).parents[2]
 SEEDS = 200
-TO_CATCH_MAX = 40
+TO_CATCH_MAX = 3_000
+"""`Variant.first` is where it shows soon, until cores or options change: then this takes longer, and says how long."""
 
 
 @pytest.mark.slow
@@ -34,6 +35,7 @@ def test_nothing_goes_wrong_in_many_clusters() -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize("variant", VARIANTS.values(), ids=list(VARIANTS))
 def test_a_broken_variant_is_caught(variant: Variant) -> None:
     taken, problem = seeds_to_catch(variant, variant.first, TO_CATCH_MAX)

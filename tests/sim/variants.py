@@ -208,12 +208,16 @@ VARIANTS = {
         cluster_type=Cluster, voters=5, quorums=(2, 3), is_loose=True
     ),
     "a voter counts as soon as it has started (no rule 9)": Variant(cluster_type=AlwaysSyncedCluster),
-    "promises do not survive": Variant(cluster_type=ForgetfulCluster, is_hostile=True),
+    "promises do not survive": Variant(cluster_type=ForgetfulCluster, is_hostile=True, first=240),
     "whoever sees the coordinator dead takes its place": Variant(cluster_type=SelfPromotedCluster),
-    "a deposed coordinator is obeyed (no rule 8)": Variant(cluster_type=ObedientCluster),
-    "any coordinator's log makes a voter whole (half of rule 9)": Variant(cluster_type=HastyCluster, is_hostile=True),
-    "old acknowledgements commit what was taken over (no rule 6)": Variant(cluster_type=OldAcksCluster, voters=5),
+    "a deposed coordinator is obeyed (no rule 8)": Variant(cluster_type=ObedientCluster, first=1200),
+    "any coordinator's log makes a voter whole (half of rule 9)": Variant(
+        cluster_type=HastyCluster, is_hostile=True, first=1250
+    ),
+    "old acknowledgements commit what was taken over (no rule 6)": Variant(
+        cluster_type=OldAcksCluster, voters=5, first=90
+    ),
     "a cache is copied without its memory of publishes": Variant(
-        cluster_type=ForgetsPublishesCluster, tail_items_max=20
+        cluster_type=ForgetsPublishesCluster, tail_items_max=20, first=280
     ),
 }

@@ -97,7 +97,7 @@ class Watch:
                     if slot.is_synced and slot.incarnation == before.incarnation and slot.log.end:
                         holder = machine.process.boot
         if self.oracle.opens(event.slot, event.incarnation, holder, process.boot):
-            self._cluster.counts["cold starts"] += 1
+            self._cluster.counts["cold starts" if before is None else "logs begun anew"] += 1
 
     def committed(self, process: Process, event: Committed) -> None:
         seen, who = self._seen[process.boot, event.slot], process.boot
@@ -147,6 +147,7 @@ class Watch:
     def published(self, process: Process, slot: int, publish: Publish, at: Position) -> None:
         if process.unanswered.pop(publish, self) is self:
             raise Violation(f"{process.boot} answers {publish} a second time")
+        process.machine.say(slot, f"confirms {publish[0]}.{publish[1]} at {at}")
         self.oracle.acks(slot, process.replica.slots[slot].incarnation, publish, at, process.boot)
 
     def repeated(self, process: Process, event: Repeated) -> None:
@@ -154,6 +155,7 @@ class Watch:
 
     def refused(self, process: Process, event: PublishRefused) -> None:
         self._cluster.counts[f"refused {event.why}"] += 1
+        process.machine.say(-1, f"refuses {event.publish[0]}.{event.publish[1]}: {event.why}")
         if process.unanswered.pop(event.publish, self) is self:
             raise Violation(f"{process.boot} refuses {event.publish}, which it has answered")
         if event.why == NO_COORDINATOR and event.publish[0].startswith("once"):
