@@ -191,6 +191,9 @@ class Trial:
         breaches = check(self.chat, outcomes, memory_lost)
         for one in (*self._clients, *self._publishers):
             breaches += [Breach("complaint", text) for text in one.complaints]
+        if not memory_lost:
+            ours = [one for one in self._publishers if isinstance(one, Publisher)]
+            breaches += [Breach("complaint", text) for one in ours for text in one.in_other_logs]
         if self.kafka is not None:
             breaches += self.kafka.check(self.events)
         for step in self.steps:

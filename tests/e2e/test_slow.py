@@ -152,7 +152,7 @@ def test_a_client_that_does_not_read_is_closed_and_delays_no_other(
             began = time.monotonic()
             other.wait_messages(150)
             assert time.monotonic() - began < 3
-            node.wait(lambda: node.metric("whimbrel_worker_slow_consumers_total") == 1, "the end of the slow client")
+            node.wait(lambda: node.metric("whimbrel_worker_slow_consumers_total") >= 1, "the end of the slow client")
             node.wait(lambda: node.metric("whimbrel_worker_outbox_bytes") == 0, "nothing kept for it")
             ats = [frame["at"] for frame in slow.frames(10**9) if frame["op"] == "msg"]
             assert ats == [[0, offset] for offset in range(len(ats))]
