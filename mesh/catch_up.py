@@ -25,6 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
+from zlib import crc32
 
 import msgspec
 
@@ -102,6 +103,9 @@ class Failed(msgspec.Struct, frozen=True):
 
 CatchUpEvent: TypeAlias = Page | Done | Failed
 
+TICKETS_BITS = 20
+"""So many questions of one start, as a power of two, before it comes near those of another."""
+
 Held: TypeAlias = Callable[[str], "tuple[Log, Repeats | None] | None"]
 """What this node holds of a log, if all of it may be given to others."""
 
@@ -119,6 +123,11 @@ class CatchUpConfig:
     served_max: int = 64
     page_rows_max: int = 2_000
     page_bytes_max: int = 1 << 20
+
+
+def first_ticket(boot: str) -> int:
+    """The number before that of the first question that this start of a node asks."""
+    return crc32(boot.encode()) << TICKETS_BITS
 
 
 class _Asked:
@@ -159,7 +168,12 @@ class _Served:
 class CatchUp:
     """Both ends, of all logs of a node."""
 
-    def __init__(self, held: Held, config: CatchUpConfig) -> None:
+    def __init__(self, held: Held, config: CatchUpConfig, boot: str = "") -> None:
+        """Begin.
+
+        Args:
+            boot: Of this start of the node: an answer to what an earlier one has asked must not pass for its own.
+        """
         self._held = held
         self._config = config
         self._limits = PageLimits(config.page_rows_max, config.page_bytes_max)
@@ -168,7 +182,7 @@ class CatchUp:
         self._tickets: dict[int, _Asked] = {}
         self._served: dict[tuple[str, int], _Served] = {}
         """By peer and its ticket."""
-        self._ticket = 0
+        self._ticket = first_ticket(boot)
         self._sends: list[tuple[str, CatchUpPacket]] = []
         self._events: list[CatchUpEvent] = []
         self.pages_sent = 0

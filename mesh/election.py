@@ -167,7 +167,9 @@ class Election:
         slot.become(Role.CANDIDATE, "")
         self._grants = {slot.me: self._grant(slot.boot)}
         self._boots = {}
-        self._due = now + config.vote_retry_s * (1 + self._rng.random())
+        # One that needs all votes leaves time to one that may need fewer: the last in the order, too, has had its turn.
+        patience = 1 if slot.is_synced else 2
+        self._due = now + patience * config.vote_retry_s * (1 + self._rng.random())
         for voter in config.voters:
             if voter != slot.me:
                 slot.send(voter, Vote(slot.number, slot.promised, is_transfer, slot.is_synced))

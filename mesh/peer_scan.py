@@ -21,6 +21,7 @@ from typing import TypeAlias
 import msgspec
 
 from mesh.cache import Log, size_of
+from mesh.catch_up import first_ticket
 from mesh.log import Entry, Position
 from mesh.subject import is_pattern
 
@@ -99,17 +100,18 @@ class _Asked:
 class PeerScan:
     """Both ends."""
 
-    def __init__(self, held: Callable[[str], Log | None], config: PeerScanConfig) -> None:
+    def __init__(self, held: Callable[[str], Log | None], config: PeerScanConfig, boot: str = "") -> None:
         """Begin.
 
         Args:
             held: A log of this node's cache, if others may be answered from it.
+            boot: Of this start of the node: an answer to what an earlier one has asked must not pass for its own.
         """
         self._held = held
         self._config = config
         self._asked: dict[int, _Asked] = {}
         """By our own ticket: another for every peer, so that late answers are told apart."""
-        self._number = 0
+        self._number = first_ticket(boot)
         self._sends: list[tuple[str, PeerScanPacket]] = []
         self._events: list[PeerScanEvent] = []
         self.answered = 0

@@ -195,7 +195,8 @@ class Replica:
         elif isinstance(packet, Forward):
             self._forward(now, sender, boot, packet)
         elif isinstance(packet, Before):
-            self.forwarding.committed(now, packet.slot, (packet.publisher, packet.number), packet.at)
+            if sender == self.slots[packet.slot].coordinator:  # else the log may not be known here that it stands in
+                self.forwarding.committed(now, packet.slot, (packet.publisher, packet.number), packet.at)
         elif isinstance(packet, Vote | Grant | Resign):
             self.elections[packet.slot].receive(now, sender, boot, packet)
         elif not (isinstance(packet, Range | Trimmed) and self.elections[packet.slot].fetched(now, sender, packet)):

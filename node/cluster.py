@@ -89,8 +89,8 @@ class Cluster:
             Random(secrets.randbits(64)),
         )
         self.replica.members(now, [self.me])
-        self.catch_up: CatchUp = CatchUp(self._held, CatchUpConfig())
-        self.scan: PeerScan = PeerScan(self._log_of, PeerScanConfig())
+        self.catch_up: CatchUp = CatchUp(self._held, CatchUpConfig(), self.boot)
+        self.scan: PeerScan = PeerScan(self._log_of, PeerScanConfig(), self.boot)
         self.feed: Feed = Feed(
             self.me, FeedConfig(direct=settings.kafka.read == "direct" or not settings.cluster.is_on)
         )

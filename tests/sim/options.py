@@ -52,7 +52,7 @@ HOSTILE = Traffic(
     delay_min_s=0.0005, delay_mean_s=0.005, loss=0.02, duplicate=0.2, late=0.1, late_max_s=3.0, keeps_order=False
 )
 CALM_FAILOVER = Traffic(
-    delay_min_s=0.0002, delay_mean_s=0.0005, loss=0.001, duplicate=0.0, late=0.0, late_max_s=0.0, keeps_order=True
+    delay_min_s=0.0002, delay_mean_s=0.0005, loss=0.0, duplicate=0.0, late=0.0, late_max_s=0.0, keeps_order=True
 )
 
 

@@ -45,7 +45,7 @@ class Process:
         self.replica = cluster.new_replica(now, machine.name, boot, machine.disk.load(), rng)
         self.members = cluster.new_members(now, machine.name, boot, rng)
         self.cache = Cache(options.cache)
-        self.catch_up = CatchUp(self._held, CatchUpConfig(page_rows_max=options.page_rows_max))
+        self.catch_up = CatchUp(self._held, CatchUpConfig(page_rows_max=options.page_rows_max), boot)
         self.kafka = cluster.new_kafka(self, rng)
         self.logs: dict[int, Log] = {}
         self.loaded: dict[int, None] = {}
