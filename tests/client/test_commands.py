@@ -22,9 +22,9 @@ from node.commands import connecting, subscribe
 from node.commands.subscribe import json_line, text_line
 from tests.client.test_python_blocking import ServerThread
 from whimbrel.events import Gap, Missing
+from whimbrel.interest import Interest
 from whimbrel.message import Message, Value
 from whimbrel.start import Now
-from whimbrel.subscriptions import Interest
 
 
 @pytest.fixture

@@ -15,16 +15,16 @@ from hypothesis import strategies as st
 from whimbrel import frames
 from whimbrel.encodings import ENCODINGS
 from whimbrel.errors import FrameError
-from whimbrel.events import PlaceMoved, PublishDone, PublishFailed, Received, Reconnecting
+from whimbrel.events import PlaceMoved, PublishDone, PublishFailed, Received
+from whimbrel.interest import Interest
 from whimbrel.message import Message, Value
-from whimbrel.outputs import Drop, Open, Outputs, Send
+from whimbrel.outgoing import Outgoing
+from whimbrel.outputs import Output, Outputs, Send
 from whimbrel.place import Track, Verdict
-from whimbrel.publishing import Outgoing, Publishing
+from whimbrel.publishing import Publishing
 from whimbrel.reader import Reader
 from whimbrel.servers import Servers, again_pause_s, loss_pause_s, pause_s, server_url
-from whimbrel.session import Session, SessionConfig, State
-from whimbrel.start import Latest, Now
-from whimbrel.subscriptions import Interest
+from whimbrel.start import Now
 from whimbrel.values import to_headers, to_value
 
 JSON = ENCODINGS["json"]
@@ -246,6 +246,8 @@ class Publisher:
         self.outputs = Outputs(JSON)
         self.core = Publishing(self.outputs, Random(1))
         self.core.connected(0, in_flight_max, frame_bytes_max)
+        self._sent: list[Send] = []
+        self._told: list[Output] = []
 
     def publish(self, deadline: float = 30, value: str = "1") -> Outgoing:
         item = Outgoing("/t/a", Value("json", value.encode()), [], deadline)
@@ -254,9 +256,22 @@ class Publisher:
 
     def sent(self) -> list[tuple[int, int]]:
         """(id, seq) of what was sent since the last call."""
-        actions, self.outputs.actions = self.outputs.actions, []
-        sent = [json.loads(action.data) for action in actions if isinstance(action, Send)]
-        return [(frame["id"], frame["seq"]) for frame in sent]
+        self._take()
+        frames, self._sent = [json.loads(send.data) for send in self._sent], []
+        return [(frame["id"], frame["seq"]) for frame in frames]
+
+    def told(self) -> list[Output]:
+        """Outcomes since the last call."""
+        self._take()
+        told, self._told = self._told, []
+        return told
+
+    def _take(self) -> None:
+        for output in self.outputs.take():
+            if isinstance(output, Send):
+                self._sent.append(output)
+            else:
+                self._told.append(output)
 
 
 def test_what_failed_for_now_goes_first_and_one_fault_counts_once() -> None:
@@ -302,15 +317,15 @@ def test_a_publish_ends_when_its_time_is_up() -> None:
     sent, waiting, refused = publisher.publish(5), publisher.publish(6), publisher.publish(7)
     assert publisher.core.deadline == 5
     publisher.core.tick(5)
-    assert publisher.outputs.events == [PublishFailed(sent, None, "", "not acknowledged in time", True)]
+    assert publisher.told() == [PublishFailed(sent, None, "", "not acknowledged in time", True)]
     publisher.core.published(5, frames.Published(1, "0.x", (0, 1)))
     assert [seq for _, seq in publisher.sent()] == [1, 2]
     publisher.core.published(5, frames.Published(2, "0.x", (0, 1)))
-    assert publisher.outputs.events[1:] == [PublishDone(waiting, "0.x", (0, 1))]
+    assert publisher.told() == [PublishDone(waiting, "0.x", (0, 1))]
     publisher.core.refused(5, frames.Error(3, 4011, "queue_full", "wait"))
     publisher.core.disconnected()
     publisher.core.tick(7)
-    assert publisher.outputs.events[2:] == [PublishFailed(refused, 4011, "queue_full", "wait", True)]
+    assert publisher.told() == [PublishFailed(refused, 4011, "queue_full", "wait", True)]
     assert publisher.core.deadline is None
 
 
@@ -318,7 +333,7 @@ def test_a_publish_that_was_never_sent_is_known_to_have_failed() -> None:
     publisher = Publisher(in_flight_max=0)
     item = publisher.publish(5)
     publisher.core.tick(5)
-    assert publisher.outputs.events == [PublishFailed(item, None, "", "not acknowledged in time", False)]
+    assert publisher.told() == [PublishFailed(item, None, "", "not acknowledged in time", False)]
 
 
 def test_a_frame_above_the_limit_is_not_sent_because_the_server_would_close() -> None:
@@ -326,7 +341,7 @@ def test_a_frame_above_the_limit_is_not_sent_because_the_server_would_close() ->
     item = publisher.publish(value=json.dumps("é" * 100, ensure_ascii=False))
     publisher.publish()
     assert publisher.sent() == [(1, 2)]
-    failed = publisher.outputs.events[0]
+    [failed] = publisher.told()
     assert isinstance(failed, PublishFailed)
     assert (failed.item, failed.code, failed.outcome_unknown) == (item, 4314, False)
 
@@ -335,121 +350,9 @@ def test_closing_fails_what_is_not_answered() -> None:
     publisher = Publisher(in_flight_max=1)
     items = [publisher.publish(), publisher.publish()]
     publisher.core.close(None, "bye")
-    failed = [event for event in publisher.outputs.events if isinstance(event, PublishFailed)]
+    failed = [event for event in publisher.told() if isinstance(event, PublishFailed)]
     assert [event.item for event in failed] == items
     assert [event.outcome_unknown for event in failed] == [True, False]
-
-
-# Session.
-
-WELCOME = '{"op":"welcome","id":1,"node":"a","cluster":"c","heartbeat_s":5,"servers":[],"limits":{}}'
-
-
-def opened(*servers: str) -> tuple[Session, str]:
-    session = Session(SessionConfig(servers, JSON, "test"), Random(1))
-    session.start(0)
-    (action,) = session.take_actions()
-    assert isinstance(action, Open)
-    session.opened(0)
-    session.take_actions()
-    return session, action.server
-
-
-def test_a_server_that_says_no_welcome_is_left() -> None:
-    session, _ = opened("a")
-    assert session.deadline == 10
-    session.tick(10)
-    assert session.take_actions() == [Drop(at_once=True)]
-    assert session.state is State.PAUSING
-
-
-def test_silence_means_nothing_while_nothing_is_read() -> None:
-    session, _ = opened("a")
-    session.receive(0, WELCOME)
-    session.reading(1, False)
-    session.tick(100)
-    assert session.state is State.READY
-    session.reading(100, True)
-    assert session.deadline == 110
-
-
-def test_silence_counts_again_on_the_next_connection() -> None:
-    session, _ = opened("a")
-    session.receive(0, WELCOME)
-    session.reading(1, False)
-    session.lost(2, None, "cut")
-    session.tick(3)
-    session.opened(3)
-    session.receive(3, WELCOME)
-    assert session.deadline == 13
-
-
-def test_the_chain_is_kept_while_snapshots_may_come_again() -> None:
-    session, _ = opened("a")
-    interest = Interest("/t/*", Latest())
-    interest.track = Track(chain_max=1)
-    session.subscribe(0, interest)
-    answers = [
-        '{"op":"subscribed","id":2,"answer":"fresh","at":{"0.x":[0,5]}}',
-        '{"op":"msg","sub":2,"snapshot":true,"subject":"/t/a","log":"0.x","at":[0,1],"json":1}',
-        '{"op":"msg","sub":2,"snapshot":true,"subject":"/t/b","log":"0.x","at":[0,2],"json":1}',
-        '{"op":"msg","sub":2,"subject":"/t/c","log":"0.x","at":[0,6],"json":1}',
-    ]
-    for answer in answers:
-        session.receive(0, answer)
-    session.lost(1, None, "cut")
-    session.tick(2)
-    session.opened(2)
-    for answer in answers[:3]:
-        session.receive(2, answer)
-    assert session.stats.received == 3
-    assert session.stats.repeated == 2
-
-
-def test_a_server_that_sends_what_is_not_a_frame_is_left() -> None:
-    session, server = opened("a", "b")
-    session.receive(0, WELCOME)
-    session.receive(1, '{"op":"live"}')
-    assert session.take_actions() == [Drop(at_once=False)]
-    (lost,) = [event for event in session.take_events() if isinstance(event, Reconnecting)]
-    assert "`live` without 'sub'" in lost.reason
-    session.tick(2)
-    (action,) = session.take_actions()
-    assert isinstance(action, Open)
-    assert action.server != server
-
-
-def test_move_goes_to_another_server_without_a_further_pause() -> None:
-    session, server = opened("a", "b")
-    session.receive(0, WELCOME)
-    session.receive(0, '{"op":"move","within_s":4}')
-    at = session.deadline
-    assert at is not None
-    assert 0 < at < 4
-    session.tick(at)
-    drop, action = session.take_actions()
-    assert drop == Drop(at_once=False)
-    assert isinstance(action, Open)
-    assert action.server != server
-
-
-def test_a_second_loss_at_once_is_resumed_after_a_pause() -> None:
-    session, _ = opened("a")
-    session.receive(0, WELCOME)
-    interest = Interest("/t/a", Now())
-    session.subscribe(0, interest)
-    msg = '{"op":"msg","sub":%d,"subject":"/t/a","log":"0.x","at":[0,9],"prev":[0,8],"json":1}'
-    session.receive(0, '{"op":"subscribed","id":2,"answer":"fresh","at":{"0.x":[0,1]}}')
-    session.receive(0, msg % 2)
-    assert interest.id == 4
-    session.receive(0, '{"op":"subscribed","id":4,"answer":"full","at":{"0.x":[0,1]}}')
-    session.receive(0.1, msg % 4)
-    assert interest.id is None
-    at = session.deadline
-    assert at is not None
-    assert 0.1 < at < 0.4
-    session.tick(at)
-    assert interest.id == 6
 
 
 # Values.

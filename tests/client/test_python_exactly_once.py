@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 from tests.client.fake_cluster import FakeCluster, FakeConnection, matches
 from whimbrel.encodings import ENCODINGS
 from whimbrel.events import Gap, Received, Resumed, Subscribed
-from whimbrel.outputs import Drop, Open, Send
+from whimbrel.interest import Interest
+from whimbrel.outputs import Connect, Disconnect, Output, Send
 from whimbrel.place import CHAIN_MAX, Track, Verdict
 from whimbrel.session import Session, SessionConfig, State
 from whimbrel.start import Latest, Now, Position, Positions, Resume, Start
-from whimbrel.subscriptions import Interest
 
 LOGS = ("0.x", "1.x")
 SUBJECTS = ("/t/a", "/t/b", "/t/p/c")
@@ -70,36 +70,30 @@ class World:
         self.flush()
 
     def flush(self) -> None:
-        for action in self.session.take_actions():
-            match action:
-                case Open():
-                    assert self.connection is None
-                    self.connection = FakeConnection(self.cluster)
-                    self.session.opened(self.now)
-                    return self.flush_rest()
-                case Send(data):
-                    assert self.connection is not None
-                    self.connection.receive(json.loads(data))
-                case Drop():
-                    self.end_connection()
-        return self.flush_events()
+        while outputs := self.session.take():
+            for output in outputs:
+                self.perform(output)
 
-    def flush_rest(self) -> None:
-        self.flush_events()
-        self.flush()
-
-    def flush_events(self) -> None:
-        for event in self.session.take_events():
-            match event:
-                case Received(interest, message):
-                    self.received[interest].append((message.log, message.subject, message.at, message.snapshot))
-                case Gap(interest):
-                    self.gaps[interest].append(event)
-                case Subscribed(interest):
-                    self.began[interest] = known(interest.track.place)
-                case Resumed(interest) if interest not in self.began:
-                    assert isinstance(interest.start, Resume)
-                    self.began[interest] = dict.fromkeys(LOGS, (0, -1)) | known(interest.start.place)
+    def perform(self, output: Output) -> None:
+        match output:
+            case Connect():
+                assert self.connection is None
+                self.connection = FakeConnection(self.cluster)
+                self.session.opened(self.now)
+            case Send(data):
+                assert self.connection is not None
+                self.connection.receive(json.loads(data))
+            case Disconnect():
+                self.end_connection()
+            case Received(interest, message):
+                self.received[interest].append((message.log, message.subject, message.at, message.snapshot))
+            case Gap(interest):
+                self.gaps[interest].append(output)
+            case Subscribed(interest):
+                self.began[interest] = known(interest.track.place)
+            case Resumed(interest) if interest not in self.began:
+                assert isinstance(interest.start, Resume)
+                self.began[interest] = dict.fromkeys(LOGS, (0, -1)) | known(interest.start.place)
 
     def end_connection(self) -> None:
         if self.connection is not None:

@@ -15,12 +15,12 @@ from whimbrel.encodings import ENCODINGS, Encoding
 from whimbrel.errors import SubjectError
 from whimbrel.events import Event, Gap, PublishDone, PublishFailed, Received, Refused
 from whimbrel.frames import read
+from whimbrel.interest import Interest
 from whimbrel.message import Value
-from whimbrel.outputs import Drop, Open, Send
-from whimbrel.publishing import Outgoing
+from whimbrel.outgoing import Outgoing
+from whimbrel.outputs import Connect, Disconnect, Send
 from whimbrel.session import Session, SessionConfig, State
 from whimbrel.start import After, Last, Latest, Now, Resume, Since, Start
-from whimbrel.subscriptions import Interest
 
 VECTORS = Path(__file__).parents[2] / "client" / "vectors"
 SUBJECTS = json.loads((VECTORS / "subjects.json").read_text())
@@ -150,19 +150,18 @@ class Runner:
         self.flush()
 
     def flush(self) -> None:
-        for action in self.session.take_actions():
-            match action:
+        for output in self.session.take():
+            match output:
                 case Send(data):
                     assert not self.dropped
                     self.sends.append(as_map(self.encoding.decode(data)))
-                case Open():
+                case Connect():
                     self.dropped = False
-                case Drop():
+                case Disconnect():
                     self.dropped = True
-        for event in self.session.take_events():
-            told = self.told(event)
-            if told:
-                self.tells.append(listed(told))
+                case _:
+                    if told := self.told(output):
+                        self.tells.append(listed(told))
 
     def told(self, event: Event) -> dict[str, Any] | None:
         subs = {interest: name for name, interest in self.interests.items()}

@@ -13,11 +13,12 @@ from typing import Any, TypeVar
 from whimbrel.client import Client, Published
 from whimbrel.errors import ClosedError, WhimbrelError
 from whimbrel.events import Status, SubscriptionEvent
+from whimbrel.interest import Interest
 from whimbrel.message import Message
 from whimbrel.reader import Reader
 from whimbrel.start import Place, Start
 from whimbrel.subscription import Callback, Subscription
-from whimbrel.subscriptions import Interest, Stats
+from whimbrel.subscriptions import Stats
 
 T = TypeVar("T")
 

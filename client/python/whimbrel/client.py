@@ -14,11 +14,12 @@ from whimbrel.connection import Connection
 from whimbrel.encodings import ENCODINGS
 from whimbrel.errors import ClosedError, PublishError, SubscribeError, WhimbrelError
 from whimbrel.events import Event, Status, SubscriptionEvent
-from whimbrel.publishing import Outgoing
+from whimbrel.interest import Interest
+from whimbrel.outgoing import Outgoing
 from whimbrel.session import Session, SessionConfig
 from whimbrel.start import Latest, Position, Start
 from whimbrel.subscription import Callback, Subscription
-from whimbrel.subscriptions import Interest, Stats
+from whimbrel.subscriptions import Stats
 from whimbrel.values import NOT_GIVEN, HeaderValues, to_headers, to_value
 
 QUEUE_MAX = 1000
@@ -240,10 +241,8 @@ class Client:
 
     def _input(self, method: Callable[..., None], *args: Any) -> None:
         method(self._loop.time(), *args)
-        for action in self._session.take_actions():
-            self._act(action)
-        for event in self._session.take_events():
-            self._handle(event)
+        for output in self._session.take():
+            self._perform(output)
         deadline = self._session.deadline
         if deadline is not None and (self._timer is None or deadline < self._timer.when()):
             if self._timer is not None:
@@ -254,21 +253,23 @@ class Client:
         self._timer = None
         self._input(self._session.tick)
 
-    def _act(self, action: outputs.Action) -> None:
-        match action:
+    def _perform(self, output: outputs.Output) -> None:
+        match output:
             case outputs.Send(data):
                 if self._connection is not None:
                     self._connection.send(data)
-            case outputs.Open(server):
+            case outputs.Connect(server):
                 connection = Connection(
                     self, server, self._encoding.subprotocol, self._message_bytes_max, self._connect_options
                 )
                 self._connection = connection
                 self._connections = {old for old in self._connections if not old.is_finished} | {connection}
-            case outputs.Drop(at_once):
+            case outputs.Disconnect(at_once):
                 if self._connection is not None:
                     self._connection.drop(at_once)
                     self._connection = None
+            case _:
+                self._handle(output)
 
     def _handle(self, event: Event) -> None:
         match event:

@@ -6,14 +6,12 @@ Each of them is one line when printed (`str(event)`).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TypeAlias
 
+from whimbrel.interest import Interest
 from whimbrel.message import Message
+from whimbrel.outgoing import Outgoing
 from whimbrel.start import Place, Position
-
-if TYPE_CHECKING:
-    from whimbrel.publishing import Outgoing
-    from whimbrel.subscriptions import Interest
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,8 +81,9 @@ class Track:
     def heartbeat(self, at: Positions) -> bool:
         """Rule 5: whether the place has moved."""
         before = dict(self.place)
-        for log in self.live & at.keys():
-            self._advance(log, at[log])
+        for log, position in at.items():
+            if log in self.live:
+                self._advance(log, position)
         return self.place != before
 
     def gap(self, gap: GapSaid) -> None:

@@ -16,31 +16,12 @@ from random import Random
 from whimbrel import codes
 from whimbrel.events import PublishDone, PublishFailed
 from whimbrel.frames import Error, Published
-from whimbrel.message import Headers, Value
+from whimbrel.outgoing import Outgoing
 from whimbrel.outputs import Outputs
 from whimbrel.servers import again_pause_s
 
 _ALPHABET = string.ascii_letters + string.digits + "_-"
 TIMED_OUT = "not acknowledged in time"
-
-
-class Outgoing:
-    """One message that the application publishes."""
-
-    def __init__(self, subject: str, value: Value, headers: Headers, deadline: float) -> None:
-        self.subject = subject
-        self.value = value
-        self.headers = headers
-        self.deadline = deadline
-        """When to give up; the time of the session's `now`."""
-        self.seq = 0
-        self.done = False
-        self.sent = False
-        """Whether the outcome is unknown: it went out, and the last answer, if any, was not a refusal."""
-        self.round = 0
-        self.refusals = 0
-        self.refusal: Error | None = None
-        """The last error that may pass."""
 
 
 class Publishing:
@@ -99,7 +80,7 @@ class Publishing:
         if item is None:
             return
         item.done = True
-        self._outputs.events.append(PublishDone(item, frame.log, frame.at))
+        self._outputs.tell(PublishDone(item, frame.log, frame.at))
         self._send_waiting(now)
 
     def refused(self, now: float, frame: Error) -> bool:
@@ -167,4 +148,4 @@ class Publishing:
 
     def _fail(self, item: Outgoing, code: int | None, name: str, reason: str, *, outcome_unknown: bool) -> None:
         item.done = True
-        self._outputs.events.append(PublishFailed(item, code, name, reason, outcome_unknown))
+        self._outputs.tell(PublishFailed(item, code, name, reason, outcome_unknown))

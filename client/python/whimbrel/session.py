@@ -1,7 +1,26 @@
 """A client's session: one connection after another, and what goes on over all of them. PROTOCOL sections 4, 9 and 11.
 
-A core: `now` (seconds, any origin, never backwards) and randomness are arguments. Call an input, then take actions and
-events, and call `tick` at `deadline`.
+A pure core, the whole of the client but for sockets, time and the application's queues. To drive it:
+
+    session = Session(SessionConfig(("ws://a:8080", "ws://b:8080"), ENCODINGS["json"], "name/1"), Random(seed))
+    session.start(now)                                  # any input
+    for output in session.take():                       # then what follows from it, in order
+        match output:
+            case Connect(server): ...                   # later: opened(now), or lost(now, code, reason)
+            case Send(data): ...                        # a frame for the connection
+            case Disconnect(at_once): ...               # close it, and forget what else comes of it
+            case _: ...                                 # an event of whimbrel.events, for the application
+    session.deadline                                    # call tick(now) then; None: no need to
+
+Inputs of the connection: `opened`, `receive` (a frame: str if text, bytes if binary), `lost`. Of the application:
+`start`, `subscribe` and `unsubscribe` (an `Interest`, which events name), `publish` (an `Outgoing`, which ends in
+`PublishDone` or `PublishFailed`), `suspend` and `resume` (of an interest whose messages it cannot take), `reading`,
+`set_token` and `token_failed` (after `TokenNeeded`), `close`. Of time: `tick`.
+
+`now` is in seconds, of any origin, and never goes back. The same seed and the same inputs give the same outputs, byte
+for byte. There is one connection at a time; after `Disconnect` the next is asked for by another `Connect`. The
+place to resume from is `interest.track.place`; that of an application that takes messages later than they come is
+kept by a `Reader` (reader.py), which is given the interest's events.
 
 Not here: subscriptions and publishes themselves (subscriptions.py, publishing.py); sockets and tasks (client.py).
 """
@@ -15,11 +34,12 @@ from random import Random
 from whimbrel import codes, events, frames
 from whimbrel.encodings import Encoding
 from whimbrel.errors import FrameError
-from whimbrel.events import Event
-from whimbrel.outputs import Action, Drop, Open, Outputs
-from whimbrel.publishing import Outgoing, Publishing
+from whimbrel.interest import Interest
+from whimbrel.outgoing import Outgoing
+from whimbrel.outputs import Output, Outputs
+from whimbrel.publishing import Publishing
 from whimbrel.servers import Servers
-from whimbrel.subscriptions import Interest, Stats, Subscriptions
+from whimbrel.subscriptions import Stats, Subscriptions
 
 WELCOME_TIMEOUT_S = 10.0
 
@@ -113,10 +133,10 @@ class Session:
         if self.state is State.CLOSED:
             return
         if self.state in (State.OPENING, State.GREETING, State.READY):
-            self._outputs.actions.append(Drop(at_once=False))
+            self._outputs.disconnect()
         self._disconnected(State.CLOSED)
         self._publishing.close(code, reason)
-        self._tell(events.Closed(code, reason))
+        self._outputs.tell(events.Closed(code, reason))
 
     # Inputs: the connection.
 
@@ -136,10 +156,10 @@ class Session:
             case codes.Action.STOP:
                 self._disconnected(State.CLOSED)
                 self._publishing.close(code, reason)
-                self._tell(events.Closed(code, reason))
+                self._outputs.tell(events.Closed(code, reason))
             case codes.Action.TOKEN:
                 self._disconnected(State.TOKEN)
-                self._tell(events.TokenNeeded(code, reason))
+                self._outputs.tell(events.TokenNeeded(code, reason))
             case codes.Action.RETRY | codes.Action.ELSEWHERE:
                 self._pause(now, code, reason)
 
@@ -185,7 +205,7 @@ class Session:
         if silent_at is not None and now >= silent_at:
             self._drop(now, None, "the server has been silent", at_once=True)
         if self._move_at is not None and now >= self._move_at:
-            self._outputs.actions.append(Drop(at_once=False))
+            self._outputs.disconnect()
             self._disconnected(State.PAUSING)
             self._attempt()
         self._subscriptions.tick(now)
@@ -193,15 +213,9 @@ class Session:
 
     # Outputs.
 
-    def take_actions(self) -> list[Action]:
-        """What the connection is to do, in order."""
-        actions, self._outputs.actions = self._outputs.actions, []
-        return actions
-
-    def take_events(self) -> list[Event]:
-        """What the application is to know, in order."""
-        taken, self._outputs.events = self._outputs.events, []
-        return taken
+    def take(self) -> list[Output]:
+        """What is to be done, in order. Take it after every input."""
+        return self._outputs.take()
 
     # Questions.
 
@@ -226,16 +240,16 @@ class Session:
     def _attempt(self) -> None:
         self.state = State.OPENING
         self._server = self._servers.next(self._rng)
-        self._outputs.actions.append(Open(self._server))
+        self._outputs.connect(self._server)
 
     def _pause(self, now: float, code: int | None, reason: str) -> None:
         self._disconnected(State.PAUSING)
         pause_s = self._servers.next_pause_s(self._rng)
         self._attempt_at = now + pause_s
-        self._tell(events.Reconnecting(code, reason, pause_s))
+        self._outputs.tell(events.Reconnecting(code, reason, pause_s))
 
     def _drop(self, now: float, code: int | None, reason: str, *, at_once: bool = False) -> None:
-        self._outputs.actions.append(Drop(at_once))
+        self._outputs.disconnect(at_once=at_once)
         self.lost(now, code, reason)
 
     def _disconnected(self, state: State) -> None:
@@ -256,18 +270,15 @@ class Session:
         self._heartbeat_s = frame.heartbeat_s
         self._servers.told(frame.servers)
         self._servers.succeeded(self._server)
-        self._tell(events.Connected(self._server, frame.node, frame.cluster))
+        self._outputs.tell(events.Connected(self._server, frame.node, frame.cluster))
         self._publishing.connected(now, frame.publishes_max, frame.frame_bytes_max)
 
     def _move(self, now: float, frame: frames.Move) -> None:
         self._servers.told(frame.servers)
         self._move_at = now + self._rng.uniform(0, frame.within_s)
-        self._tell(events.Moving(frame.within_s))
+        self._outputs.tell(events.Moving(frame.within_s))
 
     def _error(self, now: float, frame: frames.Error) -> None:
         answered = self._publishing.refused(now, frame) or self._subscriptions.refused(now, frame)
         if answered and codes.on_error(frame.code) in (codes.Action.ELSEWHERE, codes.Action.TOKEN):
             self._drop(now, frame.code, frame.reason)
-
-    def _tell(self, event: Event) -> None:
-        self._outputs.events.append(event)

@@ -14,10 +14,10 @@ from typing import Protocol, TypeAlias
 
 from whimbrel.errors import WhimbrelError
 from whimbrel.events import Status, SubscriptionEvent
+from whimbrel.interest import Interest
 from whimbrel.message import Message
 from whimbrel.reader import Reader
 from whimbrel.start import Place
-from whimbrel.subscriptions import Interest
 
 Callback: TypeAlias = Callable[[Message], object]
 

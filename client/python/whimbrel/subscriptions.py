@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from random import Random
 
 from whimbrel import codes, events, frames
+from whimbrel.interest import Interest
 from whimbrel.outputs import Outputs
-from whimbrel.place import Track, Verdict
+from whimbrel.place import Verdict
 from whimbrel.servers import again_pause_s, loss_pause_s
-from whimbrel.start import Latest, Resume, Start, to_frame
+from whimbrel.start import Resume, to_frame
 from whimbrel.subjects import patterns_of
 
 MISSING_PAUSE_S = 1.0
@@ -33,28 +34,6 @@ class Stats:
     """Messages dropped because they had been handed over before."""
     missing: int = 0
     """How often a message was found missing, and asked for again."""
-
-
-class Interest:
-    """One subject or pattern that the application subscribes to."""
-
-    def __init__(self, subject: str, start: Start) -> None:
-        self.subject = subject
-        self.start = start
-        self.track = Track()
-        self.id: int | None = None
-        """The subscription's id on this connection."""
-        self.answered = False
-        """Whether the server ever said `subscribed`: then there is a place."""
-        self.was_live = False
-        self.suspended = False
-        self.failures = 0
-        self.missing_at = float("-inf")
-
-    @property
-    def resumes(self) -> bool:
-        """Whether it is resumed from its place rather than sent again as it was."""
-        return self.answered and (self.was_live or not isinstance(self.start, Latest))
 
 
 class Subscriptions:
@@ -244,7 +223,7 @@ class Subscriptions:
             yield from self._by_subject.get(name, ())
 
     def _tell(self, event: events.SubscriptionEvent) -> None:
-        self._outputs.events.append(event)
+        self._outputs.tell(event)
 
     def _tell_gaps(self, interest: Interest, gaps: list[frames.GapSaid]) -> None:
         for gap in gaps:
