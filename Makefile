@@ -33,7 +33,7 @@ bench: .venv/dev ## measure one node and three; needs Java 17 and Maven; table, 
 	$(BIN)/python -m loadtest
 
 bench-membership: .venv/dev ## measure membership alone, beside swim-protocol; about four minutes; artifacts/membership.*
-	$(BIN)/python -m tests.bench.membership
+	$(BIN)/python -m loadtest.mesh.membership
 
 clean: ## remove everything that the targets above have made here
 	rm -rf .venv artifacts bench.json build dist *.egg-info client/python/*.egg-info client/js/node_modules

@@ -4,7 +4,7 @@ ZeroMQ's descriptor is edge-triggered: it is drained until `Again`, and looked a
 because an edge can be lost. Draining stops after a while so that clients get their turn; a timer goes on with it.
 What the node does not take waits here, in order.
 
-Not here: what the events mean (clients.py), their form (link.py, packets.py).
+Not here: what the events mean (sessions/clients.py), their form (link/events.py, link/packets.py).
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from typing import Any
 import msgspec
 import zmq
 
-from gateway import link
-from gateway.logs import event
-from gateway.packets import packets
+from gateway.link import events as link
+from gateway.link.logs import event
+from gateway.link.packets import packets
 
 log = logging.getLogger(__name__)
 

@@ -3,7 +3,8 @@
 Started by the node with its settings as one line of JSON on standard input. When standard input ends the node is
 gone, and nothing here can be served any more.
 
-Not here: any decision about a client (clients.py, session.py) or a request (http.py, site.py).
+Not here: any decision about a client (sessions/clients.py, sessions/session.py) or a request (http/server.py,
+http/site.py).
 """
 
 from __future__ import annotations
@@ -21,27 +22,30 @@ import msgspec
 from gevent import get_hub
 from gevent.event import Event
 
-from gateway import codes, link
-from gateway.asks import Asks
-from gateway.authority import Authority, LoadError, load
-from gateway.authorizer import ConnectionInfo, Decision, Question
-from gateway.clients import Clients
-from gateway.connection import Connection
-from gateway.http import Server, listen
-from gateway.logs import event, set_up
-from gateway.pages import Pages
-from gateway.settings import GatewaySettings
-from gateway.site import Site
-from gateway.stats import Stats
+from gateway.http.pages import Pages
+from gateway.http.queries import Asks
+from gateway.http.server import Server, listen
+from gateway.http.site import Site
+from gateway.link import codes
+from gateway.link import events as link
+from gateway.link.logs import event, set_up
+from gateway.link.settings import GatewaySettings
+from gateway.sessions.authority import Authority, LoadError, load
+from gateway.sessions.authorizer import ConnectionInfo, Decision, Question
+from gateway.sessions.clients import Clients
+from gateway.sessions.stats import Stats
+from gateway.sockets.connection import Connection
+from gateway.sockets.wheel import Wheel
 from gateway.uplink import Uplink
-from gateway.wheel import Wheel
 
 log = logging.getLogger(__name__)
 
 TICK_S = 0.05
 STATS_S = 1.0
 LINK_BYTES_MAX = 128 * 1024 * 1024
-"""Of events that the node does not take. Publishes alone are kept below that (clients.py): such a node is lost."""
+"""Of events that the node does not take. Publishes alone are kept below that (sessions/clients.py): such a node is
+lost.
+"""
 NODE_LOST_SPREAD_S = 1.0
 CLOSE_STEP_S = 0.02
 LAST_WORDS_S = 1.0

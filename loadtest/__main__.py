@@ -91,7 +91,7 @@ class NoKafka:
 
 @contextmanager
 def _real_kafka() -> Iterator[Broker]:
-    from tests.support.broker import RealKafka  # Java and Maven are needed only here
+    from loadtest.kafka.broker import RealKafka  # Java and Maven are needed only here
 
     with tempfile.TemporaryDirectory() as directory, RealKafka(Path(directory), full_jit=True) as kafka:
         yield kafka

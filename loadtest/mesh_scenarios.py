@@ -42,8 +42,8 @@ JOIN_RECORDS, JOIN_KEYS, JOIN_PUBLISH_S = 100_000, 10_000, 2.0
 
 
 def mesh_commit(bench: Bench) -> Iterator[Row]:
-    """The mesh alone: three processes without clients, caches and gateways (tests/bench/mesh_commit.py)."""
-    from tests.bench.mesh_commit import Bare, Mesh, measure, rows
+    """The mesh alone: three processes without clients, caches and gateways (loadtest/mesh/commit.py)."""
+    from loadtest.mesh.commit import Bare, Mesh, measure, rows
 
     bench.say("three processes of nothing but the mesh")
     mesh = measure(Mesh)

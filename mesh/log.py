@@ -5,7 +5,7 @@ A log is an ordered sequence of entries with one sequencer: a Kafka topic-partit
 ordered within a log and mean nothing outside it. A log id names one incarnation: a topic that is deleted and
 created again has new logs.
 
-Not here: what is kept of a log, and for how long (cache.py).
+Not here: what is kept of a log, and for how long (cache/cache.py).
 """
 
 from __future__ import annotations

@@ -1,15 +1,15 @@
 """Everything that nodes say to each other over ZeroMQ, for the codec. Each packet is defined by the core that takes it.
 
-Not here: datagrams between members (membership_packets.py), bytes (wire.py).
+Not here: datagrams between members (membership/packets.py), bytes (transport/wire.py).
 """
 
 from __future__ import annotations
 
 from typing import TypeAlias
 
-from mesh.catch_up import CatchUpPacket
-from mesh.feed_log import FeedPacket
-from mesh.peer_scan import PeerScanPacket
-from mesh.replica import ReplicaPacket
+from mesh.cache.peer_scan import PeerScanPacket
+from mesh.cache.state_transfer import CatchUpPacket
+from mesh.feed.feed_log import FeedPacket
+from mesh.slots.slots import ReplicaPacket
 
 Packet: TypeAlias = ReplicaPacket | CatchUpPacket | PeerScanPacket | FeedPacket

@@ -10,7 +10,8 @@ the slots of a cluster outlive any version of this file.
 
 Rules: both depend on their arguments alone: not on the order of the names, the process, or the machine.
 
-Not here: who is alive (mesh/membership.py), and what a node does with its place (mesh/feed.py, mesh/election.py).
+Not here: who is alive (mesh/membership/membership.py), and what a node does with its place (mesh/feed/feed.py,
+mesh/slots/election.py).
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ class Repeats:
         self._order.append((time, publish))
         return True
 
-    # For another node (mesh/cache_transfer.py).
+    # For another node (mesh/cache/export.py).
 
     def copy(self) -> Repeats:
         """The memory as it is now."""

@@ -4,7 +4,7 @@
 written as it is but for `%`, `*`, control characters and bytes that are not UTF-8, which are `%XX`. So every key
 has exactly one subject, and every subject one topic and key (client/PROTOCOL.md section 1).
 
-Not here: which topics are mapped (gateway/mapping.py).
+Not here: which topics are mapped (gateway/link/topic_rules.py).
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Read it downwards to follow a message. Each message is encoded once per encoding that some worker wants, as the
 finished WebSocket frame that will be sent.
 
-Not here: reading Kafka (node/kafka/reader.py), subscriptions that are not live yet (node/reading.py).
+Not here: reading Kafka (node/kafka/reader.py), subscriptions that are not live yet (node/backfill/backfill.py).
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from gateway.link import JSON, MSGPACK, Live
-from gateway.messages import encode_json, encode_msgpack
-from mesh.cache import Cache, Log
+from gateway.link.events import JSON, MSGPACK, Live
+from gateway.link.messages import encode_json, encode_msgpack
+from mesh.cache.cache import Cache, Log
 from mesh.log import Entry, Gap, Headers, Place, Position
 from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
-from mesh.slot_log import Item
+from mesh.slots.slot_log import Item
 from mesh.subject import from_key, topic_of
 from node.interest import Interest, WorkerId
 from node.topics import Source, Topics, slot_number

@@ -19,9 +19,9 @@ from pathlib import Path
 import gevent
 from gevent.event import AsyncResult
 
-from gateway import link
-from gateway.logs import event, set_up
-from mesh.promises import Promises, PromisesError
+from gateway.link import events as link
+from gateway.link.logs import event, set_up
+from mesh.slots.promises import Promises, PromisesError
 from node.kafka.threads import crash
 from node.node import Node
 from node.settings import Settings, gateway_settings, warnings

@@ -7,7 +7,8 @@
 Everything happens in one hub; native threads hand over through inboxes. Each input ends with `settle`, which takes
 what the cores have to say. Cores never yield, so an input is handled whole before the next.
 
-Not here: decisions (the cores), Kafka's side (kafka/bridge.py), the mesh's (cluster.py), start and stop (main.py).
+Not here: decisions (the cores), Kafka's side (kafka/bridge.py), the mesh's (cluster/cluster.py), start and stop
+(main.py).
 """
 
 from __future__ import annotations
@@ -22,23 +23,23 @@ from collections.abc import Sequence
 import gevent
 import msgspec
 
-from gateway import link
-from gateway.logs import event
-from gateway.mapping import Mapping
-from mesh.cache import Cache, CacheConfig
-from mesh.promises import Promises
-from node.cluster import Cluster
+from gateway.link import events as link
+from gateway.link.logs import event
+from gateway.link.topic_rules import Mapping
+from mesh.cache.cache import Cache, CacheConfig
+from mesh.slots.promises import Promises
+from node.backfill.backfill import PageLimits
+from node.backfill.backfills import Readings
+from node.cluster.cluster import Cluster
 from node.intake import Intake, Record
 from node.interest import Interest, WorkerId
 from node.kafka.bridge import Bridge
-from node.metrics import render
-from node.observed import Observed
 from node.parts import Parts
 from node.publishing import Publishing, PublishingConfig
-from node.reading import PageLimits
-from node.readings import Readings
 from node.settings import Settings, topic_rules
 from node.settings.cluster import host_of
+from node.status.metrics import render
+from node.status.observed import Observed
 from node.topics import Topics
 from node.workers import Worker, Workers
 

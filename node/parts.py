@@ -8,19 +8,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mesh.cache import Cache
+from mesh.cache.cache import Cache
+from node.backfill.backfills import Readings
 from node.intake import Intake
 from node.interest import Interest
 from node.publishing import Publishing
-from node.readings import Readings
 from node.settings.schema import Settings
 from node.topics import Topics
 from node.workers import Workers
 
 if TYPE_CHECKING:
-    from node.cluster import Cluster
+    from node.cluster.cluster import Cluster
     from node.kafka.bridge import Bridge
-    from node.observed import Observed
+    from node.status.observed import Observed
 
 
 @dataclass(slots=True)

@@ -16,11 +16,11 @@ from typing import TypeAlias
 
 import msgspec
 
-from gateway import codes
-from gateway.link import Publish, Published, Refused
+from gateway.link import codes
+from gateway.link.events import Publish, Published, Refused
 from mesh.log import Headers, Position
 from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
-from mesh.slot_log import Item
+from mesh.slots.slot_log import Item
 from mesh.subject import to_key, topic_of
 from node.interest import WorkerId
 

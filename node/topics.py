@@ -8,7 +8,7 @@ by all namespaces; a subject of a namespace is in the one slot that its hash say
         (also: the partition has no leader)                                                |
                                                        gone from Kafka's metadata ---> ended
 
-Not here: asking Kafka (node/kafka/discovery.py), the entries (mesh/cache.py).
+Not here: asking Kafka (node/kafka/discovery.py), the entries (mesh/cache/cache.py).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Collection, Sequence
 
-from gateway.mapping import Mapping
-from gateway.settings import TopicRule
-from mesh.cache import Log
+from gateway.link.settings import TopicRule
+from gateway.link.topic_rules import Mapping
+from mesh.cache.cache import Log
 from mesh.log import Position
 from mesh.placement import slot_of
 from mesh.repeats import Repeats

@@ -2,7 +2,7 @@
 
 One ROUTER socket serves all workers; each worker process has its own connection, so a FIFO of its own. Packets to a
 worker are numbered from 0. A worker whose queue is full is cut off: it gets nothing until there is room, and then
-finds the jump in the numbers and asks again for what it needs (gateway/link.py).
+finds the jump in the numbers and asks again for what it needs (gateway/link/events.py).
 
 Not here: what is said (node/node.py).
 """
@@ -23,9 +23,9 @@ import msgspec
 import zmq
 from gevent import get_hub
 
-from gateway.link import FromNode, FromWorker
-from gateway.logs import event
-from gateway.settings import GatewaySettings
+from gateway.link.events import FromNode, FromWorker
+from gateway.link.logs import event
+from gateway.link.settings import GatewaySettings
 from node.interest import WorkerId
 from node.kafka.threads import crash
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from loadtest.kafka.broker import RealKafka
+from loadtest.kafka.jars import kafka_jars
 from node.kafka.embedded import EmbeddedKafka
-from tests.support.broker import RealKafka
-from tests.support.kafka_jars import kafka_jars
 from tests.support.require import require
 
 _topic_numbers = itertools.count(1)

@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.node_key:
-        from mesh.keys import make_pair
+        from mesh.transport.keys import make_pair
 
         public, secret = make_pair()
         print(f'public = "{public}"\nsecret = "{secret}"')

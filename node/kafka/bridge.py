@@ -2,7 +2,7 @@
 
     discovered -> begin -> assigned to the reader -> records -> intake -> (end reached) -> loaded
 
-In a cluster whose nodes feed each other (mesh/feed.py) a partition is read here only while this node is to; the
+In a cluster whose nodes feed each other (mesh/feed/feed.py) a partition is read here only while this node is to; the
 cluster says when, and fills a log from another node's cache where it can.
 
 Not here: what the threads do (the other files of this folder), what records mean (node/intake.py).
@@ -14,15 +14,15 @@ import logging
 import time
 from typing import TYPE_CHECKING
 
-from gateway.logs import event
-from mesh.cache import ENTRY_BYTES
+from gateway.link.logs import event
+from mesh.cache.cache import ENTRY_BYTES
 from mesh.repeats import Repeats
+from node.backfill.questions import Question
+from node.backfill.scan import ReplayLimits
 from node.intake import Record
 from node.kafka import discovery, producer, properties, reader, replay
 from node.kafka.threads import Inbox
 from node.publishing import Produce
-from node.questions import Question
-from node.scan import ReplayLimits
 from node.topics import Source
 
 if TYPE_CHECKING:

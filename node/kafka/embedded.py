@@ -12,7 +12,7 @@ It is not a whole Kafka (librdkafka calls the API experimental). To know:
 - A broker that goes down keeps its partitions: move the leaders by hand.
 - Aborted transactions are delivered even to `read_committed` readers.
 
-Not here: who starts it (node/demo), a real Kafka for tests (tests/support/broker.py).
+Not here: who starts it (node/demo), a real Kafka for tests (loadtest/kafka/broker.py).
 """
 
 from __future__ import annotations

@@ -13,8 +13,8 @@ from typing import TypeAlias
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from gateway import codes
-from gateway.logs import event
+from gateway.link import codes
+from gateway.link.logs import event
 from node.kafka.threads import Inbox, start_thread
 from node.publishing import Produce
 
@@ -38,7 +38,7 @@ class Delivered(msgspec.Struct, gc=False):
 
 
 class NotDelivered(msgspec.Struct, gc=False):
-    """Kafka does not have it, or did not say; `code` as in gateway/codes.py."""
+    """Kafka does not have it, or did not say; `code` as in gateway/link/codes.py."""
 
     ticket: int
     code: int

@@ -3,7 +3,7 @@
 Each question is answered by itself, but all that are waiting for the same partition are answered in one pass over
 it, so that many clients that resume at once do not read it many times.
 
-Not here: who asks, and what is done with the answer (node/reading.py).
+Not here: who asks, and what is done with the answer (node/backfill/backfill.py).
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from mesh.log import Position
+from node.backfill.questions import Locate, Measure, Question, Scanned
+from node.backfill.scan import Pass, ReplayLimits, Ticketed
 from node.kafka.reader import record_of
 from node.kafka.threads import Inbox, start_thread
-from node.questions import Locate, Measure, Question, Scanned
-from node.scan import Pass, ReplayLimits, Ticketed
 
 ASK_S = 5.0
 """Longest wait for Kafka to answer or for the next record; then the question stays unanswered for now."""

@@ -12,7 +12,7 @@ Rules:
   it may have received what it has not looked at.
 - A broker that was called stalled and then did answer is slow: it is waited for longer, for a while.
 
-Not here: what follows from it (mesh/feed.py), the thread that asks (reader.py).
+Not here: what follows from it (mesh/feed/feed.py), the thread that asks (reader.py).
 """
 
 from __future__ import annotations

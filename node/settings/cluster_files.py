@@ -1,6 +1,6 @@
 """Reads the files that `[cluster]` names, and makes the node's keys of them; says where promises are kept, and warns.
 
-Not here: the settings themselves (cluster.py), what the keys are for (mesh/keys.py).
+Not here: the settings themselves (cluster/cluster.py), what the keys are for (mesh/transport/keys.py).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from mesh.keys import SHARED_CHARACTERS_MIN, Keys, KeysError, derive
+from mesh.transport.keys import SHARED_CHARACTERS_MIN, Keys, KeysError, derive
 from node.settings import relations
 from node.settings.effective import Effective
 from node.settings.layers import Problem

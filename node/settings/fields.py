@@ -1,4 +1,4 @@
-"""How a section of the configuration and its keys are written down (schema.py, cluster.py).
+"""How a section of the configuration and its keys are written down (schema.py, cluster/cluster.py).
 
 Not here: the keys.
 """

@@ -1,6 +1,7 @@
 """What must hold between values, what a node cannot do without, and what its operator should be told.
 
-Not here: limits of single values (schema.py, cluster.py), properties that Kafka's library refuses (librdkafka.py).
+Not here: limits of single values (schema.py, cluster/cluster.py), properties that Kafka's library refuses
+(librdkafka.py).
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import ipaddress
 import re
 from collections.abc import Collection, Iterator, Sequence
 
-from gateway.mapping import INTERNAL
+from gateway.link.topic_rules import INTERNAL
 from node.settings.cluster import host_of, is_wildcard
 from node.settings.schema import Settings, Topic
 

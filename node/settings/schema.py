@@ -18,7 +18,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import field
 
-from gateway.settings import TopicRule
+from gateway.link.settings import TopicRule
 from node.settings.cluster import Cluster
 from node.settings.fields import Section, about
 from node.settings.units import GIB, KIB, MIB

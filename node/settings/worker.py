@@ -5,7 +5,7 @@ Not here: starting the worker and handing it over (node/workers.py).
 
 from __future__ import annotations
 
-from gateway.settings import GatewaySettings, TopicRule
+from gateway.link.settings import GatewaySettings, TopicRule
 from node.settings.schema import Settings
 
 

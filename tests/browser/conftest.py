@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from loadtest.kafka.ports import free_port
+from loadtest.kafka.processes import start_process
 from tests.browser.visitor import FLAGS
-from tests.support.ports import free_port
-from tests.support.processes import start_process
 from tests.support.require import browser_path, require
 
 

@@ -14,11 +14,11 @@ from typing import Any
 import msgspec
 import pytest
 
-from gateway import link
-from gateway.settings import TopicRule
+from gateway.link import events as link
+from gateway.link.settings import TopicRule
+from loadtest.kafka.ports import free_port
 from tests.gateway import fake_node
 from tests.gateway.fake_node import FakeNode
-from tests.support.ports import free_port
 
 NAMES = "abc"
 SLOTS, PARTITIONS = 64, 14

@@ -13,7 +13,7 @@ import pytest
 
 from tests.support.require import require
 
-PAGE = Path(__file__).parents[2] / "gateway" / "page"
+PAGE = Path(__file__).parents[2] / "gateway" / "web"
 
 
 @pytest.mark.node_js

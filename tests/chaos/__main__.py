@@ -10,8 +10,8 @@ import tempfile
 from pathlib import Path
 from random import SystemRandom
 
+from loadtest.kafka.broker import RealKafka
 from tests.chaos.run import Report, Run, create_topics
-from tests.support.broker import RealKafka
 
 
 def one_run(directory: Path, seed: int, seconds: float, rate: int) -> Report:

@@ -17,9 +17,9 @@ from random import Random
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from loadtest.kafka.broker import RealKafka
 from tests.chaos.load import Load, Reader
 from tests.chaos.proxy import Proxy
-from tests.support.broker import RealKafka
 from tests.support.node import RunningNode
 
 PROCESS_FAULTS = {

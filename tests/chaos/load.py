@@ -12,7 +12,7 @@ from random import Random
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
-from tests.support.records import Record, read_all
+from loadtest.kafka.records import Record, read_all
 from tests.support.truth import Truth
 
 EVENTS, NOTES = "events", "notes"

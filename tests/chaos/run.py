@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 
+from loadtest.kafka.broker import RealKafka
 from tests.chaos.cast import Cast
 from tests.chaos.faults import (
     FAULTS_OF_EVERY_RUN,
@@ -31,7 +32,6 @@ from tests.chaos.faults import (
 )
 from tests.chaos.load import EVENTS, NOTES, PARTITIONS, Load, Reader
 from tests.chaos.proxy import Proxy
-from tests.support.broker import RealKafka
 from tests.support.checker import Breach, Limits, check, check_publishes, shown
 from tests.support.node import RunningNode
 from tests.support.truth import Truth

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.kafka.broker import RealKafka
 from tests.cluster.clients import times_of
 from tests.cluster.kafka_load import TOPICS, KafkaLoad, topics
 from tests.cluster.trial import AFTER_S, KAFKA_SUBJECTS, Step, Trial, longest_pause, run_trial
-from tests.support.broker import RealKafka
 from tests.support.cluster import Cluster
 from tests.support.network import Network
 from tests.support.require import require

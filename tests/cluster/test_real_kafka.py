@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.kafka.broker import RealKafka
 from tests.cluster.kafka_load import TOPICS, KafkaLoad, topics
 from tests.cluster.trial import Trial, run_trial
-from tests.support.broker import RealKafka
 from tests.support.cluster import Cluster
 from tests.support.network import Network
 from tests.support.require import require

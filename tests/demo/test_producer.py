@@ -14,10 +14,10 @@ from contextlib import contextmanager
 
 import pytest
 
+from loadtest.kafka.records import Record, read_all
 from node.demo import producer
 from node.demo.producer import TOPICS
 from node.kafka.embedded import EmbeddedKafka
-from tests.support.records import Record, read_all
 
 pytestmark = pytest.mark.slow
 

@@ -23,8 +23,8 @@ from typing import Any
 
 import pytest
 
-from tests.support.ports import free_port
-from tests.support.processes import start_process
+from loadtest.kafka.ports import free_port
+from loadtest.kafka.processes import start_process
 
 ROOT = Path(__file__).parents[2]
 WHIMBREL = Path(sys.executable).with_name("whimbrel")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from loadtest.kafka.broker import RealKafka
 from node.kafka.embedded import EmbeddedKafka
-from tests.support.broker import RealKafka
 from tests.support.node import RunningNode
 from tests.support.produce import Source
 

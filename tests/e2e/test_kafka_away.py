@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.kafka.broker import RealKafka
+from loadtest.kafka.ports import free_port
 from node.kafka.embedded import EmbeddedKafka
 from tests.e2e.conftest import StartNode
-from tests.support.broker import RealKafka
-from tests.support.ports import free_port
 from tests.support.produce import Source
 from tests.support.raw import Raw
 from tests.support.require import require

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.kafka.records import read_all
 from node.kafka.embedded import EmbeddedKafka
 from tests.e2e.conftest import StartNode
 from tests.support.node import RunningNode
 from tests.support.produce import Source
 from tests.support.raw import Raw
-from tests.support.records import read_all
 from tests.support.subscriber import Subscriber, assert_exactly, live_subscriber, settled
 from whimbrel import events
 

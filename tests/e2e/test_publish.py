@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from loadtest.kafka.broker import RealKafka
+from loadtest.kafka.records import Record
 from tests.e2e.conftest import StartNode
-from tests.support.broker import RealKafka
 from tests.support.node import RunningNode
 from tests.support.produce import Source
 from tests.support.raw import Frame, Raw
-from tests.support.records import Record
 from tests.support.subscriber import Subscriber, as_record, live_subscriber, of_record, settled
 from whimbrel import BlockingClient
 from whimbrel.start import After

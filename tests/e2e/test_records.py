@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Producer
 
-from tests.support.broker import RealKafka
+from loadtest.kafka.broker import RealKafka
 from tests.support.node import RunningNode
 from tests.support.produce import Source
 from tests.support.subscriber import Subscriber, assert_exactly, live_subscriber, settled

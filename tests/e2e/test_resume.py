@@ -10,11 +10,11 @@ import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
+from loadtest.kafka.broker import RealKafka
+from loadtest.kafka.records import Record
 from tests.e2e.conftest import StartNode
-from tests.support.broker import RealKafka
 from tests.support.node import RunningNode
 from tests.support.produce import Source
-from tests.support.records import Record
 from tests.support.subscriber import Subscriber, assert_exactly, live_subscriber, settled
 from whimbrel.start import After, Last, Latest, Now, Resume, Since, Start
 

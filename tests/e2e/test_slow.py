@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from loadtest.kafka.broker import RealKafka
 from tests.e2e.conftest import StartNode
-from tests.support.broker import RealKafka
 from tests.support.node import RunningNode
 from tests.support.produce import Source
 from tests.support.subscriber import live_subscriber

@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
+from loadtest.kafka.broker import RealKafka
 from node.kafka.embedded import EmbeddedKafka
 from tests.e2e.conftest import StartNode
-from tests.support.broker import RealKafka
 from tests.support.node import RunningNode
 from tests.support.produce import Source
 from tests.support.subscriber import Subscriber, assert_exactly, live_subscriber, settled

@@ -21,9 +21,9 @@ import msgspec
 import zmq
 from websockets.frames import Close, Frame, Opcode
 
-from gateway import link
-from gateway.settings import GatewaySettings, TopicRule
-from tests.support.ports import free_port
+from gateway.link import events as link
+from gateway.link.settings import GatewaySettings, TopicRule
+from loadtest.kafka.ports import free_port
 
 T = TypeVar("T")
 

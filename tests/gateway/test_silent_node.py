@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from gateway import link
+from gateway.link import events as link
 from tests.gateway.fake_node import FakeNode, Refused
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,8 @@ import pytest
 import zmq
 from gevent import get_hub
 
-from gateway import link, uplink, worker
+from gateway import uplink, worker
+from gateway.link import events as link
 from gateway.uplink import Uplink
 from tests.gateway.fake_node import SETTINGS
 

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from websockets.frames import Frame, Opcode
 
-from gateway import link
-from gateway.authorizer import Authorizer, ConnectionInfo, Refusal
-from gateway.messages import encode_json, encode_msgpack
+from gateway.link import events as link
+from gateway.link.messages import encode_json, encode_msgpack
+from gateway.sessions.authorizer import Authorizer, ConnectionInfo, Refusal
 from tests.gateway.fake_node import Client, FakeNode, Refused
 
 pytestmark = pytest.mark.slow

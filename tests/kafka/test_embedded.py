@@ -13,8 +13,8 @@ from collections.abc import Callable
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from loadtest.kafka.records import read_all
 from node.kafka.embedded import CLIENT_PROPERTIES, EmbeddedKafka, EmbeddedKafkaError
-from tests.support.records import read_all
 
 pytestmark = pytest.mark.slow
 

@@ -10,7 +10,7 @@ import pytest
 from confluent_kafka import Consumer, Producer, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient
 
-from tests.support.broker import RealKafka
+from loadtest.kafka.broker import RealKafka
 from tests.support.require import require
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_kafka]

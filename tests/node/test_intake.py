@@ -6,10 +6,10 @@ import json
 
 import pytest
 
-from gateway.link import Live
-from gateway.mapping import Mapping
-from gateway.settings import TopicRule
-from mesh.cache import Cache, CacheConfig
+from gateway.link.events import Live
+from gateway.link.settings import TopicRule
+from gateway.link.topic_rules import Mapping
+from mesh.cache.cache import Cache, CacheConfig
 from mesh.log import Gap, Headers, Position
 from mesh.repeats import Repeats
 from node.intake import Intake, Record, publish_of

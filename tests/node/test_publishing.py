@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from gateway import codes
-from gateway.link import Publish, Published, Refused
+from gateway.link import codes
+from gateway.link.events import Publish, Published, Refused
 from node.publishing import GRACE_S, READ_BACK_S, Produce, Publishing, PublishingConfig
 
 WORKER, OTHER = 1, 2

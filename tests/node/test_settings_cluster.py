@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from gateway.mapping import Mapping
-from mesh.keys import derive, make_pair
+from gateway.link.topic_rules import Mapping
+from mesh.transport.keys import derive, make_pair
 from node.settings import Settings, load, topic_rules, warnings
 from node.settings.cluster_files import data_dir, mesh_keys, problems
 from node.settings.show import show

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.settings import GatewaySettings, TopicRule
+from gateway.link.settings import GatewaySettings, TopicRule
 from node.settings import Effective, Settings, gateway_settings, load
 from node.settings.effective import combine
 from node.settings.keys import KEYS, Key, toml_text

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import string
 
-from gateway.mapping import Mapping
-from gateway.settings import TopicRule
-from mesh.cache import Cache, CacheConfig
+from gateway.link.settings import TopicRule
+from gateway.link.topic_rules import Mapping
+from mesh.cache.cache import Cache, CacheConfig
 from node.topics import ENDED_REMEMBERED_MAX, Source, Topics, incarnation_of
 
 

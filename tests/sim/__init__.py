@@ -4,7 +4,7 @@
     schedule.py   time, and what happens next
     network.py    packets as bytes: delayed, lost, doubled, reordered, cut off
     disk.py       promises that survive, unless the disk is lost
-    process.py    the cores of one node, wired as node/cluster.py wires them; members.py: who it thinks is alive
+    process.py    the cores of one node, wired as node/cluster/cluster.py wires them; members.py: who it thinks is alive
     machine.py    what a process runs on: it crashes, pauses, has a clock of its own
     cluster.py    all machines and clients
     faults.py     what is done to them

@@ -12,10 +12,10 @@ from collections import deque
 from random import Random
 from typing import TYPE_CHECKING
 
-from mesh.cache import Log
-from mesh.forwarding import NO_COORDINATOR
+from mesh.cache.cache import Log
 from mesh.log import BEGINNING, Entry, Position
-from mesh.slot_log import Item
+from mesh.slots.forwarding import NO_COORDINATOR
+from mesh.slots.slot_log import Item
 from mesh.subject import is_pattern
 from tests.sim.readers import Reader
 

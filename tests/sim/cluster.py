@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from random import Random
 
 from mesh.placement import slot_of
-from mesh.promise import Promise
-from mesh.replica import Replica
+from mesh.slots.promise import Promise
+from mesh.slots.slots import Replica
 from tests.sim.clients import Publisher, Subscriber
 from tests.sim.disk import Disk
 from tests.sim.faults import Faults

@@ -9,9 +9,9 @@ from collections.abc import Mapping
 
 import msgspec
 
-from mesh.election import Grant, Vote
-from mesh.promise import Promise
-from mesh.replication import Append, AppendOk, Commit, Start
+from mesh.slots.election import Grant, Vote
+from mesh.slots.promise import Promise
+from mesh.slots.replication import Append, AppendOk, Commit, Start
 
 RESTS_ON_PROMISE = (Vote, Grant, Start, Append, AppendOk, Commit)
 

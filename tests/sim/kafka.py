@@ -3,7 +3,7 @@
 What is held: every node applies a log's records in Kafka's order from where it began, each once, without a hole; and
 when all is well again, every node has all of them.
 
-Not here: who reads (mesh/feed.py).
+Not here: who reads (mesh/feed/feed.py).
 """
 
 from __future__ import annotations
@@ -13,11 +13,22 @@ from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from mesh.cache import Log
-from mesh.cache_transfer import Import
-from mesh.catch_up import CatchUpEvent, Done, Failed, Page
-from mesh.feed import Feed
-from mesh.feed_log import Apply, FeedBatch, FeedBeacon, FeedConfig, FeedEvent, Read, Record, Repair, Stop, position_of
+from mesh.cache.cache import Log
+from mesh.cache.export import Import
+from mesh.cache.state_transfer import CatchUpEvent, Done, Failed, Page
+from mesh.feed.feed import Feed
+from mesh.feed.feed_log import (
+    Apply,
+    FeedBatch,
+    FeedBeacon,
+    FeedConfig,
+    FeedEvent,
+    Read,
+    Record,
+    Repair,
+    Stop,
+    position_of,
+)
 from mesh.log import BEGINNING, Entry, Position
 from mesh.repeats import Repeats
 from tests.sim.truth import Violation
@@ -93,7 +104,7 @@ class _Copy:
 
 
 class KafkaSide:
-    """The feed of one process, wired as node/feeding.py wires it."""
+    """The feed of one process, wired as node/logs/kafka_logs.py wires it."""
 
     def __init__(self, process: Process, kafka: ModelKafka, rng: Random) -> None:
         self.process = process

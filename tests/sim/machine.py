@@ -11,7 +11,7 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from mesh.slot_log import Item
+from mesh.slots.slot_log import Item
 from tests.sim.disk import Disk
 from tests.sim.process import Process
 

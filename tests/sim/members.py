@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 from random import Random
 from typing import Protocol
 
-from mesh.membership import Membership
-from mesh.membership_config import MembershipConfig
-from mesh.membership_link import MembershipLink
-from mesh.seal import Seal
+from mesh.membership.config import MembershipConfig
+from mesh.membership.link import MembershipLink
+from mesh.membership.membership import Membership
+from mesh.membership.seal import Seal
 
 KEY = b"the simulated cluster"
 

@@ -1,7 +1,7 @@
 """The network between the machines: every packet leaves as bytes and arrives as bytes, late, twice, or not at all.
 
 A *cut* is one-way: nothing of the sender reaches the receiver. A *clogged* link keeps everything until it is free.
-Two channels, both as weak: "zmq" has messages of mesh/wire.py, "udp" has sealed datagrams.
+Two channels, both as weak: "zmq" has messages of mesh/transport/wire.py, "udp" has sealed datagrams.
 
 Not here: what is in the bytes (process.py).
 """

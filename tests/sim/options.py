@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from random import Random
 
-from mesh.cache import CacheConfig
-from mesh.forwarding import ForwardingConfig
-from mesh.slot import SlotConfig
+from mesh.cache.cache import CacheConfig
+from mesh.slots.forwarding import ForwardingConfig
+from mesh.slots.slot import SlotConfig
 from tests.sim.network import CALM, Traffic
 
 NAMES = ("a", "b", "c", "d", "e", "f", "g")

@@ -11,18 +11,29 @@ from collections.abc import Sequence
 from random import Random
 from typing import TYPE_CHECKING, Any, assert_never
 
-from mesh.cache import Cache, Log
-from mesh.cache_transfer import Head, Import
-from mesh.catch_up import BEHIND, CacheAsk, CacheMore, CacheNo, CachePage, CatchUp, CatchUpConfig, Done, Failed, Page
-from mesh.feed_log import FeedEvent
-from mesh.forwarding import Published, PublishRefused
+from mesh.cache.cache import Cache, Log
+from mesh.cache.export import Head, Import
+from mesh.cache.state_transfer import (
+    BEHIND,
+    CacheAsk,
+    CacheMore,
+    CacheNo,
+    CachePage,
+    CatchUp,
+    CatchUpConfig,
+    Done,
+    Failed,
+    Page,
+)
+from mesh.feed.feed_log import FeedEvent
 from mesh.log import BEGINNING, Entry, Position
 from mesh.packets import Packet
 from mesh.repeats import Repeats
-from mesh.replica import ReplicaEvent
-from mesh.slot import EVERYONE, CacheWanted, Committed, Loaded, Opened, Repeated, RoleChanged
-from mesh.slot_log import Item
-from mesh.wire import Codec
+from mesh.slots.forwarding import Published, PublishRefused
+from mesh.slots.slot import EVERYONE, CacheWanted, Committed, Loaded, Opened, Repeated, RoleChanged
+from mesh.slots.slot_log import Item
+from mesh.slots.slots import ReplicaEvent
+from mesh.transport.wire import Codec
 
 if TYPE_CHECKING:
     from tests.sim.clients import Connection
@@ -238,7 +249,7 @@ class Process:
         for connection in [*self.connections]:
             connection.read(slot)
 
-    # Catching up: as node/mesh_logs.py does it.
+    # Catching up: as node/logs/slot_logs.py does it.
 
     def _held(self, log_id: str) -> tuple[Log, Repeats | None] | None:
         for slot, log in self.logs.items():

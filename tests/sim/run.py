@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from random import Random
 
-from mesh.slot import Role
+from mesh.slots.slot import Role
 from tests.sim.cluster import Cluster
 from tests.sim.network import CALM
 from tests.sim.options import Options, draw

@@ -8,14 +8,14 @@ from random import Random
 
 import pytest
 
-from mesh.catch_up import BEHIND, INCOMPLETE, CacheAsk, CacheNo, CatchUp, CatchUpConfig, Failed
-from mesh.copying import LogState, Trimmed
-from mesh.forwarding import Forward, ForwardingConfig, Published
+from mesh.cache.state_transfer import BEHIND, INCOMPLETE, CacheAsk, CacheNo, CatchUp, CatchUpConfig, Failed
 from mesh.repeats import Repeats
-from mesh.replica import Beacon, Replica
-from mesh.replication import Append, Start, Sync
-from mesh.slot import Committed, Role, Slot, SlotConfig
-from mesh.slot_log import Item
+from mesh.slots.copying import LogState, Trimmed
+from mesh.slots.forwarding import Forward, ForwardingConfig, Published
+from mesh.slots.replication import Append, Start, Sync
+from mesh.slots.slot import Committed, Role, Slot, SlotConfig
+from mesh.slots.slot_log import Item
+from mesh.slots.slots import Beacon, Replica
 from tests.sim.cluster import Cluster
 from tests.sim.machine import Machine
 from tests.sim.options import quiet

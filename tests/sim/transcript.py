@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from mesh.replica import Beacon
-from mesh.replication import Append, AppendOk, Commit
+from mesh.slots.replication import Append, AppendOk, Commit
+from mesh.slots.slots import Beacon
 
 TOO_MANY = (Beacon, Append, AppendOk, Commit)
 

@@ -22,7 +22,7 @@ from bisect import bisect_right
 from typing import TypeAlias
 
 from mesh.log import Position
-from mesh.slot_log import Item
+from mesh.slots.slot_log import Item
 
 Publish: TypeAlias = tuple[str, int]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from mesh.election import Election
 from mesh.log import Position
 from mesh.repeats import Repeats
-from mesh.replica import Replica
-from mesh.replication import Replication, Start
-from mesh.slot import Role, SlotConfig
+from mesh.slots.election import Election
+from mesh.slots.replication import Replication, Start
+from mesh.slots.slot import Role, SlotConfig
+from mesh.slots.slots import Replica
 from tests.sim.cluster import Cluster
 from tests.sim.disk import Disk
 from tests.sim.options import HARD, HOSTILE, NAMES, Options, draw

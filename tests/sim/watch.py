@@ -7,12 +7,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from mesh.cache import Log
-from mesh.forwarding import FORWARD_ITEMS_MAX, NO_COORDINATOR, Published, PublishRefused
+from mesh.cache.cache import Log
 from mesh.log import BEGINNING, Position
-from mesh.replication import EARLY_MAX
-from mesh.slot import Committed, Opened, Repeated, Role, RoleChanged
-from mesh.slot_log import SlotLog
+from mesh.slots.forwarding import FORWARD_ITEMS_MAX, NO_COORDINATOR, Published, PublishRefused
+from mesh.slots.replication import EARLY_MAX
+from mesh.slots.slot import Committed, Opened, Repeated, Role, RoleChanged
+from mesh.slots.slot_log import SlotLog
 from tests.sim.truth import Oracle, Publish, Violation
 
 if TYPE_CHECKING:

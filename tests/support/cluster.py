@@ -23,9 +23,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from loadtest.kafka.ports import free_port
 from tests.support.network import Network
 from tests.support.node import QUICK, RunningNode
-from tests.support.ports import free_port
 
 SLOTS = 16
 ROOMY = {"cluster.slots": str(SLOTS), "cache.messages_per_subject": "100000"}

@@ -28,9 +28,9 @@ from pathlib import Path
 from random import SystemRandom
 from typing import TypeAlias
 
+from loadtest.kafka.processes import start_process
 from tests.support import network_switch
 from tests.support.network_switch import Rule
-from tests.support.processes import start_process
 
 PREFIX = "whimbrel-lab"
 MTU = 1500

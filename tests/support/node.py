@@ -16,8 +16,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.ports import free_port
-from tests.support.processes import start_process
+from loadtest.kafka.ports import free_port
+from loadtest.kafka.processes import start_process
 
 QUICK = {"kafka.metadata_interval": "200ms", "client.heartbeat": "2s", "client.hello_timeout": "2s", "node.drain": "1s"}
 """Settings that make tests quick."""
@@ -149,7 +149,7 @@ class RunningNode:
             assert self.process.poll() is None, f"the node ended with {self.process.returncode}:\n{self.log[-3000:]}"
             assert time.monotonic() < deadline, f"no {what} within {timeout_s} s; the node's log:\n{self.log[-3000:]}"
             time.sleep(0.03)
-        time.sleep(0.15)  # another worker may still give an answer that it got before (gateway/asks.py)
+        time.sleep(0.15)  # another worker may still give an answer that it got before (gateway/http/queries.py)
 
     def __enter__(self) -> RunningNode:
         self.start()

@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, TypeVar
 
+from loadtest.kafka.records import Record
 from tests.support.node import RunningNode
-from tests.support.records import Record
 from whimbrel import BlockingClient, events
 from whimbrel.message import Message
 from whimbrel.start import Start

@@ -11,10 +11,10 @@ from typing import Any
 import gevent
 import msgspec
 
-from mesh.keys import Keys, derive
-from mesh.links import PeerAddress
-from mesh.transport import Transport
-from mesh.wire import Codec
+from mesh.transport.keys import Keys, derive
+from mesh.transport.links import PeerAddress
+from mesh.transport.transport import Transport
+from mesh.transport.wire import Codec
 
 KEYS = derive("correct horse battery", "tests")
 _boots = itertools.count(1)

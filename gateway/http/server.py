@@ -1,0 +1,328 @@
+"""HTTP and the upgrade to WebSocket, on one port: gevent's pywsgi with gevent-websocket's handler.
+
+What differs from theirs: the head of a request is read in one go, bounded in size and time, and parsed here (their
+parser, meant for mail, takes a third of a handshake); nobody may send a body; and after the 101 the socket leaves
+pywsgi, whose greenlet then ends.
+
+Not here: what is served (site.py), the connection after the handshake (sockets/connection.py).
+"""
+
+from __future__ import annotations
+
+import binascii
+import hashlib
+import logging
+import re
+import time
+from base64 import b64encode
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from gevent import socket, spawn_raw
+from gevent.pywsgi import Input, WSGIServer
+from geventwebsocket.handler import WebSocketHandler
+
+from gateway.http.origins import Origins
+from gateway.link import events as link
+from gateway.link.logs import event
+from gateway.sessions.authorizer import ConnectionInfo
+
+if TYPE_CHECKING:
+    from gateway.worker import Worker
+
+log = logging.getLogger(__name__)
+
+WEBSOCKET_PATH = "/v1/ws"
+ENCODINGS = {"whimbrel.v1.json": link.JSON, "whimbrel.v1.msgpack": link.MSGPACK}
+HEAD_BYTES_MAX = 16 * 1024
+HEADERS_MAX = 100
+HEAD_WAIT_S = 10.0
+"""For a whole request line and headers, from the first byte or from the end of the last request."""
+RESPONSE_WAIT_S = 30.0
+"""For a client that does not read its response."""
+HTTP_MAX = 2_000
+"""Requests and handshakes under way at a time, besides established WebSockets. More push out the oldest."""
+BACKLOG = 4096
+
+_FIELD = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)(?:\r\n|\Z)", re.MULTILINE)
+_VERSIONS = ("HTTP/1.1", "HTTP/1.0")
+
+
+class HttpError(ValueError):
+    """A request that is not HTTP as it is understood here. `args`: the status line, and why."""
+
+
+def listen(host: str, port: int) -> Any:
+    """A listening socket that other workers may share.
+
+    Raises:
+        OSError: If the address cannot be used; the message has it.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        listener = socket.socket(family, kind, protocol)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        # Linux passes it on to the sockets that are accepted.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    return listener
+
+
+class Head:
+    """A request's line and headers, read at once; also the `rfile` that pywsgi wants."""
+
+    __slots__ = ("_bytes", "_sock", "closed")
+
+    def __init__(self, sock: Any) -> None:
+        self._sock = sock
+        self._bytes = b""
+        self.closed = False
+
+    def read_head(self) -> str | None:
+        """The next head, without the empty line at its end; None when the client has ended, or takes too long.
+
+        Raises:
+            HttpError: If it is too long.
+        """
+        data, until, searched = self._bytes, time.monotonic() + HEAD_WAIT_S, 0
+        while True:
+            end = data.find(b"\r\n\r\n", searched)
+            if end >= 0:
+                break
+            if len(data) > HEAD_BYTES_MAX + 3:
+                raise HttpError("431 Request Header Fields Too Large", f"more than {HEAD_BYTES_MAX} bytes")
+            searched = max(len(data) - 3, 0)
+            left_s = until - time.monotonic()
+            if left_s <= 0:
+                return None
+            self._sock.settimeout(left_s)
+            more = self._sock.recv(8192)
+            if not more:
+                return None
+            data += more
+        self._sock.settimeout(RESPONSE_WAIT_S)
+        if end > HEAD_BYTES_MAX:
+            raise HttpError("431 Request Header Fields Too Large", f"more than {HEAD_BYTES_MAX} bytes")
+        self._bytes = data[end + 4 :]
+        return data[:end].decode("latin-1")
+
+    def take_rest(self) -> bytes:
+        """What has come behind the head."""
+        rest, self._bytes = self._bytes, b""
+        return rest
+
+    def read(self, size: int = 0) -> bytes:
+        """Nothing: no request here has a body."""
+        return b""
+
+    readline = read
+
+
+class Handler(WebSocketHandler):  # type: ignore[misc]
+    """One HTTP connection; becomes a WebSocket and leaves, or answers requests one after another."""
+
+    SUPPORTED_VERSIONS = ("13",)
+
+    def __init__(self, sock: Any, address: Any, server: Server) -> None:
+        super().__init__(sock, address, server, rfile=Head(sock))
+        self.socket: Any = sock
+        self._head = ""
+        self._fields: dict[str, str] = {}
+        self._has_body = False
+
+    # Reading a request: pywsgi calls these in this order.
+
+    def read_requestline(self) -> str:
+        try:
+            head = self.rfile.read_head()
+        except HttpError as bad:
+            self._refuse(bad)
+            return ""
+        if head is None:
+            return ""
+        line, _, self._head = head.partition("\r\n")
+        return str(line)
+
+    def read_request(self, raw_requestline: str) -> bool:
+        words = raw_requestline.split(" ")
+        if len(words) != 3 or not words[1].startswith("/"):
+            raise HttpError("400 Bad Request", "the first line is not `METHOD /path HTTP/1.1`")
+        self.command, self.path, self.request_version = words
+        if self.request_version not in _VERSIONS:
+            raise HttpError("505 HTTP Version Not Supported", "this is HTTP/1.1")
+        found = _FIELD.findall(self._head)
+        if len(found) > HEADERS_MAX:
+            raise HttpError("431 Request Header Fields Too Large", f"more than {HEADERS_MAX} headers")
+        if self._head and len(found) != self._head.count("\n") + 1:
+            raise HttpError("400 Bad Request", "a header is not `Name: value`")
+        fields: dict[str, str] = {}
+        self._fields = fields
+        for name, value in found:
+            name = name.lower()
+            fields[name] = f"{fields[name]},{value.strip()}" if name in fields else value.strip()
+        connection = fields.get("connection", "").lower()
+        self._has_body = "transfer-encoding" in fields or fields.get("content-length", "0").strip("0") != ""
+        self.close_connection = bool(
+            self._has_body
+            or "close" in connection
+            or (self.request_version == "HTTP/1.0" and "keep-alive" not in connection)
+        )
+        return True
+
+    def get_environ(self) -> dict[str, Any]:
+        path, _, query = self.path.partition("?")
+        environ: dict[str, Any] = {
+            "REQUEST_METHOD": self.command,
+            "PATH_INFO": unquote(path, errors="replace") if "%" in path else path,
+            "QUERY_STRING": query,
+        }
+        for name, value in self._fields.items():
+            environ["HTTP_" + name.replace("-", "_").upper()] = value
+        self.wsgi_input = Input(self.rfile, 0)
+        return environ
+
+    def _handle_client_error(self, error: Exception) -> None:
+        if not isinstance(error, HttpError):
+            event(log, "http_failed", logging.ERROR, exc_info=True)
+            error = HttpError("500 Internal Server Error", "a fault of the server's")
+        self._refuse(error)
+
+    def _refuse(self, bad: HttpError) -> None:
+        """Answer what is not understood, and hang up."""
+        status, why = bad.args
+        self.server.worker.stats.bad_frames += 1
+        body = f"{why}\n".encode()
+        head = (
+            f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
+        )
+        try:
+            self.socket.sendall(head.encode() + body)
+        except OSError:
+            pass
+
+    # The upgrade: gevent-websocket calls these.
+
+    def upgrade_websocket(self) -> Any:
+        is_asked = self.environ["PATH_INFO"] == WEBSOCKET_PATH and "sec-websocket-version" in self._fields
+        return super().upgrade_websocket() if is_asked and self.request_version == "HTTP/1.1" else None
+
+    def upgrade_connection(self) -> list[bytes] | None:
+        fields = self._fields
+        worker = self.server.worker
+        key = fields.get("sec-websocket-key", "")
+        if fields["sec-websocket-version"] != "13":
+            return self._no("426 Upgrade Required", "this is WebSocket version 13", ("Sec-WebSocket-Version", "13"))
+        if not _is_key(key):
+            return self._no("400 Bad Request", "Sec-WebSocket-Key is not 16 bytes in base64")
+        if self._has_body:
+            return self._no("400 Bad Request", "a handshake has no body")
+        origin, host = fields.get("origin"), fields.get("host", "")
+        if not (self.server.origins.accepts(origin, host) or worker.pages.knows(origin, host)):
+            worker.stats.refused += 1
+            why = f"the origin {origin!r} is neither a node's own nor one of its `origins`"
+            return self._no("403 Forbidden", why)
+        offered = [one.strip() for one in fields.get("sec-websocket-protocol", "").split(",") if one.strip()]
+        chosen = next((one for one in offered if one in ENCODINGS), None)
+        if offered and chosen is None:
+            return self._no("400 Bad Request", f"the sub-protocols here are {', '.join(ENCODINGS)}")
+        if worker.is_full:
+            worker.stats.refused += 1
+            return self._no("503 Service Unavailable", "no more connections here, try another server")
+        answer = [
+            ("Upgrade", "websocket"),
+            ("Connection", "Upgrade"),
+            ("Sec-WebSocket-Accept", _accept(key, self.GUID)),
+        ]
+        if chosen is not None:
+            answer.append(("Sec-WebSocket-Protocol", chosen))
+        self.encoding = link.JSON if chosen is None else ENCODINGS[chosen]
+        # gevent-websocket takes a handler with a `websocket` for upgraded.
+        self.websocket = self.environ["wsgi.websocket"] = self
+        self.start_response("101 Switching Protocols", answer)
+        return None
+
+    def run_websocket(self) -> None:
+        """The handshake is sent: take the socket away."""
+        info = ConnectionInfo(
+            f"{self.client_address[0]}:{self.client_address[1]}",
+            self.environ["PATH_INFO"],
+            self.environ["QUERY_STRING"],
+            self._fields.get("origin"),
+            self._fields.get("user-agent"),
+        )
+        sock, self.socket = self.socket, None
+        del self.websocket, self.environ["wsgi.websocket"]
+        self.server.worker.upgraded(sock.detach(), self.encoding, info, self.rfile.take_rest())
+
+    def _no(self, status: str, why: str, *headers: tuple[str, str]) -> list[bytes]:
+        body = f"{why}\n".encode()
+        self.start_response(
+            status,
+            [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), ("Connection", "close"), *headers],
+        )
+        return [body]
+
+    def log_request(self) -> None:
+        """Requests are counted, not logged."""
+        self.server.requests += 1
+
+
+class Server(WSGIServer):  # type: ignore[misc]
+    """The HTTP server of a worker."""
+
+    handler_class = Handler
+
+    def __init__(self, listener: Any, application: Callable[..., Any], worker: Worker) -> None:
+        super().__init__(listener, application, spawn=spawn_raw, log=None, error_log=log)
+        self.worker = worker
+        self.origins = Origins(worker.settings)
+        self.logger = log
+        self.requests = 0
+        self._under_way: dict[Any, None] = {}
+        """Sockets of HTTP connections, oldest first."""
+
+    def update_environ(self) -> None:
+        """Nothing: theirs asks the name service."""
+
+    def handle(self, sock: Any, address: Any) -> None:
+        try:
+            if len(self._under_way) >= HTTP_MAX:
+                self._push_out()
+            self._under_way[sock] = None
+            Handler(sock, address, self).handle()
+        except OSError:
+            pass
+        except Exception:
+            event(log, "http_failed", logging.ERROR, exc_info=True)
+        finally:
+            self._under_way.pop(sock, None)
+
+    def _push_out(self) -> None:
+        """Hang up on the oldest: a handshake takes a moment, so whoever opens sockets and sends nothing goes first."""
+        oldest = next(iter(self._under_way))
+        del self._under_way[oldest]
+        self.worker.stats.refused += 1
+        try:
+            oldest.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
+def _is_key(key: str) -> bool:
+    try:
+        return len(key) == 24 and len(binascii.a2b_base64(key, strict_mode=True)) == 16
+    except (binascii.Error, ValueError):
+        return False
+
+
+def _accept(key: str, guid: str) -> str:
+    """RFC 6455 section 4.2.2."""
+    return b64encode(hashlib.sha1((key + guid).encode()).digest()).decode()

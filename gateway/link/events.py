@@ -1,0 +1,229 @@
+"""The link: what a node process and one of its gateway workers say to each other.
+
+A worker tells the node which subscriptions it holds and forwards publishes; the node answers with history,
+live messages and news, in one FIFO per worker. Because of the FIFO a hand-over is exact: whatever follows the
+`Page` with `live` is newer than it, so a resume can neither lose nor repeat a message.
+
+Both directions carry lists of the events below, so that one send serves many clients. Every packet from the node
+is numbered from 0; a worker that sees a jump has lost some (its queue was full) and asks again (`worker.py`).
+
+Not here: the sockets (node/workers.py and gateway/worker.py), what clients see (gateway/sessions/frames.py).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from mesh.log import Gap, Place, Position
+
+JSON, MSGPACK = 0, 1
+"""Encodings: `whimbrel.v1.json` and `whimbrel.v1.msgpack`."""
+
+
+class Start(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where a subscription starts. `kind` is one of latest, now, last, time, at, resume (PROTOCOL section 5)."""
+
+    kind: str
+    number: int = 0
+    """`last`: how many messages. `time`: milliseconds since 1970."""
+    place: dict[str, Position | None] = {}
+    """`at` and `resume`: positions by log; None: a log that starts with live messages."""
+
+
+# From a worker to its node.
+
+
+class Ready(msgspec.Struct, array_like=True, tag="ready", gc=False):
+    """The worker listens. First event of a worker; `index` tells which one it is."""
+
+    index: int
+    pid: int
+
+
+class Subscribe(msgspec.Struct, array_like=True, tag="subscribe", gc=False):
+    """A client's subscription. The node answers with one `Answer`, then `Page`s until it is live in every log."""
+
+    sid: int
+    """The worker's number for the subscription, never used again in this worker's life."""
+    sub: int
+    """The client's own id of it: `sub` in the frames of pages."""
+    subject: str
+    """Subject or pattern, checked by the worker."""
+    encoding: int
+    start: Start
+
+
+class More(msgspec.Struct, array_like=True, tag="more", gc=False):
+    """The client has taken the last `Page` of `sid`: send the next. Sent once per page that was not final."""
+
+    sid: int
+
+
+class Cancel(msgspec.Struct, array_like=True, tag="cancel", gc=False):
+    """The subscription ended. Only for subscriptions that have not had their final page."""
+
+    sid: int
+
+
+class Drop(msgspec.Struct, array_like=True, tag="drop", gc=False):
+    """The worker's last subscription to this subject or pattern in this encoding is gone: no live messages for it.
+
+    Never sent while a `Subscribe` of the same subject and encoding is unanswered (it would undo its interest).
+    """
+
+    subject: str
+    encoding: int
+
+
+class Publish(msgspec.Struct, array_like=True, tag="publish", gc=False):
+    """A client's publish. Answered by `Published` or `Refused` with the same `pid`, in any order."""
+
+    pid: int
+    subject: str
+    publisher: str
+    seq: int
+    value: bytes | None
+    headers: list[tuple[str, bytes | None]]
+
+
+class Ask(msgspec.Struct, array_like=True, tag="ask", gc=False):
+    """An HTTP request that the node answers: `what` is ready, status or metrics. Answered by `Tell`."""
+
+    rid: int
+    what: str
+
+
+class Stats(msgspec.Struct, array_like=True, tag="stats", gc=False):
+    """The worker's counters and gauges, once a second. Names as in gateway/sessions/stats.py."""
+
+    values: dict[str, float]
+
+
+FromWorker: TypeAlias = Ready | Subscribe | More | Cancel | Drop | Publish | Ask | Stats
+
+
+# From a node to a worker.
+
+
+class Answer(msgspec.Struct, array_like=True, tag="answer", gc=False):
+    """Answers `Subscribe`: becomes the frame `subscribed` of PROTOCOL section 5."""
+
+    sid: int
+    answer: str
+    """fresh, full or gap."""
+    at: Place
+    gaps: list[Gap]
+    waiting: list[str]
+
+
+class Waiting(msgspec.Struct, array_like=True, tag="waiting", gc=False):
+    """News before `Answer`: nothing can be read yet, because of `why`."""
+
+    sid: int
+    why: str
+
+
+class Page(msgspec.Struct, array_like=True, tag="page", gc=False):
+    """History or catch-up of one subscription: WebSocket frames, ready to send.
+
+    `live` names the logs in which the subscription is live from here on (frame `live`, sent after `data`).
+    `final`: nothing more comes unless a log that is waiting or new appears; else the node waits for `More`.
+    Live batches for the subject come from the first page with a non-empty `live`.
+    """
+
+    sid: int
+    data: bytes
+    live: Place
+    gaps: list[Gap]
+    """Stated before `data`."""
+    final: bool
+
+
+class Live(msgspec.Struct, array_like=True, tag="live", gc=False):
+    """Live messages for this worker's subjects, in order, as finished WebSocket frames.
+
+    `ends` has each log touched since the last `Live` and the position up to which everything has now been sent,
+    so that the worker knows its place in every log of its topics. It comes at least once a second.
+    """
+
+    ends: dict[str, Place]
+    """Topic -> log -> position."""
+    json: tuple[list[str], list[bytes]]
+    """Subjects and, beside them, their frames."""
+    msgpack: tuple[list[str], list[bytes]]
+
+
+Share: TypeAlias = tuple[int, int] | None
+"""(slot, number of slots) of a log that has only the subjects of that slot (mesh/placement.py); None: any."""
+
+
+class NewLog(msgspec.Struct, array_like=True, tag="newlog", gc=False):
+    """A log that did not exist before: every live subscription of the topic is live in it from its beginning `at`."""
+
+    topic: str
+    log: str
+    at: Position
+    share: Share = None
+
+
+class LogGap(msgspec.Struct, array_like=True, tag="loggap", gc=False):
+    """The node itself missed a part of a log: every subscription of the topic is told (frame `gap`)."""
+
+    topic: str
+    gap: Gap
+    share: Share = None
+
+
+class LogEnded(msgspec.Struct, array_like=True, tag="logended", gc=False):
+    """The log no longer exists; live subscriptions have had all of it (frame `ended`)."""
+
+    topic: str
+    log: str
+    share: Share = None
+
+
+class Published(msgspec.Struct, array_like=True, tag="published", gc=False):
+    pid: int
+    log: str
+    at: Position | None
+
+
+class Refused(msgspec.Struct, array_like=True, tag="refused", gc=False):
+    """A publish that failed. `code` as in gateway/link/codes.py."""
+
+    pid: int
+    code: int
+    reason: str
+
+
+class Tell(msgspec.Struct, array_like=True, tag="tell", gc=False):
+    """Answers `Ask`: an HTTP response."""
+
+    rid: int
+    status: int
+    content_type: str
+    body: bytes
+
+
+class Servers(msgspec.Struct, array_like=True, tag="servers", gc=False):
+    """WebSocket addresses of the cluster's nodes, told to clients in `welcome` from here on.
+
+    The first list is in the worker's settings. Sent when the list changes and, because a packet can be lost, now and
+    then again.
+    """
+
+    servers: list[str]
+
+
+class Drain(msgspec.Struct, array_like=True, tag="drain", gc=False):
+    """Tell the clients to move, spread over `window_s`, then close what is left and exit."""
+
+    window_s: float
+    servers: list[str]
+
+
+FromNode: TypeAlias = (
+    Answer | Waiting | Page | Live | NewLog | LogGap | LogEnded | Published | Refused | Tell | Servers | Drain
+)

@@ -1,0 +1,65 @@
+"""What a gateway worker is told when it starts: its limits, addresses and the topics that clients may use.
+
+The node process makes one from its configuration (node/settings/ has units and defaults for people) and
+hands it to each worker as one line of JSON on standard input.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class TopicRule(msgspec.Struct, frozen=True):
+    """One mapping: which Kafka topics or namespaces of the mesh clients may use, and how."""
+
+    name: str
+    """A topic, a namespace, or a glob with `*` and `?` over topic names."""
+    value: str = "json"
+    """What values are said to be: json, text or bytes."""
+    publish: bool = False
+    """Whether clients may publish."""
+
+
+class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that a worker needs to know."""
+
+    index: int
+    """This worker's number, from 0."""
+    node: str
+    cluster: str
+    link: str
+    """ZeroMQ address of the node's end of the link."""
+    host: str
+    port: int
+    servers: list[str]
+    """WebSocket addresses of nodes, told to clients until the node names others (`link.Servers`); may be empty."""
+    origins: list[str]
+    """Values of a browser's Origin header that are accepted besides the node's own (http/origins.py); `*` accepts
+    all.
+    """
+    topics: list[TopicRule]
+    connections_max: int
+    subscriptions_max: int
+    """Per connection."""
+    publishes_max: int
+    """Per connection, not yet answered."""
+    frame_bytes_max: int
+    """Of one message from a client, all its fragments together."""
+    subject_bytes_max: int
+    outbox_bytes_max: int
+    """Per connection: what may wait for a client that reads slowly."""
+    last_max: int
+    """The largest N of `"from":{"last":N}`."""
+    heartbeat_s: float
+    hello_timeout_s: float
+    authorizer: str
+    """Entry-point name (group whimbrel.authorizers) or dotted path `module:Class`."""
+    authorizer_options: dict[str, Any]
+    log_format: str
+    log_level: str
+    node_silent_s: float = 3.0
+    """A node process that has said nothing for so long is taken for lost until it speaks again."""
+    controls: bool = False
+    """Whether the node can be killed and cut off over HTTP: in a demo only (http/pages.py)."""

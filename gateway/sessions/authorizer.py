@@ -1,0 +1,140 @@
+"""Who may connect, subscribe and publish: the interface that a deployment implements, and the built-in one.
+
+An authorizer is a class, named in the configuration by entry point (group `whimbrel.authorizers`) or dotted path
+`module:Class`, and made once per worker process with its options from the configuration. It says no by raising
+`Refusal`. One that fails in any other way costs only the client that it was asked about.
+
+Not here: loading and calling it (authority.py), what is asked when (session.py).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from gateway.link import codes
+
+if TYPE_CHECKING:
+    from gateway.sessions import frames
+    from gateway.sessions.session import Session
+
+
+class Refusal(Exception):
+    """Say no. The client is told the reason.
+
+    Args:
+        code: For `connect` only: codes.TOKEN_EXPIRED or TOKEN_INVALID make the client get a new token first.
+    """
+
+    def __init__(self, reason: str, code: int = codes.REFUSED) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.code = code
+
+
+class ConnectionInfo:
+    """What is known of a client when it connects. `token` and `client` are from its `hello`."""
+
+    __slots__ = ("address", "client", "origin", "path", "query", "token", "user_agent")
+
+    def __init__(
+        self, address: str, path: str = "", query: str = "", origin: str | None = None, user_agent: str | None = None
+    ) -> None:
+        self.address = address
+        """Of the socket's other end, as `host:port`; a proxy's, if there is one."""
+        self.path = path
+        self.query = query
+        self.origin = origin
+        self.user_agent = user_agent
+        self.token: str | None = None
+        self.client = ""
+
+
+class Authorizer:
+    """Derive from this. Each method returns to say yes and raises `Refusal` to say no."""
+
+    blocks = True
+    """Whether a method may wait (for a network, a file): then all are called in threads, several at a time."""
+
+    def __init__(self, **options: Any) -> None:
+        """Take `gateway.authorizer_options`. Raise to stop the worker from starting."""
+
+    def connect(self, info: ConnectionInfo) -> object:
+        """May this client connect? Returns what the other methods get as `identity`."""
+        raise NotImplementedError
+
+    def subscribe(self, identity: object, subject: str) -> None:
+        """May it subscribe to this subject or pattern?"""
+        raise NotImplementedError
+
+    def publish(self, identity: object, subject: str) -> None:
+        """May it publish to this subject? The mapping has already allowed the topic."""
+        raise NotImplementedError
+
+
+class AllowAll(Authorizer):
+    """Everybody may do everything: for development, and behind something else that decides."""
+
+    blocks = False
+
+    def connect(self, info: ConnectionInfo) -> object:
+        return None
+
+    def subscribe(self, identity: object, subject: str) -> None:
+        return None
+
+    def publish(self, identity: object, subject: str) -> None:
+        return None
+
+
+class Decision:
+    """The answer to a question; `code` 0 is yes."""
+
+    __slots__ = ("code", "identity", "reason")
+
+    def __init__(self, code: int = 0, reason: str = "", identity: object = None) -> None:
+        self.code = code
+        self.reason = reason
+        self.identity = identity
+
+
+class Question:
+    """What a session asks, and the frame that waits for the answer."""
+
+    __slots__ = ("decision", "frame", "identity", "info", "kind", "session", "subject")
+
+    def __init__(
+        self,
+        session: Session,
+        kind: str,
+        info: ConnectionInfo | None,
+        subject: str,
+        frame: frames.Hello | frames.Subscribe | frames.Publish,
+    ) -> None:
+        self.session = session
+        self.kind = kind
+        """connect, subscribe or publish."""
+        self.info = info
+        self.subject = subject
+        self.frame = frame
+        self.identity: object = None
+        self.decision: Decision | None = None
+
+
+YES = Decision()
+
+
+def answer(authorizer: Authorizer, question: Question) -> tuple[Decision, Exception | None]:
+    """Ask, whatever happens. The exception is one that is not a `Refusal`, for the log."""
+    try:
+        if question.info is not None:
+            return Decision(identity=authorizer.connect(question.info)), None
+        if question.kind == "subscribe":
+            authorizer.subscribe(question.identity, question.subject)
+        else:
+            authorizer.publish(question.identity, question.subject)
+        return YES, None
+    except Refusal as refusal:
+        code = refusal.code if question.info is not None else codes.FORBIDDEN
+        return Decision(code, refusal.reason), None
+    except Exception as failure:
+        return Decision(codes.INTERNAL, "the authorizer failed"), failure

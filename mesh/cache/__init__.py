@@ -1,0 +1,1 @@
+"""The recent entries of every log, and how a peer gets them."""

@@ -1,0 +1,368 @@
+"""The recent entries of every log, by subject: what a node can serve from memory, and exactly what it cannot.
+
+Entries are appended in log order and leave in log order (age, bytes), or when their subject has too many. The
+latest value of a subject outlives its entries until `snapshot_ttl_s`. What has left is accounted for by floors:
+
+Invariants:
+- For a subject that the log knows: every entry of it after the subject's floor is here.
+- For any other subject: the log has no entry of it after the log's floor.
+- So a reader at position p misses nothing here if and only if p >= floor(subject).
+- `order` holds one token per entry, oldest first: the entry's subject. A subject whose limit removed entries early
+  owes `skip` tokens; they are its oldest.
+
+Not here: where entries come from, who reads them (node/intake.py, node/backfill/backfill.py).
+"""
+
+from __future__ import annotations
+
+import heapq
+from bisect import bisect_right
+from collections import deque
+from dataclasses import dataclass
+
+from mesh.cache.prefix_index import PrefixIndex
+from mesh.log import BEGINNING, Entry, Headers, Position
+from mesh.subject import is_pattern
+
+ENTRY_BYTES = 220
+"""Memory of an entry besides its value and headers: the struct, two tuples, integers, a list slot, a token."""
+SUBJECT_BYTES = 500
+"""Memory of a subject besides its name."""
+TOKEN_BYTES = 8
+EVICT_AT_ONCE = 64
+
+
+@dataclass(frozen=True, slots=True)
+class CacheConfig:
+    """Limits of the cache of one node."""
+
+    ttl_s: float
+    """Entries leave this long after they were appended."""
+    messages_per_subject: int
+    bytes_max: int
+    """Of all logs together, by our own estimate; the oldest entries of the largest log leave first."""
+    snapshot_ttl_s: float
+    """A latest value leaves this long after its entry left by age."""
+
+
+class SubjectLog:
+    """One subject's entries in one log."""
+
+    __slots__ = ("entries", "floor", "last", "latest", "skip", "subject")
+
+    def __init__(self, subject: str, floor: Position) -> None:
+        self.subject = subject
+        self.entries: list[Entry] = []
+        self.floor = floor
+        """Every entry after this position is in `entries`."""
+        self.last: Position | None = None
+        """The subject's newest position."""
+        self.latest: Entry | None = None
+        """The newest entry, unless that is a tombstone."""
+        self.skip = 0
+
+
+class Log:
+    """What the cache has of one log."""
+
+    __slots__ = (
+        "_idle",
+        "_index",
+        "_marks",
+        "_order",
+        "_removed",
+        "appended",
+        "bytes",
+        "end",
+        "evicted_to",
+        "floor",
+        "id",
+        "subjects",
+        "topic",
+    )
+
+    def __init__(self, id: str, topic: str, floor: Position) -> None:
+        self.id = id
+        self.topic = topic
+        self.floor = floor
+        self.end = floor
+        """Position of the newest entry: everything up to it has been appended or dropped."""
+        self.evicted_to = floor
+        """The newest position that has left: no subject's floor is above it."""
+        self.subjects: dict[str, SubjectLog] = {}
+        self._index = PrefixIndex(self.subjects)
+        self.appended = 0
+        self.bytes = 0
+        self._order: deque[SubjectLog] = deque()
+        self._removed = 0
+        self._marks: deque[tuple[float, int]] = deque()
+        self._idle: dict[str, tuple[float, SubjectLog]] = {}
+
+    @property
+    def held(self) -> int:
+        """Entries and tokens that are here now."""
+        return len(self._order)
+
+    def order(self) -> list[SubjectLog]:
+        """A copy of the tokens: the subject of each entry, oldest first; `skip` of a subject's first have none."""
+        return list(self._order)
+
+    def reaches(self, subject: str, position: Position) -> bool:
+        """Whether a reader of a subject or pattern that is at this position misses nothing here."""
+        return position >= self.evicted_to or position >= self.floor_of(subject)
+
+    def floor_of(self, subject: str) -> Position:
+        """The lowest position from which a reader of this subject or pattern misses nothing here."""
+        if is_pattern(subject):
+            return max([self.floor, *(found.floor for found in self._index.matching(subject))])
+        found = self.subjects.get(subject)
+        return self.floor if found is None else found.floor
+
+    def after(self, subject: str, position: Position) -> list[Entry]:
+        """The entries of one subject after a position, in order."""
+        found = self.subjects.get(subject)
+        if found is None:
+            return []
+        return found.entries[bisect_right(found.entries, position, key=_at) :]
+
+    def after_matching(self, pattern: str, position: Position, most: int) -> tuple[list[tuple[str, Entry]], Position]:
+        """Entries of all subjects that match, after a position, in log order, each with its subject.
+
+        Args:
+            most: How many at most.
+
+        Returns:
+            The entries, and the position up to which these are all (the log's end if there are no more).
+        """
+        rest = [
+            (one, bisect_right(one.entries, position, key=_at))
+            for one in self._index.matching(pattern)
+            if one.last is not None and one.last > position
+        ]
+        rest = [(one, index) for one, index in rest if index < len(one.entries)]
+        if not rest:
+            return [], self.end
+        epoch, seq = min(one.entries[index].at for one, index in rest)
+        # No more than `most` entries can stand within so many positions of one epoch.
+        cut = (epoch, seq + most - 1)
+        found = [
+            (one.subject, entry)
+            for one, index in rest
+            for entry in one.entries[index : bisect_right(one.entries, cut, key=_at)]
+        ]
+        found.sort(key=_at_of_pair)
+        return found, found[-1][1].at
+
+    def last(self, subject: str, most: int) -> list[tuple[str, Entry]]:
+        """The last entries of a subject or pattern, in log order."""
+        if not is_pattern(subject):
+            found = self.subjects.get(subject)
+            return [] if found is None else [(subject, entry) for entry in found.entries[-most:]]
+        newest = ((one.subject, entry) for one in self._index.matching(subject) for entry in one.entries[-most:])
+        return heapq.nlargest(most, newest, key=_at_of_pair)[::-1]
+
+    def first_since(self, subject: str, time: int) -> Position | None:
+        """The first position of a subject or pattern with a time (ms) at or after this."""
+        one = self.subjects.get(subject)
+        subjects = self._index.matching(subject) if is_pattern(subject) else [] if one is None else [one]
+        firsts = (next((entry.at for entry in found.entries if entry.time >= time), None) for found in subjects)
+        return min((at for at in firsts if at is not None), default=None)
+
+    def latest(self, subject: str) -> list[tuple[str, Entry]]:
+        """The latest value of each subject that matches a subject or pattern."""
+        if is_pattern(subject):
+            return [(one.subject, one.latest) for one in self._index.matching(subject) if one.latest is not None]
+        found = self.subjects.get(subject)
+        return [] if found is None or found.latest is None else [(subject, found.latest)]
+
+
+class Cache:
+    """All logs of a node, within limits."""
+
+    def __init__(self, config: CacheConfig) -> None:
+        self.config = config
+        self.logs: dict[str, Log] = {}
+        self.bytes = 0
+        self.evicted_by_age = 0
+        self.evicted_by_count = 0
+        self.evicted_by_bytes = 0
+
+    def open(self, id: str, topic: str, floor: Position = BEGINNING) -> Log:
+        """Begin a log: nothing is known of it up to and including `floor`."""
+        assert id not in self.logs, id
+        log = self.logs[id] = Log(id, topic, floor)
+        return log
+
+    def close(self, log: Log) -> None:
+        """Forget a log that no longer exists."""
+        self.bytes -= log.bytes
+        del self.logs[log.id]
+
+    def rename(self, log: Log, id: str) -> None:
+        """Call a log otherwise: a copy that takes the place of the log it was made for."""
+        assert id not in self.logs, id
+        del self.logs[log.id]
+        log.id = id
+        self.logs[id] = log
+
+    def append(
+        self, log: Log, subject: str, at: Position, time: int, value: bytes | None, headers: Headers | None
+    ) -> Entry | None:
+        """Append the next entry of a log; None (and nothing done) if the log has reached this position already."""
+        if at <= log.end:
+            return None
+        log.end = at
+        log.appended += 1
+        size = ENTRY_BYTES
+        found = log.subjects.get(subject)
+        if found is None:
+            found = log.subjects[subject] = SubjectLog(subject, log.floor)
+            log._index.add(subject, found)
+            size += SUBJECT_BYTES + len(subject)
+        elif not found.entries:
+            log._idle.pop(subject, None)
+            if found.latest is not None:
+                size -= size_of(found.latest)
+        entry = Entry(at, found.last, time, value, headers)
+        found.last = at
+        found.latest = None if value is None else entry
+        found.entries.append(entry)
+        log._order.append(found)
+        if value is not None:
+            size += len(value)
+        if headers:
+            size += _headers_size(headers)
+        if len(found.entries) > self.config.messages_per_subject:
+            oldest = found.entries.pop(0)
+            found.floor = oldest.at
+            log.evicted_to = max(log.evicted_to, oldest.at)
+            found.skip += 1
+            self.evicted_by_count += 1
+            size += TOKEN_BYTES - size_of(oldest)
+        log.bytes += size
+        self.bytes += size
+        return entry
+
+    def skip(self, log: Log, at: Position) -> None:
+        """Pass over the next entry of a log that has none here yet: it is known to exist and is not kept."""
+        assert not log.subjects
+        log.floor = log.end = log.evicted_to = max(at, log.end)
+
+    def advance(self, log: Log, at: Position) -> None:
+        """The log has reached `at`, by an entry that no subject sees (a repeat, a record that cannot be mapped)."""
+        log.end = max(at, log.end)
+
+    def restore(
+        self, log: Log, subject: str, floor: Position, prev: Position | None, latest: Entry | None, now: float
+    ) -> None:
+        """Put in a subject as another cache has it, before its entries are appended (mesh/cache/export.py).
+
+        Args:
+            prev: Of its first entry.
+            latest: If it has no entries: what outlived them.
+        """
+        assert subject not in log.subjects, subject
+        found = log.subjects[subject] = SubjectLog(subject, floor)
+        log._index.add(subject, found)
+        found.last = prev
+        size = SUBJECT_BYTES + len(subject)
+        if latest is not None:
+            found.last, found.latest = latest.at, latest
+            log._idle[subject] = (now, found)
+            size += size_of(latest)
+        self._count(log, size)
+
+    def tear(self, log: Log, at: Position) -> None:
+        """Entries up to `at` were missed: forget what came before, for nothing reaches across the hole."""
+        self._count(log, -log.bytes)
+        log.subjects.clear()
+        log._index.clear()
+        log._order.clear()
+        log._marks.clear()
+        log._idle.clear()
+        log._removed = log.appended
+        log.floor = log.end = log.evicted_to = at
+
+    def expire(self, now: float) -> None:
+        """Let go of what is too old, or too much. Call about once a second; `now` is monotonic, in seconds."""
+        for log in self.logs.values():
+            if not log._marks or log._marks[-1][1] != log.appended:
+                log._marks.append((now, log.appended))
+            while log._marks and log._marks[0][0] <= now - self.config.ttl_s:
+                due = log._marks.popleft()[1]
+                while log._removed < due:
+                    self.evicted_by_age += self._evict(log, now)
+            while log._idle:
+                since, found = next(iter(log._idle.values()))
+                if since > now - self.config.snapshot_ttl_s:
+                    break
+                self._forget(log, found)
+        self.limit(now)
+
+    def limit(self, now: float) -> None:
+        """Let go of the oldest until the bytes are within their limit. Cheap when they are; call after each batch."""
+        while self.bytes > self.config.bytes_max:
+            log = max(self.logs.values(), key=_bytes)
+            assert log._order or log._idle, "bytes are counted that no entry holds"
+            for _ in range(EVICT_AT_ONCE):
+                if log._order:
+                    self.evicted_by_bytes += self._evict(log, now)
+                elif log._idle:
+                    self._forget(log, next(iter(log._idle.values()))[1])
+
+    def _evict(self, log: Log, now: float) -> int:
+        """Remove the oldest token and its entry; the number of entries removed (0 if it had left before)."""
+        found = log._order.popleft()
+        log._removed += 1
+        if found.skip:
+            found.skip -= 1
+            self._count(log, -TOKEN_BYTES)
+            return 0
+        entry = found.entries.pop(0)
+        found.floor = entry.at
+        log.evicted_to = max(log.evicted_to, entry.at)
+        if found.entries or found.latest is None:
+            self._count(log, -size_of(entry))
+        if not found.entries:
+            if found.latest is None:
+                self._forget(log, found)
+            else:
+                log._idle[found.subject] = (now, found)
+        return 1
+
+    def _forget(self, log: Log, found: SubjectLog) -> None:
+        assert not found.entries
+        assert found.last is not None
+        log._idle.pop(found.subject, None)
+        del log.subjects[found.subject]
+        log._index.remove(found.subject)
+        log.floor = max(log.floor, found.last)
+        size = SUBJECT_BYTES + len(found.subject)
+        if found.latest is not None:
+            size += size_of(found.latest)
+        self._count(log, -size)
+
+    def _count(self, log: Log, size: int) -> None:
+        log.bytes += size
+        self.bytes += size
+
+
+def _at(entry: Entry) -> Position:
+    return entry.at
+
+
+def _at_of_pair(pair: tuple[str, Entry]) -> Position:
+    return pair[1].at
+
+
+def _bytes(log: Log) -> int:
+    return log.bytes
+
+
+def size_of(entry: Entry) -> int:
+    """Memory of an entry, about."""
+    return ENTRY_BYTES + len(entry.value or b"") + (_headers_size(entry.headers) if entry.headers else 0)
+
+
+def _headers_size(headers: Headers) -> int:
+    return sum(120 + len(name) + len(value or b"") for name, value in headers)

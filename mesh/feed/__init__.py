@@ -1,0 +1,1 @@
+"""Who reads which Kafka log, and what the others get of it."""

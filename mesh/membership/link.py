@@ -1,0 +1,87 @@
+"""A member as the network sees it: datagrams in, datagrams out.
+
+    datagram -> Seal -> payload -> packet -> Membership -> packet -> payload -> Seal -> datagram
+
+Boots that membership learns save the seal a question before the first packet to a member.
+
+Not here: sockets and the clock (udp.py; in tests a simulated network).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from mesh.membership.membership import Membership
+from mesh.membership.packets import MemberChanged, MembershipEvent, MembershipPacket
+from mesh.membership.seal import Seal
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(MembershipPacket).decode
+
+
+def decode_packet(payload: bytes) -> MembershipPacket | None:
+    """The packet, or None if these bytes are none."""
+    try:
+        packet: MembershipPacket = _decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return packet
+
+
+class MembershipLink:
+    """Membership and seal of one process. Does no I/O, reads no clock."""
+
+    def __init__(self, membership: Membership, seal: Seal) -> None:
+        self.membership = membership
+        self.seal = seal
+        self._events: list[MembershipEvent] = []
+
+    # Inputs.
+
+    def join(self, now: float, addresses: Sequence[str]) -> None:
+        self.membership.join(now, addresses)
+        self._pass_on()
+
+    def receive(self, now: float, address: str, datagram: bytes) -> None:
+        """A datagram has come from this address (host:port)."""
+        opened = self.seal.receive(address, datagram)
+        if opened is None:
+            return
+        sender, payload = opened
+        packet = decode_packet(payload)
+        if packet is None:
+            self.seal.rejected["no_packet"] += 1
+            return
+        self.membership.receive(now, sender, packet)
+        self._pass_on()
+
+    def tick(self, now: float) -> None:
+        self.membership.tick(now)
+        self._pass_on()
+
+    def set_meta(self, now: float, meta: bytes) -> None:
+        self.membership.set_meta(now, meta)
+        self._pass_on()
+
+    def leave(self, now: float) -> None:
+        self.membership.leave(now)
+        self._pass_on()
+
+    # Outputs. Take both after every input.
+
+    def take_sends(self) -> list[tuple[str, bytes]]:
+        return self.seal.take_sends()
+
+    def take_events(self) -> list[MembershipEvent]:
+        events, self._events = self._events, []
+        return events
+
+    def _pass_on(self) -> None:
+        for event in self.membership.take_events():
+            if isinstance(event, MemberChanged) and event.state.is_living:
+                self.seal.learn(event.address, event.boot)
+            self._events.append(event)
+        for address, packet in self.membership.take_sends():
+            self.seal.send(address, _encode(packet))

@@ -1,0 +1,1 @@
+"""Mesh logs: voted epochs, replication and forwarding of every slot."""

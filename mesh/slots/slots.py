@@ -1,0 +1,375 @@
+"""All slots of one node: one state machine that takes packets, time and publishes, and says what is to be done.
+
+    publish -> forwarding -> (the slot's coordinator) -> replication -> committed -> event `Committed`, on every node
+
+A voter that does not know what it has promised, because its disk is new or was lost, is *amnesic*: it could grant an
+epoch lower than one it granted before. So until every other voter has told what it has promised itself, whatever
+concerns the slots is ignored; then the highest of these is promised. Whoever may hold a forgotten grant has promised
+its epoch too, and whoever died with it lost the grant (grants are to one start of a candidate).
+
+Contract: after the inputs of a turn call `settle`; take the promises and make them durable, then the sends, then the
+events.
+
+Not here: who is alive (membership/membership.py), bytes and sockets (transport/wire.py, transport/transport.py),
+caches (node/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from random import Random
+from typing import TypeAlias
+
+import msgspec
+
+from mesh.log import Position
+from mesh.placement import rank, slot_of
+from mesh.repeats import Repeats
+from mesh.slots.copying import Fetch, Range, Trimmed
+from mesh.slots.election import Election, Grant, Resign, Vote
+from mesh.slots.forwarding import Before, Forward, Forwarding, ForwardingConfig, Published, PublishRefused, Streams
+from mesh.slots.promise import Promise
+from mesh.slots.replication import Append, AppendOk, Commit, Nack, Replication, Start, Sync
+from mesh.slots.slot import (
+    EVERYONE,
+    NEVER,
+    Committed,
+    NodeName,
+    Outputs,
+    Repeated,
+    Role,
+    RoleChanged,
+    Slot,
+    SlotConfig,
+    SlotEvent,
+)
+from mesh.slots.slot_log import Item
+
+BEACON_S = 0.1
+RECALL_RETRY_S = 0.3
+MOVE_EVERY_S = 1.0
+STABLE_S = 30.0
+"""How long the living voters must have been the same before slots are moved to where they belong."""
+
+
+class Beacon(msgspec.Struct, array_like=True, tag="beacon", gc=False):
+    """What the sender coordinates: (slot, epoch, end, commit, whether it can commit, whether it takes publishes)."""
+
+    rows: list[tuple[int, int, int, int, bool, bool]]
+
+
+class Recall(msgspec.Struct, array_like=True, tag="recall", gc=False):
+    """An amnesic voter asks another what that has promised."""
+
+
+class Recalled(msgspec.Struct, array_like=True, tag="recalled", gc=False):
+    """Answers `Recall` of that start of the asker: slot -> epoch."""
+
+    boot: str
+    promised: dict[int, int]
+
+
+ReplicaPacket: TypeAlias = (
+    Vote | Grant | Resign | Start | Sync | Append | AppendOk | Commit | Nack | Fetch | Range | Trimmed
+    | Forward | Before | Beacon | Recall | Recalled
+)  # fmt: skip
+_FREQUENT = (Append, AppendOk, Commit)
+"""Nearly all that comes under load: what is one of them is known first."""
+ReplicaEvent: TypeAlias = SlotEvent | Published | PublishRefused
+
+_CUMULATIVE = (AppendOk, Commit)
+"""Both are tuples, because a union that stands in a call of `isinstance` is made anew each time."""
+
+
+class Replica:
+    """One node's share in all slots."""
+
+    election_type: type[Election] = Election
+
+    def __init__(
+        self,
+        now: float,
+        me: NodeName,
+        boot: str,
+        config: SlotConfig,
+        forwarding: ForwardingConfig,
+        slots: int,
+        promises: Mapping[int, Promise] | None,
+        rng: Random,
+    ) -> None:
+        """Begin with nothing in memory.
+
+        Args:
+            promises: What this voter has promised before; None if that is not known.
+        """
+        self.me = me
+        self.boot = boot
+        self.config = config
+        self._out = Outputs()
+        promised = promises or {}
+        self.slots = [Slot(n, me, boot, config, promised.get(n), self._out) for n in range(slots)]
+        self.replications = [Replication(slot) for slot in self.slots]
+        self.elections = [
+            self.election_type(slot, replication, rng)
+            for slot, replication in zip(self.slots, self.replications, strict=True)
+        ]
+        self.forwarding = Forwarding(forwarding, slots, now)
+        self._streams = [Streams() for _ in range(slots)]
+        self._unknown: dict[NodeName, None] = {}
+        """Other voters whose promises an amnesic voter does not know yet."""
+        self.is_amnesic = promises is None and me in config.voters
+        if self.is_amnesic:
+            self._unknown = {voter: None for voter in config.voters if voter != me}
+            self._remember()
+        self._recalled_at = NEVER
+        self._beacon_at = NEVER
+        self._move_at = now
+        self._voters: list[NodeName] = []
+        self._stable_since = now
+        self.is_leaving = False
+        self.packets_refused = 0
+        self._events: list[ReplicaEvent] = []
+
+    # Questions.
+
+    @property
+    def missing_voters(self) -> list[NodeName]:
+        """Voters that an amnesic node must hear from before it takes part."""
+        return [*self._unknown]
+
+    @property
+    def coordinated(self) -> list[Slot]:
+        """The slots that this node coordinates."""
+        return [slot for slot in self.slots if slot.role is Role.COORDINATOR]
+
+    @property
+    def is_synced(self) -> bool:
+        """Whether this node holds the log of every slot's coordinator."""
+        return all(slot.accepted and not replication.copying for slot, replication in self._pairs())
+
+    def delay_s(self) -> dict[NodeName, float]:
+        """As coordinator: how long each other node took to hold what was sent last, the slowest slot of each."""
+        found: dict[NodeName, float] = {}
+        for replication in self.replications:
+            for name, delay in replication.delay_s.items():
+                found[name] = max(delay, found.get(name, 0.0))
+        return found
+
+    def slot_of(self, subject: str) -> int:
+        """The slot of a subject."""
+        return slot_of(subject, len(self.slots))
+
+    # Inputs.
+
+    def members(self, now: float, alive: Collection[NodeName]) -> None:
+        """Who is alive, this node included."""
+        voters = [voter for voter in self.config.voters if voter in alive]
+        if voters != self._voters:
+            self._voters, self._stable_since = voters, now
+            for number, election in enumerate(self.elections):
+                election.voters(rank(f"slot {number}", voters))
+
+    def publish(self, now: float, item: Item) -> None:
+        """A client of this node publishes; answered by `Published` or `PublishRefused`."""
+        slot = self.slots[self.slot_of(item.subject)]
+        publish = (item.publisher, item.number)
+        original = slot.repeats.original(publish)
+        if original is not None:
+            self.forwarding.stands(slot.number, publish, original)
+        else:
+            self.forwarding.publish(now, slot.number, item)
+
+    def receive(self, now: float, sender: NodeName, boot: str, packet: ReplicaPacket) -> None:
+        """A packet of another node, from that start of it."""
+        if isinstance(packet, _FREQUENT) and not self.is_amnesic and 0 <= packet.slot < len(self.slots):
+            self.replications[packet.slot].receive(now, sender, boot, packet)
+        elif isinstance(packet, Recall):
+            self._out.sends.append((sender, Recalled(boot, {slot.number: slot.promised for slot in self.slots})))
+        elif isinstance(packet, Recalled):
+            self._recalled(sender, packet)
+        elif self.is_amnesic:
+            return
+        elif isinstance(packet, Beacon):
+            self._beacon(now, sender, boot, packet)
+        elif not 0 <= packet.slot < len(self.slots):
+            self.packets_refused += 1
+        elif isinstance(packet, Forward):
+            self._forward(now, sender, boot, packet)
+        elif isinstance(packet, Before):
+            if sender == self.slots[packet.slot].coordinator:  # else the log may not be known here that it stands in
+                self.forwarding.committed(now, packet.slot, (packet.publisher, packet.number), packet.at)
+        elif isinstance(packet, Vote | Grant | Resign):
+            self.elections[packet.slot].receive(now, sender, boot, packet)
+        elif not (isinstance(packet, Range | Trimmed) and self.elections[packet.slot].fetched(now, sender, packet)):
+            self.replications[packet.slot].receive(now, sender, boot, packet)
+
+    def cache_filled(self, now: float, slot: int, end: Position, repeats: Repeats | None = None) -> None:
+        """Answers `CacheWanted`: the cache has everything of the slot's log up to this position.
+
+        Args:
+            repeats: The memory of publishes that came with a whole copy; a repair has put its part in already.
+        """
+        if repeats is not None:
+            self.slots[slot].repeats = repeats
+        self.elections[slot].cache_filled(now, end)
+        self.replications[slot].cache_filled(now, end)
+        original = self.slots[slot].repeats.original
+        for publish in self.forwarding.waiting(slot):
+            if (at := original(publish)) is not None:
+                self.forwarding.committed(now, slot, publish, at)
+
+    def leave(self, now: float) -> None:
+        """Hand over what this node coordinates, then stop: wait until `coordinated` is empty, within bounds."""
+        self.is_leaving = True
+        self._move(now)
+
+    def tick(self, now: float) -> None:
+        """About every 50 ms."""
+        if self.is_amnesic:
+            if now - self._recalled_at >= RECALL_RETRY_S:
+                self._recalled_at = now
+                self._out.sends += [(voter, Recall()) for voter in self._unknown]
+        else:
+            for replication, election in zip(self.replications, self.elections, strict=True):
+                replication.tick(now)
+                election.tick(now)
+            if now - self._move_at >= MOVE_EVERY_S:
+                self._move_at = now
+                self._move(now)
+        if now - self._beacon_at >= BEACON_S:
+            self._beacon_at = now
+            self._out.sends.append((EVERYONE, Beacon([self._row(now, slot) for slot in self.coordinated])))
+        self.forwarding.tick(now)
+
+    def settle(self, now: float) -> None:
+        """Bring what was put in to its end. Many inputs before one `settle` are cheaper than one each."""
+        while True:
+            for to, forward in self.forwarding.take_sends():
+                if to == self.me:
+                    self._forward(now, self.me, self.boot, forward)
+                else:
+                    self._out.sends.append((to, forward))
+            if not self._out.events:
+                break
+            events, self._out.events = self._out.events, []
+            for event in events:
+                self._take_note(now, event)
+            self._events += events
+        self._events += self.forwarding.take_events()
+
+    # Outputs.
+
+    def take_promises(self) -> dict[int, Promise]:
+        """What must be durable before anything is sent."""
+        if self.is_amnesic:
+            return {}  # after another restart, what is known so far would look like everything
+        promises, self._out.promises = self._out.promises, {}
+        return promises
+
+    def take_sends(self) -> list[tuple[NodeName, ReplicaPacket]]:
+        """Packets and where to: a node, or EVERYONE."""
+        sends, self._out.sends = self._out.sends, []
+        return _without_superseded(sends)
+
+    def take_events(self) -> list[ReplicaEvent]:
+        """What has happened, in order."""
+        events, self._events = self._events, []
+        return events
+
+    # Private.
+
+    def _take_note(self, now: float, event: SlotEvent) -> None:
+        """What the slots say concerns the publishes that wait."""
+        committed = self.forwarding.committed
+        match event:
+            case Committed():
+                if self.forwarding.is_waiting(event.slot):
+                    for at, item in event.entries:
+                        committed(now, event.slot, (item.publisher, item.number), at)
+            case Repeated():
+                committed(now, event.slot, event.publish, event.at)
+            case RoleChanged():
+                self._streams[event.slot].restart()
+                self._look_who_takes(now, event.slot, is_new=True)
+
+    def _look_who_takes(self, now: float, number: int, is_new: bool = False) -> None:
+        slot = self.slots[number]
+        self.forwarding.coordinated(now, number, slot.coordinator if slot.accepts else "", is_new)
+
+    def _beacon(self, now: float, sender: NodeName, boot: str, beacon: Beacon) -> None:
+        for number, epoch, end, commit, can_commit, accepts in beacon.rows:
+            if 0 <= number < len(self.slots):
+                reminder = Append(number, epoch, end, commit, [])
+                slot = self.slots[number]
+                heard_at = slot.heard_at
+                self.replications[number].receive(now, sender, boot, reminder)
+                if not can_commit:
+                    slot.heard_at = heard_at  # one that cannot commit, though it is heard, is as good as silent
+                if slot.coordinator == sender:
+                    slot.accepts = accepts
+                    self._look_who_takes(now, number)
+
+    def _row(self, now: float, slot: Slot) -> tuple[int, int, int, int, bool, bool]:
+        replication = self.replications[slot.number]
+        accepts = replication.accepts(now)
+        if slot.accepts != accepts:
+            slot.accepts = accepts
+            self._look_who_takes(now, slot.number)
+        return slot.number, slot.accepted, slot.log.end, slot.commit, replication.has_quorum(now), accepts
+
+    def _forward(self, now: float, sender: NodeName, boot: str, forward: Forward) -> None:
+        replication = self.replications[forward.slot]
+        if not replication.accepts(now):
+            return
+        items = self._streams[forward.slot].take(sender, boot, forward)
+        for item, at in replication.publish(now, items):
+            before = Before(forward.slot, item.publisher, item.number, at)
+            if sender == self.me:
+                self.forwarding.committed(now, forward.slot, (item.publisher, item.number), at)
+            else:
+                self._out.sends.append((sender, before))
+
+    def _remember(self) -> None:
+        if self.is_amnesic and not self._unknown:
+            self.is_amnesic = False
+            self._out.promises = {slot.number: Promise(slot.promised) for slot in self.slots}
+
+    def _recalled(self, sender: NodeName, recalled: Recalled) -> None:
+        if recalled.boot == self.boot and self._unknown.pop(sender, self) is None:
+            for number, epoch in recalled.promised.items():
+                if 0 <= number < len(self.slots):
+                    self.slots[number].promise(max(epoch, self.slots[number].promised))
+            self._remember()
+
+    def _move(self, now: float) -> None:
+        """Hand slots over: all of them when this node leaves, else one at a time to where it belongs."""
+        is_stable = now - self._stable_since >= STABLE_S
+        for slot, replication, election in zip(self.slots, self.replications, self.elections, strict=True):
+            if slot.role is not Role.COORDINATOR or replication.is_resigning or not (is_stable or self.is_leaving):
+                continue
+            order = rank(f"slot {slot.number}", self._voters)
+            order = [voter for voter in order if replication.lead(now, voter) is not None]
+            others = [voter for voter in order if voter != self.me]
+            if self.is_leaving and others:
+                election.resign(now, others[0])
+            elif not self.is_leaving and order and order[0] != self.me:
+                election.resign(now, order[0])
+                return
+
+    def _pairs(self) -> zip[tuple[Slot, Replication]]:
+        return zip(self.slots, self.replications, strict=True)
+
+
+def _without_superseded(sends: list[tuple[NodeName, ReplicaPacket]]) -> list[tuple[NodeName, ReplicaPacket]]:
+    """Of several acknowledgements or commits of one slot the last says it all."""
+    said: dict[tuple[object, ...], None] = {}
+    kept = []
+    for to, packet in reversed(sends):
+        if isinstance(packet, _CUMULATIVE):
+            key = (to, type(packet), packet.slot, packet.epoch)
+            if key in said:
+                continue
+            said[key] = None
+        kept.append((to, packet))
+    kept.reverse()
+    return kept

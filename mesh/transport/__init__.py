@@ -1,0 +1,1 @@
+"""ZeroMQ between the nodes."""

@@ -1,0 +1,121 @@
+"""The keys of a cluster, all from one shared text, and the key pairs of its nodes, if they have any.
+
+From the shared key and the cluster's name BLAKE2b (RFC 7693), keyed and with a personalisation for each purpose, makes
+the key of the datagrams (membership/seal.py) and a CURVE key pair. Without keys of their own all nodes use that pair,
+so that
+with nothing but the shared key ZeroMQ traffic is encrypted and closed to strangers and to other clusters. With
+`node_keys` each node has a pair of its own, and what it says counts under its own name only.
+
+BLAKE2b is fast: the shared key must be random, not a password. Making and completing pairs is left to libzmq.
+
+Not here: who asks for keys (zap.py), how nodes are configured (node/settings/).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import zmq
+from zmq.utils import z85
+
+SHARED_CHARACTERS_MIN = 16
+_CURVE_BYTES = 32
+
+
+class KeysError(ValueError):
+    """The keys of the configuration cannot be used; the text says why and never contains one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """What this node has: CURVE keys are in Z85, as libzmq takes them."""
+
+    datagram: bytes = field(repr=False)
+    """32 bytes, the same on all nodes."""
+    public: bytes
+    secret: bytes = field(repr=False)
+    by_node: dict[str, bytes] | None = None
+    """Public keys of the nodes that may take part, this one included; None: all have the same pair."""
+
+    def server_key(self, node: str) -> bytes | None:
+        """The public key that this node must show; None: no such node may take part."""
+        return self.public if self.by_node is None else self.by_node.get(node)
+
+    def accepted(self) -> dict[bytes, str]:
+        """Public keys that may connect, as 32 bytes, and the node that each proves; "": any node of the cluster."""
+        if self.by_node is None:
+            return {z85.decode(self.public): ""}
+        return {z85.decode(public): node for node, public in self.by_node.items()}
+
+
+def derive(
+    shared: str | bytes,
+    cluster: str,
+    me: str = "",
+    node_keys: Mapping[str, str] | None = None,
+    secret: str | None = None,
+) -> Keys:
+    """The keys of node `me`.
+
+    Args:
+        shared: The cluster's key, at least 16 characters. Space around it is ignored, as files end in a newline.
+        cluster: The cluster's name: another name makes other keys.
+        node_keys: Public keys by node, in Z85, if each has its own.
+        secret: This node's secret key, in Z85, with `node_keys`.
+
+    Raises:
+        KeysError: If they are too short, malformed, or do not belong together.
+    """
+    key = (shared.encode() if isinstance(shared, str) else shared).strip()
+    if len(key) < SHARED_CHARACTERS_MIN:
+        raise KeysError(f"the cluster key has {len(key)} characters, fewer than {SHARED_CHARACTERS_MIN}")
+    root = hashlib.blake2b(key, person=b"whimbrel root").digest()
+    datagram = _derived(root, b"datagram", cluster)
+    if node_keys:
+        return Keys(datagram, *_own_pair(me, node_keys, secret))
+    if secret is not None:
+        raise KeysError("a secret key without node_keys: the others could not know the public key")
+    common = z85.encode(_derived(root, b"curve", cluster))
+    return Keys(datagram, zmq.curve_public(common), common)
+
+
+def make_pair() -> tuple[str, str]:
+    """A new key pair for a node: public and secret, in Z85."""
+    public, secret = zmq.curve_keypair()
+    return public.decode(), secret.decode()
+
+
+def _derived(root: bytes, purpose: bytes, cluster: str) -> bytes:
+    return hashlib.blake2b(cluster.encode(), digest_size=_CURVE_BYTES, key=root, person=purpose).digest()
+
+
+def _own_pair(me: str, node_keys: Mapping[str, str], secret: str | None) -> tuple[bytes, bytes, dict[str, bytes]]:
+    by_node = {node: _key(f"the public key of node {node!r}", text) for node, text in node_keys.items()}
+    nodes: dict[bytes, str] = {}
+    for node, public in by_node.items():
+        if nodes.setdefault(public, node) != node:
+            raise KeysError(f"nodes {nodes[public]!r} and {node!r} have the same public key")
+    if "" in by_node:
+        raise KeysError("node_keys has a key without a name")
+    if me not in by_node:
+        raise KeysError(f"node_keys has no key of this node, {me!r}")
+    if secret is None:
+        raise KeysError("node_keys needs the secret key of this node")
+    own = _key("the secret key of this node", secret)
+    if zmq.curve_public(own) != by_node[me]:
+        raise KeysError(f"the secret key of this node does not belong to the public key of {me!r}")
+    return by_node[me], own, by_node
+
+
+def _key(what: str, text: str) -> bytes:
+    key = text.strip()
+    try:
+        raw = z85.decode(key)
+        is_right = len(raw) == _CURVE_BYTES and z85.encode(raw).decode() == key
+    except Exception:  # the decoder raises whatever its arithmetic does
+        is_right = False
+    if not is_right:
+        raise KeysError(f"{what} is not a CURVE key: 40 characters of Z85")
+    return key.encode()

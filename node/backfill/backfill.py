@@ -1,0 +1,384 @@
+"""One subscription's way from where it starts to live: the answer, then pages, then live in every log.
+
+Each log of the subject's topic goes this way by itself, so that a log that cannot be read now does not delay
+the others:
+
+    waiting -> asking Kafka where to start -> replaying from Kafka -> from the cache -> live
+
+What the cache has is read from the cache; what it no longer has, from Kafka by scans that end where the cache
+begins. A log becomes live in the same step in which the last of its entries is put on a page and the worker's
+interest is registered; no entry can be applied in between, so none is lost and none is sent twice.
+
+Invariants:
+- `at` of a log reading is the position up to which everything has been put on pages or stated as a gap.
+- A page goes out only when the worker has asked for it (one credit at the start, one per `More`).
+
+Not here: many subscriptions at once (node/backfill/backfills.py), answering questions (node/backfill/scan.py,
+node/kafka/replay.py).
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+import msgspec
+
+from gateway.link.events import MSGPACK, Answer, Page, Start, Subscribe
+from gateway.link.messages import encode_json, encode_msgpack
+from mesh.log import BEGINNING, Entry, Gap, Place, Position
+from mesh.subject import is_pattern
+from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
+from node.topics import Source
+
+ANSWER_WITHIN_S = 2
+"""After so long the client is answered though Kafka has not told everything: those logs are said to be waiting."""
+
+
+GATHERED_MAX = 5_000
+"""Entries of a pattern that are gathered from the cache at once."""
+
+
+class PageLimits(msgspec.Struct, frozen=True):
+    """How much goes on one page."""
+
+    messages: int
+    bytes: int
+
+
+class Stage(Enum):
+    WAITING = auto()
+    """Not loaded, or Kafka could not be asked: later."""
+    ASKING = auto()
+    """A question to Kafka is on its way."""
+    READING = auto()
+    """The next page can be filled."""
+    LIVE = auto()
+
+
+_NOT_YET = (Stage.WAITING, Stage.ASKING)
+
+
+class LogReading:
+    """The way of one log."""
+
+    __slots__ = (
+        "answered",
+        "at",
+        "buffer",
+        "cut",
+        "first_end",
+        "postponed",
+        "snapshot",
+        "source",
+        "stage",
+        "start",
+        "ticket",
+    )
+
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.stage = Stage.WAITING
+        self.ticket = 0
+        """Of the question that is on its way."""
+        self.postponed = False
+        """Kafka could not be asked; not to be asked again before `retry`."""
+        self.start: Position | None = None
+        """Where to start, once that is known."""
+        self.first_end: Position | None = None
+        """The log's end when Kafka was first asked where to start."""
+        self.at: Position = BEGINNING
+        self.answered = False
+        """Whether the client has been told from where this log goes on."""
+        self.buffer: list[tuple[str, Entry]] = []
+        """What the next pages take, newest first (taken from the end)."""
+        self.cut: Position = BEGINNING
+        """`at`, once the buffer is empty."""
+        self.snapshot = False
+        """The buffer holds latest values: they do not move `at`."""
+
+
+class Reading:
+    """One subscription that is not live in every log yet.
+
+    Inputs say what has happened; after each, `step` says what follows from it.
+    """
+
+    def __init__(self, worker: int, subscribe: Subscribe, limits: PageLimits) -> None:
+        self.worker = worker
+        self.sid = subscribe.sid
+        self.sub = subscribe.sub
+        self.subject = subscribe.subject
+        self.encoding = subscribe.encoding
+        self.begin: Start = subscribe.start
+        self.limits = limits
+        self.logs: dict[str, LogReading] = {}
+        self.opened = False
+        """Whether the topic's logs have been known at least once."""
+        self.answer_sent = False
+        self.seconds = 0
+        """How often `retry` was called."""
+        self.waiting_told = False
+        self.credit = True
+        self.gaps: list[Gap] = []
+        """Not yet told."""
+        self.lives: Place = {}
+        """Logs that became live and are not told yet."""
+
+    # Inputs.
+
+    def open(self, sources: dict[str, Source], ended_at: dict[str, Position]) -> None:
+        """The topic's logs are known: begin with each. `ended_at` has the ends of logs that no longer exist."""
+        self.opened = True
+        for source in sources.values():
+            self.logs[source.log_id] = LogReading(source)
+        if self.begin.kind in ("at", "resume"):
+            for log_id, position in self.begin.place.items():
+                end = ended_at.get(log_id)
+                if log_id not in sources and position is not None and (end is None or position < end):
+                    why = next((source.why_gone for source in sources.values()), "log_gone")
+                    self.gaps.append(Gap(log_id, position, None, why))
+
+    def add_log(self, source: Source) -> None:
+        """A log appeared that is new since the subscription began: all of it is to be read."""
+        reading = self.logs[source.log_id] = LogReading(source)
+        reading.start = BEGINNING
+
+    def join_log(self, source: Source) -> None:
+        """A log can be read that could not be found when the subscription began."""
+        self.logs[source.log_id] = LogReading(source)
+
+    def remove_log(self, log_id: str) -> None:
+        """A log ended: what had not been read of it will not come."""
+        log = self.logs.pop(log_id, None)
+        self.lives.pop(log_id, None)
+        if log is None or log.stage is Stage.LIVE:
+            return
+        if log.start is not None:
+            position = max(log.at, log.start)
+        elif (named := self.begin.place.get(log_id)) is not None:
+            position = named
+        else:
+            return
+        held = log.source.log
+        if held is None or not log.source.loaded or position < held.end:
+            self.gaps.append(Gap(log_id, position, None, log.source.why_gone))
+
+    def located(self, log: LogReading, position: Position | None) -> None:
+        """Answers `Locate`; None: there was no such record. Whatever came after the first question counts too."""
+        assert log.first_end is not None
+        assert log.source.log is not None
+        # The cache may still have what Kafka has deleted.
+        kept = log.source.log.first_since(self.subject, self.begin.number)
+        found = [] if kept is None else [(kept[0], kept[1] - 1)]
+        log.start = min([*found, *([] if position is None else [position]), log.first_end])
+        log.stage = Stage.WAITING
+
+    def measured(self, log: LogReading, exists: bool) -> None:
+        """Answers `Measure`, asked because the client is ahead of the cache: the log gets there, or has lost it."""
+        assert log.source.log is not None
+        end = log.source.log.end
+        if log.at > end and not exists:
+            self.gaps.append(Gap(log.source.log_id, log.at, end, "truncated"))
+            log.start = log.at = log.cut = end
+        log.stage = Stage.READING
+
+    def scanned(self, log: LogReading, scanned: Scanned) -> None:
+        """Answers `Scan`."""
+        if scanned.why:
+            self.gaps.append(Gap(log.source.log_id, log.at, scanned.start, scanned.why))
+            if not log.answered:
+                log.start = scanned.start
+        log.at = scanned.start
+        log.buffer = scanned.found[::-1]
+        log.cut = scanned.reached
+        log.stage = Stage.READING
+
+    def postpone(self, log: LogReading) -> None:
+        """Kafka could not be asked."""
+        log.stage = Stage.WAITING
+        log.postponed = True
+
+    def retry(self) -> None:
+        """A second has passed: ask again what could not be asked before."""
+        self.seconds += 1
+        for log in self.logs.values():
+            log.postponed = False
+
+    def more(self) -> None:
+        """The worker asks for the next page."""
+        self.credit = True
+
+    # Outputs.
+
+    @property
+    def is_stuck(self) -> bool:
+        """Whether it waits for something that another second may bring."""
+        return not self.answer_sent or any(log.postponed for log in self.logs.values())
+
+    @property
+    def is_asking(self) -> bool:
+        """Whether Kafka is being asked something."""
+        return any(log.stage is Stage.ASKING for log in self.logs.values())
+
+    def step(self) -> tuple[list[Answer | Page], list[tuple[LogReading, Question]], bool]:
+        """Go on as far as possible: events for the worker, questions for Kafka, and whether the reading is over."""
+        questions = [(log, question) for log in self.logs.values() if (question := self._prepare(log)) is not None]
+        events: list[Answer | Page] = []
+        if not self.answer_sent and (self.seconds >= ANSWER_WITHIN_S or not self.is_asking):
+            readable = [log for log in self.logs.values() if log.stage not in _NOT_YET]
+            if readable or not self.logs:
+                events.append(self._answer())
+        if self.answer_sent and self.credit:
+            page, more = self._page()
+            questions += more
+            if page is not None:
+                self.credit = page.final
+                events.append(page)
+        over = self.answer_sent and all(log.stage is Stage.LIVE for log in self.logs.values()) and self.credit
+        return events, questions, over
+
+    # Private.
+
+    def _prepare(self, log: LogReading) -> Question | None:
+        """Bring a waiting log to where it can be read, or say what must be asked first."""
+        if log.stage is not Stage.WAITING or not log.source.loaded or log.postponed:
+            return None
+        held = log.source.log
+        assert held is not None
+        if log.start is None:
+            kind = self.begin.kind
+            if kind == "time":
+                log.stage = Stage.ASKING
+                log.first_end = log.first_end or held.end
+                return Locate(log.source, self.begin.number)
+            if kind in ("at", "resume"):
+                unnamed = BEGINNING if kind == "resume" else held.end
+                named = self.begin.place.get(log.source.log_id, unnamed)
+                log.start = held.end if named is None else named
+            elif kind == "last":
+                self._start_at_last(self.begin.number)
+                assert log.start is not None
+            else:
+                log.start = held.end
+            if kind == "latest":
+                log.buffer = held.latest(self.subject)
+                log.cut = held.end
+                log.snapshot = bool(log.buffer)
+        if log.at < log.start:
+            log.at = log.start
+        log.cut = max(log.cut, log.at)
+        if log.at > held.end:
+            log.stage = Stage.ASKING
+            return Measure(log.source, log.at)
+        log.stage = Stage.READING
+        return self._scan(log) if not log.buffer else None
+
+    def _scan(self, log: LogReading) -> Scan | None:
+        """The scan that must come first, if the cache does not reach back to where this log stands."""
+        assert log.source.log is not None
+        if log.source.log.reaches(self.subject, log.at):
+            return None
+        floor = log.source.log.floor_of(self.subject)
+        log.stage = Stage.ASKING
+        return Scan(log.source, self.subject, log.at, floor, self.limits.messages)
+
+    def _answer(self) -> Answer:
+        self.answer_sent = True
+        at: Place = {}
+        waiting = []
+        for log_id, log in self.logs.items():
+            if log.stage in _NOT_YET:
+                waiting.append(log_id)
+                start = log.start or self.begin.place.get(log_id)
+                if start is not None:
+                    at[log_id] = start
+            else:
+                assert log.start is not None
+                at[log_id] = log.start
+                log.answered = True
+        gaps, self.gaps = self.gaps, []
+        kind = "gap" if gaps else "full" if self.begin.kind == "resume" else "fresh"
+        return Answer(self.sid, kind, at, gaps, waiting)
+
+    def _page(self) -> tuple[Page | None, list[tuple[LogReading, Question]]]:
+        """Fill a page from the logs that can be read now; None if there is nothing to say yet."""
+        frames: list[bytes] = []
+        questions: list[tuple[LogReading, Question]] = []
+        size = 0
+        full = False
+        for log in self.logs.values():
+            while log.stage is Stage.READING and not full:
+                while log.buffer and not full:
+                    subject, entry = log.buffer.pop()
+                    frame = self._frame(log, subject, entry)
+                    if frames and size + len(frame) > self.limits.bytes:
+                        log.buffer.append((subject, entry))
+                        full = True
+                        break
+                    frames.append(frame)
+                    size += len(frame)
+                    if not log.snapshot:
+                        log.at = entry.at
+                    full = len(frames) >= self.limits.messages or size >= self.limits.bytes
+                if not log.buffer:
+                    question = self._refill(log)
+                    if question is not None:
+                        questions.append((log, question))
+        final = all(log.stage in (Stage.LIVE, Stage.WAITING) for log in self.logs.values())
+        if not (frames or self.lives or self.gaps or final):
+            return None, questions
+        page = Page(self.sid, b"".join(frames), self.lives, self.gaps, final)
+        self.lives, self.gaps = {}, []
+        return page, questions
+
+    def _refill(self, log: LogReading) -> Question | None:
+        """The buffer is empty: go on with what the cache has since, or with Kafka, or be live."""
+        held = log.source.log
+        assert held is not None
+        log.snapshot = False
+        log.at = max(log.at, log.cut)
+        question = self._scan(log)
+        if question is not None:
+            return question
+        if log.at < held.end:
+            if is_pattern(self.subject):
+                log.buffer, log.cut = held.after_matching(self.subject, log.at, GATHERED_MAX)
+            else:
+                log.buffer = [(self.subject, entry) for entry in held.after(self.subject, log.at)]
+                log.cut = held.end
+            log.buffer.reverse()
+            if log.buffer or log.cut < held.end:
+                return None
+            log.at = held.end
+        log.stage = Stage.LIVE
+        # A client that comes from a node that is ahead must not make others believe that all up to there was sent.
+        self.lives[log.source.log_id] = min(log.at, held.end)
+        return None
+
+    def _frame(self, log: LogReading, subject: str, entry: Entry) -> bytes:
+        encode = encode_msgpack if self.encoding == MSGPACK else encode_json
+        return encode(
+            subject,
+            log.source.log_id,
+            entry.at[0],
+            entry.at[1],
+            None if log.snapshot else entry.prev,
+            entry.time,
+            entry.value,
+            log.source.rule.value,
+            entry.headers,
+            self.sub,
+            log.snapshot,
+        )
+
+    def _start_at_last(self, count: int) -> None:
+        """Start the loaded logs so that the last `count` messages that the cache has of them all, by time, follow."""
+        found: list[tuple[int, Position, LogReading]] = []
+        for log in self.logs.values():
+            held = log.source.log
+            if held is not None and log.source.loaded and log.start is None:
+                log.start = held.end
+                found += [(entry.time, entry.at, log) for _, entry in held.last(self.subject, count)]
+        found.sort(key=lambda one: one[:2])
+        for _, at, log in reversed(found[-count:]):
+            log.start = (at[0], at[1] - 1)

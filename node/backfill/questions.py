@@ -1,0 +1,52 @@
+"""What a subscription on its way to live has to ask Kafka, and the answer to the longest question.
+
+Not here: who asks (backfill.py), who answers (scan.py, kafka/replay.py).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from mesh.log import Entry, Position
+from node.topics import Source
+
+
+class Scan(msgspec.Struct, gc=False):
+    """Read a partition back from Kafka: entries of a subject or pattern after `after`, up to and including `until`."""
+
+    source: Source
+    subject: str
+    after: Position
+    until: Position
+    messages_max: int
+
+
+class Locate(msgspec.Struct, gc=False):
+    """Find in Kafka the position just before the first record whose time is at or after `time_ms`."""
+
+    source: Source
+    time_ms: int
+
+
+class Measure(msgspec.Struct, gc=False):
+    """Find out whether a partition has, or had, a position that is ahead of the cache."""
+
+    source: Source
+    position: Position
+
+
+Question: TypeAlias = Scan | Locate | Measure
+
+
+class Scanned(msgspec.Struct, gc=False):
+    """Answers `Scan`. Everything of the subject after `start` up to `reached` is in `found`.
+
+    `start` is later than the scan's `after` when what lies between cannot be had; `why` then says why.
+    """
+
+    start: Position
+    why: str
+    found: list[tuple[str, Entry]]
+    reached: Position

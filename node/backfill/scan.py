@@ -1,0 +1,182 @@
+"""Several scans of one partition answered in one pass over its records, so that many that resume at once read it once.
+
+A pass covers a bounded stretch of the partition: a scan that is not finished then says how far it got and is asked
+again, behind whoever waited meanwhile. Records are told apart by position, not by offset alone, so a pass may begin
+too early (to recognise repeated publishes, or because Kafka lost records and gave their offsets to others).
+
+Not here: reading Kafka (node/kafka/replay.py), who asks (node/backfill/backfill.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from mesh.log import Entry, Position
+from mesh.repeats import Repeats
+from mesh.subject import is_pattern, patterns_of
+from node.backfill.questions import Scan, Scanned
+from node.intake import Record, publish_of, subject_of
+
+STRETCH_RECORDS = 20_000
+"""Of one pass."""
+SCAN_BYTES = 1024 * 1024
+"""A scan stops when it has found this much."""
+
+Ticketed: TypeAlias = tuple[int, Scan]
+"""A scan and the ticket by which it was asked."""
+
+
+class ReplayLimits(msgspec.Struct, frozen=True, kw_only=True):
+    """How much is read back from Kafka."""
+
+    messages_max: int
+    """Records per scan; what lies further back is a gap. 0: none at all."""
+    age_s: float
+    """Records older than this, by their times, are not read back."""
+    retry_window_ms: int
+    """Where clients may publish: so much earlier to begin, to recognise repeats."""
+    subject_bytes_max: int
+    threads: int
+
+
+class _Scan:
+    """One scan on its way through a pass."""
+
+    __slots__ = ("begin", "chains", "done", "found", "reached", "scan", "size", "start", "ticket", "why")
+
+    def __init__(self, ticket: int, scan: Scan) -> None:
+        self.ticket = ticket
+        self.scan = scan
+        self.begin = scan.after[1] + 1
+        """The first offset that it can have."""
+        self.why = ""
+        """Why that is not the one that it asked for."""
+        self.start: Position | None = scan.after
+        """None until the first record after a hole tells from which position it goes on."""
+        self.reached = scan.after
+        self.found: list[tuple[str, Entry]] = []
+        self.size = 0
+        self.done = False
+        self.chains: dict[str, Position] = {}
+
+    def clip(self, low: int, oldest: int, messages_max: int) -> None:
+        """Begin later where Kafka has deleted what was asked for, or it is too much."""
+        until = self.scan.until[1] + 1
+        allowed = max(oldest, until - messages_max) if messages_max else until
+        if low > self.begin and low >= allowed:
+            self.begin, self.why = low, "retention"
+        elif allowed > self.begin:
+            self.begin, self.why = min(allowed, until), "replay_limit"
+        if self.why:
+            self.start = None
+
+    def go_on_from(self, at: Position) -> bool:
+        """The next record of the partition is at `at`; whether it is known now from which position the scan goes on."""
+        if self.start is None and at[1] >= self.begin:
+            self.start = min((at[0], at[1] - 1), self.scan.until)
+        return self.start is not None
+
+    def take(self, subject: str, at: Position, record: Record) -> None:
+        """The next record that is for this scan."""
+        if self.start is None or at <= self.start:
+            return
+        if at > self.scan.until:
+            self.finish(self.scan.until)
+            return
+        self.reached = at
+        value, stamp, headers = record[5], record[6], record[7]
+        self.found.append((subject, Entry(at, self.chains.get(subject), stamp, value, headers)))
+        self.chains[subject] = at
+        self.size += len(value or b"")
+        self.done = len(self.found) >= self.scan.messages_max or self.size >= SCAN_BYTES
+
+    def finish(self, reached: Position) -> None:
+        """There is nothing more up to `reached`."""
+        if not self.done:
+            self.done = True
+            self.reached = max(self.reached, reached)
+
+    def result(self) -> Scanned:
+        """What was found; nothing at all if the pass ended before this scan began."""
+        if self.start is None:
+            return Scanned(self.scan.after, "", [], self.scan.after)
+        return Scanned(self.start, self.why, self.found, max(self.reached, self.start))
+
+
+class Pass:
+    """Feed it records from `begin` on, in order, until `take` says that it is enough or there are no more."""
+
+    def __init__(self, scans: Sequence[Ticketed], low: int, oldest: int, limits: ReplayLimits) -> None:
+        """Plan a pass.
+
+        Args:
+            low: The first offset that the partition has.
+            oldest: The first offset whose record is not too old.
+        """
+        self._limits = limits
+        planned = [_Scan(ticket, scan) for ticket, scan in scans]
+        for one in planned:
+            one.clip(low, oldest, limits.messages_max)
+        self.begin = min(one.begin for one in planned)
+        self._scans = [one for one in planned if one.begin < self.begin + STRETCH_RECORDS]
+        self.later = [(one.ticket, one.scan) for one in planned if one.begin >= self.begin + STRETCH_RECORDS]
+        """Scans that are too far ahead for this pass."""
+        self.end = max(one.scan.until[1] for one in self._scans) + 1
+        """The offset behind the last that can be wanted."""
+        first = min(self._scans, key=lambda one: one.begin)
+        self.epoch = -1 if first.why else first.scan.after[0]
+        """The epoch of what came before `begin`; -1 if it is not known."""
+        self._exact: dict[str, list[_Scan]] = {}
+        self._patterns: dict[str, list[_Scan]] = {}
+        for one in self._scans:
+            table = self._patterns if is_pattern(one.scan.subject) else self._exact
+            table.setdefault(one.scan.subject, []).append(one)
+        publishes = scans[0][1].source.rule.publish
+        self.repeats = Repeats(limits.retry_window_ms) if publishes else None
+        """Feed records from one retry window earlier on where this is not None."""
+        self.unbounded = False
+        """Whether to go on to the end, however far that is."""
+        self._clipped = [one for one in self._scans if one.start is None]
+        self._open = len(self._scans)
+        self._records = 0
+        self._last: Position | None = None
+
+    def take(self, record: Record) -> bool:
+        """The next record; whether more are wanted."""
+        topic, _, offset, epoch, key, _, stamp, headers = record
+        at = (epoch, offset)
+        subject = subject_of(topic, key, self._limits.subject_bytes_max)
+        publish = publish_of(headers) if self.repeats is not None else None
+        if self.repeats is not None and publish is not None and not self.repeats.admit(publish, at, stamp):
+            subject = None
+        if self._clipped:
+            self._clipped = [one for one in self._clipped if not one.go_on_from(at)]
+        for one in self._wanting(subject):
+            if not one.done:
+                one.take(subject or "", at, record)
+                self._open -= one.done
+        self._last = at
+        self._records += offset >= self.begin
+        return self._open > 0 and (self.unbounded or self._records < STRETCH_RECORDS)
+
+    def finish(self, at_end: bool) -> list[tuple[int, Scanned]]:
+        """The answers, by ticket. `at_end`: there are no more records up to `end`."""
+        for one in self._scans:
+            if at_end:
+                if one.start is None:
+                    one.start = one.scan.until
+                one.finish(one.scan.until)
+            elif self._last is not None and one.start is not None:
+                one.finish(min(self._last, one.scan.until))
+        return [(one.ticket, one.result()) for one in self._scans]
+
+    def _wanting(self, subject: str | None) -> list[_Scan]:
+        if subject is None:
+            return []
+        found = self._exact.get(subject, [])
+        if self._patterns:
+            found = [*found, *(one for name in patterns_of(subject) for one in self._patterns.get(name, ()))]
+        return found

@@ -1,0 +1,1 @@
+"""The shell between the node's core and other nodes."""

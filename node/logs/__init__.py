@@ -1,0 +1,1 @@
+"""The logs of a node: the slots' and Kafka's."""

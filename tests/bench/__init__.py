@@ -1,1 +1,0 @@
-"""Measurements of single parts, beside `make bench`, which measures the whole."""

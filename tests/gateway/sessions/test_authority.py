@@ -1,0 +1,128 @@
+"""Loading authorizers and asking those that wait."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import gevent
+import pytest
+from gevent.event import Event
+
+from gateway.sessions import authority
+from gateway.sessions.authority import Authority, LoadError, load
+from gateway.sessions.authorizer import AllowAll, Authorizer, ConnectionInfo, Decision, Question
+from tests.gateway.sessions.core import Harness
+
+HERE = "tests.gateway.sessions.test_authority"
+
+
+class Waiting(Authorizer):
+    """Answers in a thread, once the test lets it."""
+
+    def __init__(self, gates: dict[str, threading.Event] | None = None) -> None:
+        self.gates = gates or {}
+        self.threads: set[int] = set()
+
+    def connect(self, info: ConnectionInfo) -> object:
+        self.threads.add(threading.get_ident())
+        return info.token
+
+    def subscribe(self, identity: object, subject: str) -> None:
+        self.threads.add(threading.get_ident())
+        assert self.gates[subject].wait(5)
+
+
+class Broken(Authorizer):
+    def __init__(self, **options: Any) -> None:
+        raise RuntimeError(f"no {options['url']}")
+
+
+NOT_A_CLASS = 5
+
+
+def test_loading() -> None:
+    assert isinstance(load("allow_all", {}), AllowAll)
+    assert isinstance(load(f"{HERE}:Waiting", {}), Waiting)
+
+
+class Point:
+    def __init__(self, value: object) -> None:
+        self.value = value
+
+    def load(self) -> object:
+        return self.value
+
+
+def test_loading_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
+    def entry_points(group: str, name: str) -> list[Point]:
+        return [Point(Waiting)] if (group, name) == ("whimbrel.authorizers", "mine") else []
+
+    monkeypatch.setattr(authority, "entry_points", entry_points)
+    assert isinstance(load("mine", {}), Waiting)
+    with pytest.raises(LoadError, match=r"'yours'.*whimbrel\.authorizers"):
+        load("yours", {})
+
+
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("nobody", "there is no authorizer 'nobody'"),
+        (f"{HERE}:Nobody", "there is no authorizer"),
+        (f"{HERE}:NOT_A_CLASS", "not a class derived from"),
+        ("no.such.module:X", "ModuleNotFoundError"),
+        (f"{HERE}:Broken", "RuntimeError: no http"),
+    ],
+)
+def test_what_cannot_be_loaded_is_named(name: str, why: str) -> None:
+    with pytest.raises(LoadError, match=why):
+        load(name, {"url": "http"})
+
+
+def test_one_that_waits_is_asked_in_threads_and_delays_nobody() -> None:
+    gates = {"/t/slow": threading.Event(), "/t/quick": threading.Event()}
+    authorizer = Waiting(gates)
+    harness = Harness(holds=True)
+    answered = Event()
+
+    def decided(question: Question, decision: Decision) -> None:
+        question.session.decide(question, decision)
+        answered.set()
+
+    asking = Authority(authorizer, decided)
+    session = harness.connect()
+    harness.send(session, {"op": "hello", "id": 1})
+    asking.ask(harness.questions.pop())
+    assert answered.wait(5)
+    harness.send(session, {"op": "subscribe", "id": 2, "subject": "/t/slow"})
+    harness.send(session, {"op": "subscribe", "id": 3, "subject": "/t/quick"})
+    for question in harness.questions:
+        asking.ask(question)
+    answered.clear()
+    gates["/t/quick"].set()
+    assert answered.wait(5)
+    assert harness.events() == []
+    gates["/t/slow"].set()
+    with gevent.Timeout(5):
+        while len(session.subscriptions) < 2:
+            gevent.sleep(0.001)
+    assert [event.subject for event in harness.events()] == ["/t/slow", "/t/quick"]  # type: ignore[union-attr]
+    assert threading.get_ident() not in authorizer.threads
+    assert asking.failures == 0
+
+
+def test_one_that_fails_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+
+    class Failing(AllowAll):
+        def connect(self, info: ConnectionInfo) -> object:
+            raise KeyError("oops")
+
+    decisions: list[int] = []
+    asking = Authority(Failing(), lambda _, decision: decisions.append(decision.code))
+    harness = Harness(holds=True)
+    harness.send(harness.connect(), {"op": "hello", "id": 1})
+    asking.ask(harness.questions.pop())
+    assert decisions == [4019]
+    assert asking.failures == 1
+    assert "authorizer_failed" in caplog.text

@@ -1,0 +1,151 @@
+"""One subscription on its way to live: logs that end meanwhile, places ahead of a log, Kafka that takes long."""
+
+from __future__ import annotations
+
+from gateway.link.events import Answer, Page, Start, Subscribe
+from gateway.link.settings import TopicRule
+from mesh.cache.cache import Cache, CacheConfig
+from mesh.log import Gap, Place
+from node.backfill.backfill import ANSWER_WITHIN_S, PageLimits, Reading
+from node.backfill.questions import Locate, Measure
+from node.topics import Source
+
+
+def source(cache: Cache, partition: int, count: int, loaded: bool = True) -> Source:
+    found = Source("t", partition, f"{partition}.x", TopicRule("t"), is_new=False)
+    found.log = cache.open(found.log_id, "t")
+    for offset in range(count):
+        cache.append(found.log, "/t/k", (0, offset), 0, b"1", None)
+    found.loaded = loaded
+    return found
+
+
+def reading(start: Start, *sources: Source, page: int = 2) -> Reading:
+    found = Reading(1, Subscribe(1, 2, "/t/*", 0, start), PageLimits(page, 10**6))
+    found.open({one.log_id: one for one in sources}, {})
+    return found
+
+
+def ended(found: Reading, log_id: str) -> tuple[list[Gap], Place, bool]:
+    """What is said after the end of a log: gaps, logs that are live, and whether the reading is over."""
+    found.remove_log(log_id)
+    found.more()
+    events, questions, over = found.step()
+    assert questions == []
+    gaps = [gap for event in events for gap in event.gaps]
+    lives = {log: at for event in events if isinstance(event, Page) for log, at in event.live.items()}
+    return gaps, lives, over
+
+
+def cache() -> Cache:
+    return Cache(CacheConfig(60, 100, 10**9, 60))
+
+
+def test_between_two_pages() -> None:
+    found = reading(Start("resume", place={"0.x": (0, 0)}), source(cache(), 0, 10))
+    answer, page = found.step()[0]
+    assert isinstance(answer, Answer)
+    assert answer.answer == "full"
+    assert isinstance(page, Page)
+    assert not page.final
+    assert ended(found, "0.x") == ([Gap("0.x", (0, 2), None, "log_gone")], {}, True)
+
+
+def test_before_it_could_be_read_at_all() -> None:
+    kept = cache()
+    found = reading(
+        Start("resume", place={"0.x": (0, 4), "1.x": (0, 2)}), source(kept, 0, 0, False), source(kept, 1, 3)
+    )
+    found.step()
+    assert ended(found, "0.x") == ([Gap("0.x", (0, 4), None, "log_gone")], {}, True)
+
+
+def test_before_anything_was_said() -> None:
+    found = reading(Start("resume", place={"0.x": (0, 4)}), source(cache(), 0, 9, False))
+    assert found.step()[0] == []
+    found.remove_log("0.x")
+    events, _, over = found.step()
+    assert isinstance(events[0], Answer)
+    assert (events[0].answer, events[0].gaps) == ("gap", [Gap("0.x", (0, 4), None, "log_gone")])
+    assert over
+
+
+def test_nothing_was_missed() -> None:
+    kept = cache()
+    for start in (Start("resume", place={"0.x": (0, 8)}), Start("latest"), Start("now")):
+        found = reading(start, source(kept, 0, 9))
+        found.step()
+        assert ended(found, "0.x") == ([], {}, True)
+        kept.close(kept.logs["0.x"])
+
+
+def test_a_new_subscription_that_had_begun_nowhere() -> None:
+    found = reading(Start("latest"), source(cache(), 0, 9, False))
+    found.step()
+    assert ended(found, "0.x")[0] == []
+
+
+def test_a_log_that_appeared_and_ended_before_it_was_read() -> None:
+    kept = cache()
+    found = reading(
+        Start("resume", place={"0.x": (0, 0), "1.x": (0, 0)}), source(kept, 0, 3), source(kept, 1, 9), page=3
+    )
+    _, page = found.step()[0]
+    assert isinstance(page, Page)
+    late = source(kept, 2, 1)
+    found.add_log(late)
+    assert page.live == {"0.x": (0, 2)}
+    gaps, lives, _ = ended(found, "2.x")
+    assert (gaps, "2.x" in lives) == ([Gap("2.x", (0, -1), None, "log_gone")], False)
+
+
+def test_a_place_that_the_log_has_lost_is_a_gap_back_to_its_end() -> None:
+    for place in ((0, 999), (7, 1)):
+        found = reading(Start("resume", place={"0.x": place}), source(cache(), 0, 3))
+        _, [(log, question)], _ = found.step()
+        assert question == Measure(log.source, place)
+        found.measured(log, exists=False)
+        (answer, page), questions, over = found.step()
+        assert isinstance(answer, Answer)
+        assert isinstance(page, Page)
+        assert (answer.answer, answer.gaps, answer.at) == (
+            "gap",
+            [Gap("0.x", place, (0, 2), "truncated")],
+            {"0.x": (0, 2)},
+        )
+        assert (page.live, questions, over) == ({"0.x": (0, 2)}, [], True)
+
+
+def test_a_place_that_the_log_will_reach_is_kept() -> None:
+    found = reading(Start("resume", place={"0.x": (0, 9)}), source(cache(), 0, 3))
+    _, [(log, _)], _ = found.step()
+    found.measured(log, exists=True)
+    answer, page = found.step()[0]
+    assert isinstance(answer, Answer)
+    assert isinstance(page, Page)
+    assert (answer.answer, answer.at) == ("full", {"0.x": (0, 9)})
+    assert page.live == {"0.x": (0, 2)}, "what this node does not have yet it does not say to have sent"
+
+
+def test_one_log_that_takes_long_does_not_hold_up_the_answer() -> None:
+    kept = cache()
+    quick, slow = source(kept, 0, 3), source(kept, 1, 3)
+    found = reading(Start("resume", place={"0.x": (0, 1), "1.x": (0, 99)}), quick, slow)
+    assert found.step()[0] == []
+    for _ in range(ANSWER_WITHIN_S):
+        found.retry()
+    answer, page = found.step()[0]
+    assert isinstance(answer, Answer)
+    assert isinstance(page, Page)
+    assert (answer.waiting, answer.at) == (["1.x"], {"0.x": (0, 1), "1.x": (0, 99)})
+    assert list(page.live) == ["0.x"]
+
+
+def test_from_a_time_is_asked_of_kafka_and_of_the_cache() -> None:
+    found = reading(Start("time", number=5), source(cache(), 0, 3))
+    _, [(log, question)], _ = found.step()
+    assert isinstance(question, Locate)
+    found.located(log, None)
+    answer = found.step()[0][0]
+    assert isinstance(answer, Answer)
+    assert answer.at == {"0.x": (0, 2)}
