@@ -105,7 +105,7 @@ class Cluster:
         return [slot["coordinator"] for slot in self.nodes["a"].status()["cluster"]["slots"]]
 
     def coordinator_of(self, subjects: list[str]) -> dict[str, str]:
-        """The coordinator of each of these subjects of a namespace (DESIGN 3: by CRC-32)."""
+        """The coordinator of each of these subjects of a namespace, by the CRC-32 of its name."""
         coordinators = self.coordinators()
         return {subject: coordinators[zlib.crc32(subject.encode()) % len(coordinators)] for subject in subjects}
 

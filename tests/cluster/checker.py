@@ -1,6 +1,6 @@
 """What must hold for subjects of namespaces, judged from outside: what all subscribers and publishers wrote down.
 
-There is no Kafka to compare with. The truth is put together from what they say, who must agree (DESIGN 3, 4):
+There is no Kafka to compare with. The truth is put together from what they say, who must agree:
 
 - one position of a log has one message, whoever saw it or was told of it;
 - a publish stands at one position, however often it was sent, and that is where its acknowledgement says;

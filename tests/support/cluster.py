@@ -267,7 +267,7 @@ class Cluster:
         return time.monotonic() - began
 
     def slot_of(self, subject: str) -> int:
-        """The slot of a subject of a namespace (DESIGN 3)."""
+        """The slot of a subject of a namespace: the CRC-32 of its name, modulo the number of slots."""
         return zlib.crc32(subject.encode()) % self.slots
 
     def coordinator(self, subject: str, asked: str = "") -> str:
