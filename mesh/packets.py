@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import TypeAlias
 
 from mesh.cache.peer_scan import PeerScanPacket
-from mesh.cache.state_transfer import CatchUpPacket
+from mesh.cache.state_transfer import StateTransferPacket
 from mesh.feed.feed_log import FeedPacket
-from mesh.slots.slots import ReplicaPacket
+from mesh.slots.slots import SlotsPacket
 
-Packet: TypeAlias = ReplicaPacket | CatchUpPacket | PeerScanPacket | FeedPacket
+Packet: TypeAlias = SlotsPacket | StateTransferPacket | PeerScanPacket | FeedPacket

@@ -78,11 +78,6 @@ def topic_of(subject: str) -> str:
     return subject[1:] if end < 0 else subject[1:end]
 
 
-def matches(pattern: str, subject: str) -> bool:
-    """Whether a subject or pattern covers a subject."""
-    return subject.startswith(pattern[:-1]) if pattern.endswith("/*") else pattern == subject
-
-
 def patterns_of(subject: str) -> list[str]:
     """All patterns that match a subject, shortest first: `/t/a/b` has `/t/*` and `/t/a/*`."""
     found = []

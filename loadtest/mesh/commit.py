@@ -29,11 +29,11 @@ from loadtest.process import Child, Failed, Shares
 from loadtest.report import Row, percentile
 from mesh.packets import Packet
 from mesh.placement import rank, slot_of
-from mesh.slots.forwarding import Forward, ForwardingConfig, Published, PublishRefused
+from mesh.slots.forwarding import Forward, ForwardingConfig, PublishCommitted, PublishRefused
 from mesh.slots.replication import Append, AppendOk, Commit
 from mesh.slots.slot import EVERYONE, SlotConfig
 from mesh.slots.slot_log import Item
-from mesh.slots.slots import Beacon, Replica
+from mesh.slots.slots import Beacon, Slots
 from mesh.transport.keys import derive
 from mesh.transport.links import PeerAddress
 from mesh.transport.transport import Transport
@@ -209,35 +209,35 @@ class Mesh(Member):
     def __init__(self, me: str, key: str) -> None:
         super().__init__(me, key)
         config, now, random = SlotConfig(voters=NAMES), time.monotonic(), Random(secrets.randbits(64))
-        self._replica = Replica(now, me, self.boot, config, ForwardingConfig(), SLOTS, {}, random)
-        self._replica.members(now, NAMES)
+        self._slots = Slots(now, me, self.boot, config, ForwardingConfig(), SLOTS, {}, random)
+        self._slots.members(now, NAMES)
         self._has_peers = False
 
     def coordinates(self) -> int:
-        is_ready = all(slot.accepts and slot.coordinator for slot in self._replica.slots) and self._replica.is_synced
-        return len(self._replica.coordinated) if is_ready else -1
+        is_ready = all(slot.accepts and slot.coordinator for slot in self._slots.by_number) and self._slots.is_synced
+        return len(self._slots.coordinated) if is_ready else -1
 
     def publish(self, item: Item) -> None:
-        self._replica.publish(time.monotonic(), item)
+        self._slots.publish(time.monotonic(), item)
 
     def receive(self, sender: str, boot: str, packet: Packet) -> None:
-        self._replica.receive(time.monotonic(), sender, boot, packet)  # type: ignore[arg-type]
+        self._slots.receive(time.monotonic(), sender, boot, packet)  # type: ignore[arg-type]
 
     def tick(self) -> None:
         self._has_peers = self._has_peers or self.is_linked
         if self._has_peers:  # together, so that each is elected where it belongs
-            self._replica.tick(time.monotonic())
+            self._slots.tick(time.monotonic())
         else:
             self.transport.broadcast([Beacon([])])
 
     def step(self) -> tuple[list[Send], list[int]]:
-        replica = self._replica
-        replica.settle(time.monotonic())
-        replica.take_promises()  # a node makes them durable; but only elections make any
-        events = replica.take_events()
+        slots = self._slots
+        slots.settle(time.monotonic())
+        slots.take_promises()  # a node makes them durable; but only elections make any
+        events = slots.take_events()
         self.refused += sum(isinstance(event, PublishRefused) for event in events)
-        sends: list[Send] = [*replica.take_sends()]
-        return sends, [event.publish[1] for event in events if isinstance(event, Published)]
+        sends: list[Send] = [*slots.take_sends()]
+        return sends, [event.publish[1] for event in events if isinstance(event, PublishCommitted)]
 
 
 class Bare(Member):

@@ -42,7 +42,7 @@ class SubjectRow(msgspec.Struct, array_like=True, gc=False):
     """If it has no entries any more: the value that outlived them."""
 
 
-class Head(msgspec.Struct, array_like=True, gc=False):
+class LogHead(msgspec.Struct, array_like=True, gc=False):
     """The log as a whole."""
 
     topic: str
@@ -62,7 +62,7 @@ class Part(msgspec.Struct, array_like=True, gc=False):
     entries: list[tuple[str, Entry]]
 
 
-class PageLimits(msgspec.Struct, frozen=True):
+class ExportLimits(msgspec.Struct, frozen=True):
     """Of one page: rows and entries, and bytes, about. One is always there."""
 
     rows: int
@@ -72,10 +72,10 @@ class PageLimits(msgspec.Struct, frozen=True):
 class Export:
     """One log, for one node."""
 
-    def __init__(self, log: Log, repeats: Repeats | None, limits: PageLimits) -> None:
+    def __init__(self, log: Log, repeats: Repeats | None, limits: ExportLimits) -> None:
         self._limits = limits
         oldest = repeats.oldest if repeats is not None else None
-        self.head = Head(log.topic, log.floor, log.evicted_to, log.end, oldest)
+        self.head = LogHead(log.topic, log.floor, log.evicted_to, log.end, oldest)
         self._subjects: Iterator[SubjectRow] = iter(())
         self._repeats: Repeats | None = None
         self._remembered = 0
@@ -85,7 +85,7 @@ class Export:
         self._is_begun = False
 
     @classmethod
-    def copy(cls, log: Log, repeats: Repeats | None, limits: PageLimits) -> Export:
+    def copy(cls, log: Log, repeats: Repeats | None, limits: ExportLimits) -> Export:
         """All of a log."""
         export = cls(log, repeats, limits)
         export._subjects = iter([_row(one) for one in log.subjects.values()])
@@ -96,7 +96,7 @@ class Export:
         return export
 
     @classmethod
-    def repair(cls, log: Log, repeats: Repeats | None, after: Position, limits: PageLimits) -> Export | None:
+    def repair(cls, log: Log, repeats: Repeats | None, after: Position, limits: ExportLimits) -> Export | None:
         """What follows a position; None if some of that is not here."""
         if not is_whole_after(log, after):
             return None
@@ -151,7 +151,7 @@ class Export:
 class Import:
     """Puts a copy into an empty log. Until it is finished the log has holes: nobody may read it."""
 
-    def __init__(self, cache: Cache, log: Log, repeats: Repeats | None, head: Head) -> None:
+    def __init__(self, cache: Cache, log: Log, repeats: Repeats | None, head: LogHead) -> None:
         assert not log.subjects
         assert log.end <= head.floor or log.end == BEGINNING
         self._cache = cache

@@ -59,7 +59,7 @@ class ScanNo(msgspec.Struct, array_like=True, tag="scan_no", gc=False):
 PeerScanPacket: TypeAlias = ScanAsk | ScanAnswer | ScanNo
 
 
-class Scanned(msgspec.Struct, frozen=True):
+class PeerScanned(msgspec.Struct, frozen=True):
     """Answers a question: as `ScanAnswer`."""
 
     ticket: int
@@ -73,7 +73,7 @@ class NotHeld(msgspec.Struct, frozen=True):
     ticket: int
 
 
-PeerScanEvent: TypeAlias = Scanned | NotHeld
+PeerScanEvent: TypeAlias = PeerScanned | NotHeld
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,7 +157,7 @@ class PeerScan:
             self._give_up(now, asked)
         else:
             del self._asked[packet.ticket]
-            self._events.append(Scanned(asked.ticket, packet.found, packet.reached))
+            self._events.append(PeerScanned(asked.ticket, packet.found, packet.reached))
 
     def tick(self, now: float) -> None:
         """Leave peers that do not answer."""

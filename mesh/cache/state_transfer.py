@@ -17,7 +17,7 @@ Rules:
 - At most `active_max` logs are asked for at once, the others wait their turn; a peer serves at most `served_max` and
   forgets an asker that has been silent for `forget_s`.
 
-Not here: when to ask (feed/feed.py, slots/copying.py), what a page does to the cache (the node; cache_transfer.Import).
+Not here: when to ask (feed/feed.py, slots/copying.py), what a page does to the cache (export.Import).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from zlib import crc32
 import msgspec
 
 from mesh.cache.cache import Log
-from mesh.cache.export import Export, Head, PageLimits, Part
+from mesh.cache.export import Export, ExportLimits, LogHead, Part
 from mesh.log import Position
 from mesh.repeats import Repeats
 
@@ -58,7 +58,7 @@ class CachePage(msgspec.Struct, array_like=True, tag="cache_page", gc=False):
 
     ticket: int
     number: int
-    head: Head | None
+    head: LogHead | None
     part: Part
     is_last: bool
 
@@ -70,27 +70,27 @@ class CacheNo(msgspec.Struct, array_like=True, tag="cache_no", gc=False):
     why: str
 
 
-CatchUpPacket: TypeAlias = CacheAsk | CacheMore | CachePage | CacheNo
+StateTransferPacket: TypeAlias = CacheAsk | CacheMore | CachePage | CacheNo
 
 
-class Page(msgspec.Struct, frozen=True):
+class TransferPage(msgspec.Struct, frozen=True):
     """The next page of a log. With `head`: the first, of a copy that begins (again, if there was one before)."""
 
     log: str
-    head: Head | None
+    head: LogHead | None
     part: Part
     is_repair: bool
 
 
-class Done(msgspec.Struct, frozen=True):
+class TransferDone(msgspec.Struct, frozen=True):
     """That was the last page: the log is here up to `head.end`."""
 
     log: str
-    head: Head
+    head: LogHead
     is_repair: bool
 
 
-class Failed(msgspec.Struct, frozen=True):
+class TransferFailed(msgspec.Struct, frozen=True):
     """No peer could serve; `why` of the last one, but "behind" only if all are.
 
     What came of a repair stands, what came of a copy is void.
@@ -101,7 +101,7 @@ class Failed(msgspec.Struct, frozen=True):
     is_repair: bool
 
 
-CatchUpEvent: TypeAlias = Page | Done | Failed
+StateTransferEvent: TypeAlias = TransferPage | TransferDone | TransferFailed
 
 TICKETS_BITS = 20
 """So many questions of one start, as a power of two, before it comes near those of another."""
@@ -111,7 +111,7 @@ Held: TypeAlias = Callable[[str], "tuple[Log, Repeats | None] | None"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CatchUpConfig:
+class StateTransferConfig:
     """Times in seconds."""
 
     again_s: float = 0.2
@@ -145,7 +145,7 @@ class _Asked:
         """0: it waits for its turn."""
         self.number = 0
         """Of the page that is awaited."""
-        self.head: Head | None = None
+        self.head: LogHead | None = None
         self.since = 0.0
         self.again_at = 0.0
         self.why = UNKNOWN
@@ -165,10 +165,10 @@ class _Served:
         self.heard_at = 0.0
 
 
-class CatchUp:
+class StateTransfer:
     """Both ends, of all logs of a node."""
 
-    def __init__(self, held: Held, config: CatchUpConfig, boot: str = "") -> None:
+    def __init__(self, held: Held, config: StateTransferConfig, boot: str = "") -> None:
         """Begin.
 
         Args:
@@ -176,15 +176,15 @@ class CatchUp:
         """
         self._held = held
         self._config = config
-        self._limits = PageLimits(config.page_rows_max, config.page_bytes_max)
+        self._limits = ExportLimits(config.page_rows_max, config.page_bytes_max)
         self._asked: dict[str, _Asked] = {}
         """By log, in order of asking."""
         self._tickets: dict[int, _Asked] = {}
         self._served: dict[tuple[str, int], _Served] = {}
         """By peer and its ticket."""
         self._ticket = first_ticket(boot)
-        self._sends: list[tuple[str, CatchUpPacket]] = []
-        self._events: list[CatchUpEvent] = []
+        self._sends: list[tuple[str, StateTransferPacket]] = []
+        self._events: list[StateTransferEvent] = []
         self.pages_sent = 0
         self.pages_received = 0
 
@@ -214,7 +214,7 @@ class CatchUp:
                 self._next_peer(now, asked, SILENT)
         self._served = {key: one for key, one in self._served.items() if key[0] in alive}
 
-    def receive(self, now: float, sender: str, boot: str, packet: CatchUpPacket) -> None:
+    def receive(self, now: float, sender: str, boot: str, packet: StateTransferPacket) -> None:
         """A packet of a peer, from that start of it."""
         match packet:
             case CacheAsk():
@@ -241,12 +241,12 @@ class CatchUp:
 
     # Outputs.
 
-    def take_sends(self) -> list[tuple[str, CatchUpPacket]]:
+    def take_sends(self) -> list[tuple[str, StateTransferPacket]]:
         """Packets with their destinations."""
         sends, self._sends = self._sends, []
         return sends
 
-    def take_events(self) -> list[CatchUpEvent]:
+    def take_events(self) -> list[StateTransferEvent]:
         """What has come, in order."""
         events, self._events = self._events, []
         return events
@@ -282,7 +282,7 @@ class CatchUp:
         self._tickets.pop(asked.ticket, None)
         if not asked.peers:
             del self._asked[asked.log]
-            self._events.append(Failed(asked.log, asked.why, asked.is_repair))
+            self._events.append(TransferFailed(asked.log, asked.why, asked.is_repair))
             return
         self._ticket += 1
         asked.ticket = self._ticket
@@ -301,7 +301,7 @@ class CatchUp:
 
     def _send_question(self, now: float, asked: _Asked) -> None:
         asked.again_at = now + self._config.again_s
-        question: CatchUpPacket
+        question: StateTransferPacket
         if asked.number:
             question = CacheMore(asked.ticket, asked.number)
         else:
@@ -320,10 +320,10 @@ class CatchUp:
         asked.since = now
         if asked.is_repair and page.part.entries:
             asked.after = page.part.entries[-1][1].at
-        self._events.append(Page(asked.log, page.head, page.part, asked.is_repair))
+        self._events.append(TransferPage(asked.log, page.head, page.part, asked.is_repair))
         if page.is_last:
             del self._tickets[asked.ticket], self._asked[asked.log]
-            self._events.append(Done(asked.log, asked.head, asked.is_repair))
+            self._events.append(TransferDone(asked.log, asked.head, asked.is_repair))
             self._sends.append((sender, CacheMore(asked.ticket, asked.number)))
             self._begin(now)
         else:

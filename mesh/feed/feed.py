@@ -44,7 +44,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mesh.feed.early import Early
 from mesh.feed.feed_log import (
     EVERYONE,
     Apply,
@@ -54,15 +53,16 @@ from mesh.feed.feed_log import (
     FeedEvent,
     FeedLog,
     FeedPacket,
+    FeedRole,
     Read,
     Record,
     Repair,
-    Role,
     Stop,
     batches,
     position_of,
 )
 from mesh.feed.feeders import Feeders
+from mesh.feed.reordering import ReorderBuffer
 from mesh.log import Position
 
 
@@ -74,7 +74,7 @@ class Feed:
         self._config = config
         self._logs: dict[str, FeedLog] = {}
         self._feeders = Feeders(me, config.silence_s)
-        self._early = Early(config)
+        self._early = ReorderBuffer(config.early_max, config.early_bytes_max)
         self._beacon_at = 0.0
         self._silent_at = 0.0
         """Until then beacons are sent even if they name no log: something was given up."""
@@ -95,20 +95,19 @@ class Feed:
         log.settled_at = now
         if not filled:
             return
-        log.role = Role.FOLLOWING
+        log.role = FeedRole.FOLLOWING
         grace = now if len(self._feeders.alive) == 1 else now + self._config.silence_s
         log.quiet_at = self._feeders.fresh_until(now, log_id) or grace
         if self._config.direct:
-            self._read(log, Role.FEEDING)
+            self._read(log, FeedRole.FEEDING)
         else:
             self._step(now, log)
 
     def close(self, now: float, log_id: str) -> None:
         """A log is not here any more; its reader is the node's to stop."""
         self._now = now
-        log = self._logs.pop(log_id, None)
-        if log is not None:
-            self._early.take(log)
+        if self._logs.pop(log_id, None) is not None:
+            self._early.take(log_id)
 
     def members(self, now: float, alive: Sequence[str]) -> None:
         """Who is alive."""
@@ -160,9 +159,9 @@ class Feed:
         if log is None or not log.reads:
             return
         log.is_proven = True
-        if log.role is Role.FILLING:
+        if log.role is FeedRole.FILLING:
             fresh_until = self._feeders.fresh_until(now, log_id)
-            log.role = Role.FEEDING if fresh_until is None else Role.MENDING
+            log.role = FeedRole.FEEDING if fresh_until is None else FeedRole.MENDING
             log.quiet_at = fresh_until or now
             log.settled_at = now
 
@@ -222,7 +221,7 @@ class Feed:
                 self._given_up(now, log_id)
         else:
             log = self._logs.get(packet.log)
-            if log is not None and log.role is not Role.FILLING:
+            if log is not None and log.role is not FeedRole.FILLING:
                 self._take(now, sender, log, packet)
             self._hear(now, sender, boot, packet.log, packet.after)
 
@@ -269,11 +268,6 @@ class Feed:
         log = self._logs.get(log_id)
         return log is not None and log.feeds
 
-    def is_reading(self, log_id: str) -> bool:
-        """Whether this node's own reader is to read a log."""
-        log = self._logs.get(log_id)
-        return log is not None and log.reads
-
     @property
     def feeding_count(self) -> int:
         """Logs that this node feeds."""
@@ -285,15 +279,15 @@ class Feed:
         """A feeder is well, and has this end."""
         heard = self._feeders.hear(now, sender, boot, log_id, end)
         log = self._logs.get(log_id)
-        if log is None or log.role is Role.FILLING:
+        if log is None or log.role is FeedRole.FILLING:
             return
         log.feeder = sender
         log.quiet_at = max(log.quiet_at, now + self._config.silence_s)
         if log.is_doubted:
-            log.role, log.goal = Role.MENDING, None
-        elif log.role is Role.MENDING and log.end >= heard.end:
+            log.role, log.goal = FeedRole.MENDING, None
+        elif log.role is FeedRole.MENDING and log.end >= heard.end:
             self._stop(log)
-        elif log.role is Role.FEEDING and self._feeders.is_better(log_id, sender):
+        elif log.role is FeedRole.FEEDING and self._feeders.is_better(log_id, sender):
             if log.goal is None or log.goal[:2] != (sender, boot):
                 log.goal = (sender, boot, log.end)
             if heard.end >= log.goal[2]:
@@ -310,7 +304,7 @@ class Feed:
     def _step(self, now: float, log: FeedLog) -> None:
         """What time alone changes."""
         config = self._config
-        if log.role is Role.FOLLOWING:
+        if log.role is FeedRole.FOLLOWING:
             left_at = self._feeders.left_since(log.feeder)
             if now >= log.quiet_at or left_at is not None:
                 since = log.quiet_at if left_at is None else min(left_at, log.quiet_at)
@@ -321,25 +315,25 @@ class Feed:
                 is_due = is_settled and is_well and self._feeders.order(log.id)[:1] == [self.me]
             if is_due:
                 self.takeovers += 1
-                self._read(log, Role.FEEDING)
-        elif log.role is Role.MENDING and now >= log.quiet_at:
-            log.role = Role.FEEDING
+                self._read(log, FeedRole.FEEDING)
+        elif log.role is FeedRole.MENDING and now >= log.quiet_at:
+            log.role = FeedRole.FEEDING
         if log.is_repairing:
             if now >= log.repair_until:
                 self._unrepairable(now, log)
         elif log.behind is not None and now >= log.behind[1] + config.behind_s:
             self._repair(now, log, log.feeder)
 
-    def _read(self, log: FeedLog, role: Role) -> None:
-        assert log.role is Role.FOLLOWING, log.role
+    def _read(self, log: FeedLog, role: FeedRole) -> None:
+        assert log.role is FeedRole.FOLLOWING, log.role
         log.role = role
         log.is_proven = False
         log.goal = None
         self._events.append(Read(log.id))
 
     def _stop(self, log: FeedLog) -> None:
-        assert log.role in (Role.FEEDING, Role.MENDING), log.role
-        log.role = Role.FOLLOWING
+        assert log.role in (FeedRole.FEEDING, FeedRole.MENDING), log.role
+        log.role = FeedRole.FOLLOWING
         log.is_proven = False
         log.goal = None
         log.settled_at = self._now
@@ -354,7 +348,7 @@ class Feed:
             self._apply(log, batch)
             self._connect(log)
         else:
-            self._early.keep(log, batch)
+            self._early.keep(batch)
             self._repair(now, log, sender)
 
     def _apply(self, log: FeedLog, batch: FeedBatch) -> None:
@@ -372,14 +366,12 @@ class Feed:
 
     def _connect(self, log: FeedLog) -> None:
         """Apply what came early and follows now."""
-        if not log.early:
-            return
-        for batch in self._early.take(log):
+        for batch in self._early.take(log.id):
             if batch.after > log.end:
                 if batch.before <= log.end:
                     self._apply(log, batch)
                 else:
-                    self._early.keep(log, batch)
+                    self._early.keep(batch)
 
     def _repair(self, now: float, log: FeedLog, first: str) -> None:
         """Ask peers for what follows the log's end, unless that was tried, or the own reader is getting there."""
@@ -396,5 +388,5 @@ class Feed:
     def _unrepairable(self, now: float, log: FeedLog) -> None:
         log.is_repairing = False
         log.repair_again_at = now + self._config.repair_again_s
-        if log.role is Role.FOLLOWING:
-            self._read(log, Role.MENDING)
+        if log.role is FeedRole.FOLLOWING:
+            self._read(log, FeedRole.MENDING)

@@ -106,7 +106,7 @@ class FeedConfig:
     """Of all logs."""
 
 
-class Role(Enum):
+class FeedRole(Enum):
     FILLING = "filling"
     """The own reader fills the log: nothing else counts yet."""
     FOLLOWING = "following"
@@ -120,8 +120,6 @@ class FeedLog:
 
     __slots__ = (
         "behind",
-        "early",
-        "early_bytes",
         "end",
         "feeder",
         "goal",
@@ -140,7 +138,7 @@ class FeedLog:
     def __init__(self, id: str, end: Position) -> None:
         self.id = id
         self.end = end
-        self.role = Role.FILLING
+        self.role = FeedRole.FILLING
         self.is_proven = False
         """The own reader has delivered something, or reached Kafka's end, since it was told to read."""
         self.is_doubted = False
@@ -152,8 +150,6 @@ class FeedLog:
         self.goal: tuple[str, str, Position] | None = None
         """A better feeder, its boot, and the end at which it takes over."""
         self.settled_at = 0.0
-        self.early: list[FeedBatch] = []
-        self.early_bytes = 0
         self.behind: tuple[Position, float] | None = None
         """An end that a feeder has and this node has not, and since when."""
         self.is_repairing = False
@@ -164,12 +160,12 @@ class FeedLog:
     @property
     def reads(self) -> bool:
         """Whether the own reader is on."""
-        return self.role is not Role.FOLLOWING
+        return self.role is not FeedRole.FOLLOWING
 
     @property
     def feeds(self) -> bool:
         """Whether this node is the one that reads for all."""
-        return self.role is Role.FEEDING and self.is_well
+        return self.role is FeedRole.FEEDING and self.is_well
 
     @property
     def is_well(self) -> bool:

@@ -15,7 +15,7 @@ from mesh.log import Position
 from mesh.placement import rank
 
 
-class Heard:
+class Feeder:
     """A feeder of one log."""
 
     __slots__ = ("at", "boot", "end")
@@ -37,7 +37,7 @@ class Feeders:
         self.changed_at = 0.0
         """When it last changed who is alive."""
         self._silence_s = silence_s
-        self._heard: dict[str, dict[str, Heard]] = {}
+        self._heard: dict[str, dict[str, Feeder]] = {}
         self._leaving: dict[str, tuple[str, float]] = {}
         """Name -> its boot, and since when."""
         self._orders: dict[str, list[str]] = {}
@@ -61,12 +61,12 @@ class Feeders:
         self.is_leaving = True
         self._orders.clear()
 
-    def hear(self, now: float, sender: str, boot: str, log: str, end: Position) -> Heard:
+    def hear(self, now: float, sender: str, boot: str, log: str, end: Position) -> Feeder:
         """A feeder has this end."""
         heard = self._heard.setdefault(log, {})
         one = heard.get(sender)
         if one is None or one.boot != boot:
-            one = heard[sender] = Heard(boot, end)
+            one = heard[sender] = Feeder(boot, end)
         one.end = max(one.end, end)
         one.at = now
         return one
@@ -93,7 +93,7 @@ class Feeders:
         """Forget who is not fresh."""
         self._heard = {log: fresh for log in self._heard if (fresh := self.fresh(now, log))}
 
-    def fresh(self, now: float, log: str) -> dict[str, Heard]:
+    def fresh(self, now: float, log: str) -> dict[str, Feeder]:
         """The feeders of a log that have been heard lately."""
         return {name: one for name, one in self._heard.get(log, {}).items() if one.at > now - self._silence_s}
 

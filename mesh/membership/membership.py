@@ -213,10 +213,6 @@ class Membership:
         """For how long, in all, this member did not run."""
         return self._time.paused_s
 
-    def running_time(self, now: float) -> float:
-        """The time in which `Member.since` is told."""
-        return self._time.read(now)
-
     # Claims.
 
     def _apply(self, time: float, claim: Claim, *, is_known_there: bool = False) -> bool:

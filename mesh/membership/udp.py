@@ -25,7 +25,7 @@ from gevent import get_hub
 from mesh.membership.link import MembershipLink
 from mesh.membership.packets import MembershipEvent
 from mesh.membership.seal import DATAGRAM_BYTES_MAX
-from mesh.transport.listening import cannot_listen
+from mesh.transport.addresses import cannot_listen, join_address, split_address
 
 TICK_S = 0.05
 TURN_S = 0.01
@@ -63,30 +63,6 @@ class _Name(msgspec.Struct):
     is_asking: bool = False
 
 
-def split_address(address: str) -> tuple[str, int]:
-    """Host and port of host:port or [IPv6]:port.
-
-    Raises:
-        ValueError: If it is neither.
-    """
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not port.isascii() or not port.isdigit() or int(port) > 65_535:
-        raise ValueError(f"{address!r} is not host:port")
-    if host.startswith("[") and host.endswith("]"):
-        return host[1:-1], int(port)
-    if ":" in host:
-        raise ValueError(f"{address!r}: an IPv6 address stands in brackets")
-    return host, int(port)
-
-
-def join_address(host: str, port: int) -> str:
-    """The address as membership writes it; an IPv4 address that IPv6 wraps is an IPv4 address."""
-    if ":" not in host:
-        return f"{host}:{port}"
-    mapped = ipaddress.IPv6Address(host.partition("%")[0]).ipv4_mapped
-    return f"{mapped}:{port}" if mapped else f"[{host}]:{port}"
-
-
 class Udp:
     """The socket, the ticks and the names of one member.
 
@@ -111,13 +87,10 @@ class Udp:
         self._watcher = loop.io(self._socket.fileno(), 1)
         self._again = loop.timer(PAUSE_S)
         self._timer = loop.timer(TICK_S, TICK_S)
-        self._due_at = 0.0
-        self._late_s_max = 0.0
 
     def start(self, join: Sequence[str]) -> None:
         """Begin to receive and to tick, and join by these addresses."""
         self._watcher.start(self._receive)
-        self._due_at = time.monotonic() + TICK_S
         self._timer.start(self._tick)
         self._link.join(time.monotonic(), join)
         self._flush()
@@ -137,16 +110,8 @@ class Udp:
             watcher.close()
         self._socket.close()
 
-    def take_late_s_max(self) -> float:
-        """How late a tick was at most, since this was last asked."""
-        late, self._late_s_max = self._late_s_max, 0.0
-        return late
-
     def _tick(self) -> None:
-        now = time.monotonic()
-        self._late_s_max = max(self._late_s_max, now - self._due_at)
-        self._due_at = now + TICK_S
-        self._drain(now + TURN_S)
+        self._drain(time.monotonic() + TURN_S)
         self._link.tick(time.monotonic())
         self._flush()
 

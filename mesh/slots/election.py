@@ -32,7 +32,7 @@ import msgspec
 
 from mesh.log import Position
 from mesh.slots.copying import Copying, LogState, Range, Trimmed, state_of
-from mesh.slots.replication import Nack, Replication
+from mesh.slots.replication import Reject, Replication
 from mesh.slots.slot import NEVER, NodeName, Role, Slot
 
 RECOVERY_MAX_S = 5.0
@@ -225,7 +225,7 @@ class Election:
     def _vote(self, now: float, sender: NodeName, boot: str, vote: Vote) -> None:
         slot, config = self.slot, self.slot.config
         if vote.epoch <= slot.promised:
-            slot.send(sender, Nack(slot.number, slot.promised))
+            slot.send(sender, Reject(slot.number, slot.promised))
             return
         is_worse = slot.is_synced and not vote.is_synced
         if (not vote.is_transfer and self._is_content(now, sender)) or (is_worse and slot.role is Role.RECOVERING):

@@ -58,7 +58,7 @@ class Forward(msgspec.Struct, array_like=True, tag="forward", gc=False):
     items: list[Item]
 
 
-class Before(msgspec.Struct, array_like=True, tag="before", gc=False):
+class AlreadyCommitted(msgspec.Struct, array_like=True, tag="already_committed", gc=False):
     """A publish that was forwarded stands in the log already, at `at`."""
 
     slot: int
@@ -67,10 +67,10 @@ class Before(msgspec.Struct, array_like=True, tag="before", gc=False):
     at: Position
 
 
-ForwardingPacket: TypeAlias = Forward | Before
+ForwardingPacket: TypeAlias = Forward | AlreadyCommitted
 
 
-class Published(msgspec.Struct, frozen=True):
+class PublishCommitted(msgspec.Struct, frozen=True):
     """A publish of this node is committed."""
 
     slot: int
@@ -136,7 +136,7 @@ class Forwarding:
         self._unsent: dict[int, None] = {}
         """Slots with something that the stream has not had yet."""
         self._sends: list[tuple[NodeName, Forward]] = []
-        self._events: list[Published | PublishRefused] = []
+        self._events: list[PublishCommitted | PublishRefused] = []
 
     # Inputs.
 
@@ -176,14 +176,14 @@ class Forwarding:
         if publish in lane.pending:
             self._moved(now, lane)
             self._remove(slot, lane, publish)
-            self._events.append(Published(slot, publish, at))
+            self._events.append(PublishCommitted(slot, publish, at))
 
     def stands(self, slot: int, publish: PublishKey, at: Position) -> None:
         """A publish that a client of this node has just sent is in the log already."""
         lane = self._lanes[slot]
         if publish in lane.pending:
             self._remove(slot, lane, publish)
-        self._events.append(Published(slot, publish, at))
+        self._events.append(PublishCommitted(slot, publish, at))
 
     def tick(self, now: float) -> None:
         """Give up what took too long; send again what does not move."""
@@ -222,7 +222,7 @@ class Forwarding:
         sends, self._sends = self._sends, []
         return sends
 
-    def take_events(self) -> list[Published | PublishRefused]:
+    def take_events(self) -> list[PublishCommitted | PublishRefused]:
         """What became of publishes."""
         events, self._events = self._events, []
         return events

@@ -1,12 +1,16 @@
-"""The file in which a voter keeps its promises: written whole, atomically, and read once at start.
+"""The file in which a voter keeps what it has promised: of each slot an epoch, below which no coordinator gets anything
+of this voter any more. The file is written whole, atomically, and read once at start.
 
 Rules:
+- A promise is on disk before anybody is told of it: a voter that forgets one lets an old coordinator commit after a
+  new one was chosen (Michael et al., "Recovering Shared Objects Without Stable Storage", DISC 2017).
+- The epoch of a slot's promise never goes down.
 - What `save` was given is on disk when it returns; a process killed in between leaves the state before or after.
 - A file that cannot be trusted (damaged, of another node, cluster or number of slots) is an error, never an empty
   start: a voter that silently forgets what it promised can undo what was committed.
 - One process has the directory at a time.
 
-Not here: what a promise means (promise.py), when one is made (election.py).
+Not here: when a promise is made (election.py).
 """
 
 from __future__ import annotations
@@ -18,8 +22,6 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
-
-from mesh.slots.promise import Promise
 
 FILE = "promises"
 _FRESH = "promises.new"
@@ -38,7 +40,8 @@ class _Content(msgspec.Struct):
     cluster: str
     node: str
     slots: int
-    promises: dict[int, Promise]
+    promises: dict[int, tuple[int]]
+    """Slot -> (epoch,)."""
 
 
 class Promises:
@@ -53,7 +56,7 @@ class Promises:
         self.path = directory / FILE
         self._directory = directory
         self._empty = _Content(_FORMAT, cluster_name, node_name, slots, {})
-        self._kept: dict[int, Promise] | None = None
+        self._kept: dict[int, int] | None = None
         """What is on disk; None before `load`."""
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -69,7 +72,7 @@ class Promises:
                 "already? Each node needs a name and a cluster.data_dir of its own"
             ) from error
 
-    def load(self) -> dict[int, Promise] | None:
+    def load(self) -> dict[int, int] | None:
         """What was promised before; None if nothing was ever saved here: a first start, or the disk was lost.
 
         Raises:
@@ -85,18 +88,19 @@ class Promises:
         self._kept = self._trusted(data)
         return dict(self._kept)
 
-    def save(self, promises: Mapping[int, Promise]) -> None:
+    def save(self, promises: Mapping[int, int]) -> None:
         """Keep these besides what is kept of other slots. When it returns they are on disk.
 
         Raises:
             PromisesError: If that failed; what was kept before still is, and none of these may be acted upon.
         """
         assert self._kept is not None, "load first: what is there must not be overwritten unseen"
-        for slot, promise in promises.items():
+        for slot, epoch in promises.items():
             assert 0 <= slot < self._empty.slots
-            assert slot not in self._kept or promise.epoch >= self._kept[slot].epoch, "a promise is never taken back"
+            assert epoch >= self._kept.get(slot, 0), "a promise is never taken back"
         merged = {**self._kept, **promises}
-        line = msgspec.json.encode(msgspec.structs.replace(self._empty, promises=merged))
+        rows = {slot: (epoch,) for slot, epoch in merged.items()}
+        line = msgspec.json.encode(msgspec.structs.replace(self._empty, promises=rows))
         try:
             self._write(b"%b\n%08x\n" % (line, zlib.crc32(line)))
         except OSError as error:
@@ -120,7 +124,7 @@ class Promises:
         finally:
             os.close(folder)
 
-    def _trusted(self, data: bytes) -> dict[int, Promise]:
+    def _trusted(self, data: bytes) -> dict[int, int]:
         line, _, checksum = data.partition(b"\n")
         if checksum != b"%08x\n" % zlib.crc32(line):
             raise self._error("is damaged (its checksum is wrong)")
@@ -136,7 +140,7 @@ class Promises:
         ):
             if found != expected:
                 raise self._error(f"has {what} {found}, expected {expected}")
-        return content.promises
+        return {slot: epoch for slot, (epoch,) in content.promises.items()}
 
     def _error(self, what: str) -> PromisesError:
         return PromisesError(

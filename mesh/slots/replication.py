@@ -2,10 +2,11 @@
 
 The rules, as they are kept here:
 
- 4. A new coordinator tells everyone its epoch and log (`Start`). A replica refuses a lower epoch than it promised; else
-    it makes its log equal to the coordinator's (copying.py), and only then accepts the epoch and acknowledges.
+ 4. A new coordinator tells everyone its epoch and log (`StartEpoch`). A replica refuses a lower epoch than it
+    promised; else it makes its log equal to the coordinator's (copying.py), and only then accepts the epoch and
+    acknowledges.
  5. The coordinator appends and sends `Append`; a replica takes what is next, asks for what is missing, and
-    acknowledges up to where it has everything. What has a lower epoch than it promised is answered `Nack`.
+    acknowledges up to where it has everything. What has a lower epoch than it promised is answered `Reject`.
  6. Items are committed once W voters, the coordinator among them, have acknowledged them *in this epoch*. What the
     coordinator took over from before is committed together with that, never by counting older acknowledgements.
  8. Whoever learns of a higher epoch is no coordinator any more.
@@ -32,7 +33,7 @@ EARLY_MAX = 200
 """Appends kept that came before one that they follow."""
 
 
-class Start(msgspec.Struct, array_like=True, tag="start", gc=False):
+class StartEpoch(msgspec.Struct, array_like=True, tag="start_epoch", gc=False):
     """The sender coordinates `epoch`, with this log. `boot`: of the node whose `Sync` this answers, or empty."""
 
     slot: int
@@ -43,7 +44,7 @@ class Start(msgspec.Struct, array_like=True, tag="start", gc=False):
 
 
 class Sync(msgspec.Struct, array_like=True, tag="sync", gc=False):
-    """Asks a coordinator for a `Start`: the sender does not hold its log."""
+    """Asks a coordinator for a `StartEpoch`: the sender does not hold its log."""
 
     slot: int
 
@@ -74,14 +75,14 @@ class Commit(msgspec.Struct, array_like=True, tag="commit", gc=False):
     commit: int
 
 
-class Nack(msgspec.Struct, array_like=True, tag="nack", gc=False):
+class Reject(msgspec.Struct, array_like=True, tag="reject", gc=False):
     """The sender has promised a higher epoch than that of a packet it got."""
 
     slot: int
     promised: int
 
 
-ReplicationPacket: TypeAlias = Start | Sync | Append | AppendOk | Commit | Nack | Fetch | Range | Trimmed
+ReplicationPacket: TypeAlias = StartEpoch | Sync | Append | AppendOk | Commit | Reject | Fetch | Range | Trimmed
 
 
 class Replication:
@@ -181,11 +182,6 @@ class Replication:
         """How many items a voter lacks, as it said last; None if that is not lately."""
         return self.slot.log.end - self._acked[voter] if voter in self._acked and self._is_fresh(now, voter) else None
 
-    def reminder(self) -> Append:
-        """What beacons say of this slot."""
-        slot = self.slot
-        return Append(slot.number, slot.accepted, slot.log.end, slot.commit, [])
-
     def step_down(self) -> None:
         """No coordinator any more, and not on the way to another's log."""
         self._forget()
@@ -224,7 +220,7 @@ class Replication:
             case Commit():
                 if self._is_coordinated_by(now, sender, boot, packet.epoch):
                     self._commit_to(packet.commit)
-            case Start():
+            case StartEpoch():
                 self._start(now, sender, boot, packet)
             case Sync():
                 self._sync(sender, boot)
@@ -232,7 +228,7 @@ class Replication:
                 self._fetch(sender, packet)
             case Range() | Trimmed():
                 self._fetched(now, sender, boot, packet)
-            case Nack():
+            case Reject():
                 self._nack(packet)
 
     def tick(self, now: float) -> None:
@@ -254,7 +250,7 @@ class Replication:
         """Whether what a coordinator says counts here; if not, it or this node is told why."""
         slot = self.slot
         if epoch < slot.promised:
-            slot.send(sender, Nack(slot.number, slot.promised))
+            slot.send(sender, Reject(slot.number, slot.promised))
             return False
         if epoch == slot.accepted and slot.role is Role.COORDINATOR:
             return False  # an echo of this node's own
@@ -288,10 +284,10 @@ class Replication:
         self._commit_seen = max(self._commit_seen, commit)
         self.slot.commit_to(min(self._commit_seen, self.slot.log.end))
 
-    def _start(self, now: float, sender: NodeName, boot: str, packet: Start) -> None:
+    def _start(self, now: float, sender: NodeName, boot: str, packet: StartEpoch) -> None:
         slot = self.slot
         if packet.epoch < slot.promised:
-            slot.send(sender, Nack(slot.number, slot.promised))
+            slot.send(sender, Reject(slot.number, slot.promised))
             return
         slot.heard_at = now
         if slot.is_voter and not slot.is_synced and packet.boot != slot.boot:
@@ -379,7 +375,8 @@ class Replication:
             self._send_start(sender, boot)
 
     def _send_start(self, to: NodeName, boot: str) -> None:
-        self.slot.send(to, Start(self.slot.number, self.slot.accepted, state_of(self.slot), self.slot.commit, boot))
+        slot = self.slot
+        slot.send(to, StartEpoch(slot.number, slot.accepted, state_of(slot), slot.commit, boot))
 
     def _fetch(self, sender: NodeName, packet: Fetch) -> None:
         """Of the epoch that is coordinated here, or of the one that a candidate with this node's vote recovers for."""
@@ -392,7 +389,7 @@ class Replication:
             items = log.slice(packet.first, slot.config.range_items_max, slot.config.range_bytes_max)
             slot.send(sender, Range(slot.number, packet.epoch, packet.first, items, slot.commit))
 
-    def _nack(self, packet: Nack) -> None:
+    def _nack(self, packet: Reject) -> None:
         slot = self.slot
         if packet.promised > slot.promised:
             slot.promise(packet.promised)

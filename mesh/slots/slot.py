@@ -26,7 +26,6 @@ import msgspec
 
 from mesh.log import Position
 from mesh.repeats import Repeats
-from mesh.slots.promise import Promise
 from mesh.slots.slot_log import Item, SlotLog
 
 NodeName: TypeAlias = str
@@ -145,10 +144,11 @@ SlotEvent: TypeAlias = Opened | Loaded | Committed | Repeated | CacheWanted | Ro
 
 
 @dataclass(slots=True)
-class Outputs:
+class SlotOutputs:
     """What the slots of a node want done. Make `promises` durable before anything of `sends` leaves."""
 
-    promises: dict[int, Promise] = field(default_factory=dict)
+    promises: dict[int, int] = field(default_factory=dict)
+    """Slot -> epoch."""
     sends: list[tuple[NodeName, Any]] = field(default_factory=list)
     events: list[SlotEvent] = field(default_factory=list)
 
@@ -157,14 +157,14 @@ class Slot:
     """The state. Changed by election.py and replication.py only."""
 
     def __init__(
-        self, number: int, me: NodeName, boot: str, config: SlotConfig, promise: Promise | None, out: Outputs
+        self, number: int, me: NodeName, boot: str, config: SlotConfig, promised: int, out: SlotOutputs
     ) -> None:
         self.number = number
         self.me = me
         self.boot = boot
         self.config = config
         self.out = out
-        self.promised = promise.epoch if promise is not None else 0
+        self.promised = promised
         """No coordinator of a lower epoch gets anything of this node any more."""
         self.incarnation = ""
         """Names the log; empty while it is not known. When all memory was lost, another log begins."""
@@ -198,7 +198,7 @@ class Slot:
         if epoch > self.promised:
             self.promised = epoch
             if self.is_voter:
-                self.out.promises[self.number] = Promise(epoch)
+                self.out.promises[self.number] = epoch
 
     def become(self, role: Role, coordinator: NodeName) -> None:
         """Have this role in the epoch that is promised; say so if one of them is new."""

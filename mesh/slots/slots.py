@@ -27,21 +27,28 @@ from mesh.placement import rank, slot_of
 from mesh.repeats import Repeats
 from mesh.slots.copying import Fetch, Range, Trimmed
 from mesh.slots.election import Election, Grant, Resign, Vote
-from mesh.slots.forwarding import Before, Forward, Forwarding, ForwardingConfig, Published, PublishRefused, Streams
-from mesh.slots.promise import Promise
-from mesh.slots.replication import Append, AppendOk, Commit, Nack, Replication, Start, Sync
+from mesh.slots.forwarding import (
+    AlreadyCommitted,
+    Forward,
+    Forwarding,
+    ForwardingConfig,
+    PublishCommitted,
+    PublishRefused,
+    Streams,
+)
+from mesh.slots.replication import Append, AppendOk, Commit, Reject, Replication, StartEpoch, Sync
 from mesh.slots.slot import (
     EVERYONE,
     NEVER,
     Committed,
     NodeName,
-    Outputs,
     Repeated,
     Role,
     RoleChanged,
     Slot,
     SlotConfig,
     SlotEvent,
+    SlotOutputs,
 )
 from mesh.slots.slot_log import Item
 
@@ -69,19 +76,19 @@ class Recalled(msgspec.Struct, array_like=True, tag="recalled", gc=False):
     promised: dict[int, int]
 
 
-ReplicaPacket: TypeAlias = (
-    Vote | Grant | Resign | Start | Sync | Append | AppendOk | Commit | Nack | Fetch | Range | Trimmed
-    | Forward | Before | Beacon | Recall | Recalled
+SlotsPacket: TypeAlias = (
+    Vote | Grant | Resign | StartEpoch | Sync | Append | AppendOk | Commit | Reject | Fetch | Range | Trimmed
+    | Forward | AlreadyCommitted | Beacon | Recall | Recalled
 )  # fmt: skip
 _FREQUENT = (Append, AppendOk, Commit)
 """Nearly all that comes under load: what is one of them is known first."""
-ReplicaEvent: TypeAlias = SlotEvent | Published | PublishRefused
+SlotsEvent: TypeAlias = SlotEvent | PublishCommitted | PublishRefused
 
 _CUMULATIVE = (AppendOk, Commit)
 """Both are tuples, because a union that stands in a call of `isinstance` is made anew each time."""
 
 
-class Replica:
+class Slots:
     """One node's share in all slots."""
 
     election_type: type[Election] = Election
@@ -94,24 +101,24 @@ class Replica:
         config: SlotConfig,
         forwarding: ForwardingConfig,
         slots: int,
-        promises: Mapping[int, Promise] | None,
+        promises: Mapping[int, int] | None,
         rng: Random,
     ) -> None:
         """Begin with nothing in memory.
 
         Args:
-            promises: What this voter has promised before; None if that is not known.
+            promises: Slot -> the epoch that this voter has promised before; None if that is not known.
         """
         self.me = me
         self.boot = boot
         self.config = config
-        self._out = Outputs()
+        self._out = SlotOutputs()
         promised = promises or {}
-        self.slots = [Slot(n, me, boot, config, promised.get(n), self._out) for n in range(slots)]
-        self.replications = [Replication(slot) for slot in self.slots]
+        self.by_number = [Slot(n, me, boot, config, promised.get(n, 0), self._out) for n in range(slots)]
+        self.replications = [Replication(slot) for slot in self.by_number]
         self.elections = [
             self.election_type(slot, replication, rng)
-            for slot, replication in zip(self.slots, self.replications, strict=True)
+            for slot, replication in zip(self.by_number, self.replications, strict=True)
         ]
         self.forwarding = Forwarding(forwarding, slots, now)
         self._streams = [Streams() for _ in range(slots)]
@@ -128,7 +135,7 @@ class Replica:
         self._stable_since = now
         self.is_leaving = False
         self.packets_refused = 0
-        self._events: list[ReplicaEvent] = []
+        self._events: list[SlotsEvent] = []
 
     # Questions.
 
@@ -140,7 +147,7 @@ class Replica:
     @property
     def coordinated(self) -> list[Slot]:
         """The slots that this node coordinates."""
-        return [slot for slot in self.slots if slot.role is Role.COORDINATOR]
+        return [slot for slot in self.by_number if slot.role is Role.COORDINATOR]
 
     @property
     def is_synced(self) -> bool:
@@ -157,7 +164,7 @@ class Replica:
 
     def slot_of(self, subject: str) -> int:
         """The slot of a subject."""
-        return slot_of(subject, len(self.slots))
+        return slot_of(subject, len(self.by_number))
 
     # Inputs.
 
@@ -170,8 +177,8 @@ class Replica:
                 election.voters(rank(f"slot {number}", voters))
 
     def publish(self, now: float, item: Item) -> None:
-        """A client of this node publishes; answered by `Published` or `PublishRefused`."""
-        slot = self.slots[self.slot_of(item.subject)]
+        """A client of this node publishes; answered by `PublishCommitted` or `PublishRefused`."""
+        slot = self.by_number[self.slot_of(item.subject)]
         publish = (item.publisher, item.number)
         original = slot.repeats.original(publish)
         if original is not None:
@@ -179,24 +186,25 @@ class Replica:
         else:
             self.forwarding.publish(now, slot.number, item)
 
-    def receive(self, now: float, sender: NodeName, boot: str, packet: ReplicaPacket) -> None:
+    def receive(self, now: float, sender: NodeName, boot: str, packet: SlotsPacket) -> None:
         """A packet of another node, from that start of it."""
-        if isinstance(packet, _FREQUENT) and not self.is_amnesic and 0 <= packet.slot < len(self.slots):
+        if isinstance(packet, _FREQUENT) and not self.is_amnesic and 0 <= packet.slot < len(self.by_number):
             self.replications[packet.slot].receive(now, sender, boot, packet)
         elif isinstance(packet, Recall):
-            self._out.sends.append((sender, Recalled(boot, {slot.number: slot.promised for slot in self.slots})))
+            self._out.sends.append((sender, Recalled(boot, {slot.number: slot.promised for slot in self.by_number})))
         elif isinstance(packet, Recalled):
             self._recalled(sender, packet)
         elif self.is_amnesic:
             return
         elif isinstance(packet, Beacon):
             self._beacon(now, sender, boot, packet)
-        elif not 0 <= packet.slot < len(self.slots):
+        elif not 0 <= packet.slot < len(self.by_number):
             self.packets_refused += 1
         elif isinstance(packet, Forward):
             self._forward(now, sender, boot, packet)
-        elif isinstance(packet, Before):
-            if sender == self.slots[packet.slot].coordinator:  # else the log may not be known here that it stands in
+        elif isinstance(packet, AlreadyCommitted):
+            # Of any other node the log may not be known here in which the publish stands.
+            if sender == self.by_number[packet.slot].coordinator:
                 self.forwarding.committed(now, packet.slot, (packet.publisher, packet.number), packet.at)
         elif isinstance(packet, Vote | Grant | Resign):
             self.elections[packet.slot].receive(now, sender, boot, packet)
@@ -210,10 +218,10 @@ class Replica:
             repeats: The memory of publishes that came with a whole copy; a repair has put its part in already.
         """
         if repeats is not None:
-            self.slots[slot].repeats = repeats
+            self.by_number[slot].repeats = repeats
         self.elections[slot].cache_filled(now, end)
         self.replications[slot].cache_filled(now, end)
-        original = self.slots[slot].repeats.original
+        original = self.by_number[slot].repeats.original
         for publish in self.forwarding.waiting(slot):
             if (at := original(publish)) is not None:
                 self.forwarding.committed(now, slot, publish, at)
@@ -257,21 +265,21 @@ class Replica:
             self._events += events
         self._events += self.forwarding.take_events()
 
-    # Outputs.
+    # SlotOutputs.
 
-    def take_promises(self) -> dict[int, Promise]:
-        """What must be durable before anything is sent."""
+    def take_promises(self) -> dict[int, int]:
+        """What must be durable before anything is sent: slot -> epoch."""
         if self.is_amnesic:
             return {}  # after another restart, what is known so far would look like everything
         promises, self._out.promises = self._out.promises, {}
         return promises
 
-    def take_sends(self) -> list[tuple[NodeName, ReplicaPacket]]:
+    def take_sends(self) -> list[tuple[NodeName, SlotsPacket]]:
         """Packets and where to: a node, or EVERYONE."""
         sends, self._out.sends = self._out.sends, []
         return _without_superseded(sends)
 
-    def take_events(self) -> list[ReplicaEvent]:
+    def take_events(self) -> list[SlotsEvent]:
         """What has happened, in order."""
         events, self._events = self._events, []
         return events
@@ -293,14 +301,14 @@ class Replica:
                 self._look_who_takes(now, event.slot, is_new=True)
 
     def _look_who_takes(self, now: float, number: int, is_new: bool = False) -> None:
-        slot = self.slots[number]
+        slot = self.by_number[number]
         self.forwarding.coordinated(now, number, slot.coordinator if slot.accepts else "", is_new)
 
     def _beacon(self, now: float, sender: NodeName, boot: str, beacon: Beacon) -> None:
         for number, epoch, end, commit, can_commit, accepts in beacon.rows:
-            if 0 <= number < len(self.slots):
+            if 0 <= number < len(self.by_number):
                 reminder = Append(number, epoch, end, commit, [])
-                slot = self.slots[number]
+                slot = self.by_number[number]
                 heard_at = slot.heard_at
                 self.replications[number].receive(now, sender, boot, reminder)
                 if not can_commit:
@@ -323,7 +331,7 @@ class Replica:
             return
         items = self._streams[forward.slot].take(sender, boot, forward)
         for item, at in replication.publish(now, items):
-            before = Before(forward.slot, item.publisher, item.number, at)
+            before = AlreadyCommitted(forward.slot, item.publisher, item.number, at)
             if sender == self.me:
                 self.forwarding.committed(now, forward.slot, (item.publisher, item.number), at)
             else:
@@ -332,19 +340,19 @@ class Replica:
     def _remember(self) -> None:
         if self.is_amnesic and not self._unknown:
             self.is_amnesic = False
-            self._out.promises = {slot.number: Promise(slot.promised) for slot in self.slots}
+            self._out.promises = {slot.number: slot.promised for slot in self.by_number}
 
     def _recalled(self, sender: NodeName, recalled: Recalled) -> None:
         if recalled.boot == self.boot and self._unknown.pop(sender, self) is None:
             for number, epoch in recalled.promised.items():
-                if 0 <= number < len(self.slots):
-                    self.slots[number].promise(max(epoch, self.slots[number].promised))
+                if 0 <= number < len(self.by_number):
+                    self.by_number[number].promise(max(epoch, self.by_number[number].promised))
             self._remember()
 
     def _move(self, now: float) -> None:
         """Hand slots over: all of them when this node leaves, else one at a time to where it belongs."""
         is_stable = now - self._stable_since >= STABLE_S
-        for slot, replication, election in zip(self.slots, self.replications, self.elections, strict=True):
+        for slot, replication, election in zip(self.by_number, self.replications, self.elections, strict=True):
             if slot.role is not Role.COORDINATOR or replication.is_resigning or not (is_stable or self.is_leaving):
                 continue
             order = rank(f"slot {slot.number}", self._voters)
@@ -357,10 +365,10 @@ class Replica:
                 return
 
     def _pairs(self) -> zip[tuple[Slot, Replication]]:
-        return zip(self.slots, self.replications, strict=True)
+        return zip(self.by_number, self.replications, strict=True)
 
 
-def _without_superseded(sends: list[tuple[NodeName, ReplicaPacket]]) -> list[tuple[NodeName, ReplicaPacket]]:
+def _without_superseded(sends: list[tuple[NodeName, SlotsPacket]]) -> list[tuple[NodeName, SlotsPacket]]:
     """Of several acknowledgements or commits of one slot the last says it all."""
     said: dict[tuple[object, ...], None] = {}
     kept = []

@@ -140,10 +140,6 @@ class Links:
         """Exchange nothing with these peers until then. Replaces the cut before."""
         self._cut, self._cut_until = peers, until
 
-    def heal(self) -> None:
-        """End the cut."""
-        self._cut = frozenset()
-
     def is_cut(self, now: float, peer: str) -> bool:
         """Whether nothing may pass between the peer and this node."""
         return peer in self._cut and now < self._cut_until

@@ -15,7 +15,6 @@ Not here: what counts of what comes in (links.py), its form (wire.py), keys (key
 from __future__ import annotations
 
 import logging
-import socket
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -25,9 +24,9 @@ import zmq
 from gevent import get_hub
 
 from mesh.transport import zap
+from mesh.transport.addresses import cannot_listen, numeric_host
 from mesh.transport.keys import Keys
 from mesh.transport.links import Links, LinkStats, PeerAddress
-from mesh.transport.listening import cannot_listen
 from mesh.transport.pump import Pump
 from mesh.transport.wire import MESSAGE_BYTES_MAX, Codec, TooLarge, WireError
 
@@ -98,7 +97,7 @@ class Transport:
             self._asked.bind(zap.ADDRESS)
             self._router = self._server(zmq.ROUTER)
             self._pub = self._server(zmq.PUB)
-            address = _numeric(host)
+            address = numeric_host(host)
             self.router_port = _bind(self._router, address, port)
             self.pub_port = _bind(self._pub, address, port + 1 if port else 0)
         except BaseException:
@@ -146,10 +145,6 @@ class Transport:
     def cut(self, peers: Collection[str], until: float) -> None:
         """Exchange nothing with these peers until then, by time.monotonic(). Replaces the cut before."""
         self._links.cut(frozenset(peers), until)
-
-    def heal(self) -> None:
-        """End the cut."""
-        self._links.heal()
 
     # Sending.
 
@@ -298,19 +293,6 @@ class Transport:
 def _topic(name: str) -> bytes:
     """The topic that only this node subscribes to; none is the beginning of another."""
     return b"@" + name.encode() + b"\0"
-
-
-def _numeric(host: str) -> str:
-    """The address to listen at: libzmq takes no host names there."""
-    try:
-        found = socket.getaddrinfo(host or None, 0, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    except (OSError, ValueError) as error:
-        why = (isinstance(error, OSError) and error.strerror) or error
-        raise OSError(
-            f"cannot listen at {host!r}: {why}. Choose another host with --cluster-listen HOST:PORT"
-        ) from error
-    family, *_, address = min(found)  # IPv4 before IPv6
-    return f"[{address[0]}]" if family == socket.AF_INET6 else str(address[0])
 
 
 def _bind(made: zmq.Socket[bytes], host: str, port: int) -> int:

@@ -26,7 +26,7 @@ from gevent import get_hub
 from gateway.link import codes
 from gateway.link.logs import event
 from mesh.cache.peer_scan import NotHeld, PeerScan, PeerScanConfig, PeerScanPacket
-from mesh.cache.state_transfer import CatchUp, CatchUpConfig, CatchUpPacket
+from mesh.cache.state_transfer import StateTransfer, StateTransferConfig, StateTransferPacket
 from mesh.feed.feed import Feed
 from mesh.feed.feed_log import FeedConfig, FeedPacket
 from mesh.packets import Packet
@@ -35,7 +35,7 @@ from mesh.slots.forwarding import ForwardingConfig
 from mesh.slots.promises import Promises
 from mesh.slots.slot import EVERYONE, SlotConfig
 from mesh.slots.slot_log import Item, item_bytes
-from mesh.slots.slots import Replica
+from mesh.slots.slots import Slots
 from mesh.transport.transport import Transport
 from mesh.transport.wire import MESSAGE_BYTES_MAX, Codec
 from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
@@ -75,7 +75,7 @@ class Cluster:
         self._promises = promises
         self.me = settings.node.name
         self.boot = secrets.token_urlsafe(9)
-        self.replica: Replica = Replica(
+        self.replica: Slots = Slots(
             now,
             self.me,
             self.boot,
@@ -90,7 +90,7 @@ class Cluster:
             Random(secrets.randbits(64)),
         )
         self.replica.members(now, [self.me])
-        self.catch_up: CatchUp = CatchUp(self._held, CatchUpConfig(), self.boot)
+        self.catch_up: StateTransfer = StateTransfer(self._held, StateTransferConfig(), self.boot)
         self.scan: PeerScan = PeerScan(self._log_of, PeerScanConfig(), self.boot)
         self.feed: Feed = Feed(
             self.me, FeedConfig(direct=settings.kafka.read == "direct" or not settings.cluster.is_on)
@@ -109,7 +109,7 @@ class Cluster:
         """Living nodes besides this one."""
         self._takers: dict[type, Callable[[float, str, str, Any], None]] = {
             **dict.fromkeys(get_args(FeedPacket), self.feed.receive),
-            **dict.fromkeys(get_args(CatchUpPacket), self.catch_up.receive),
+            **dict.fromkeys(get_args(StateTransferPacket), self.catch_up.receive),
             **dict.fromkeys(get_args(PeerScanPacket), self._scan_packet),
         }
         """Whose a packet is, if not the replica's."""
@@ -202,7 +202,7 @@ class Cluster:
         self._coordinated = coordinated
         if coordinated == before != self._coordinated_told:
             self._coordinated_told = coordinated
-            event(log, "coordinates", slots=coordinated, of=len(self.replica.slots))
+            event(log, "coordinates", slots=coordinated, of=len(self.replica.by_number))
         missing = self.replica.missing_voters
         if missing and missing != self._missing_told:
             event(log, "promises_unknown", 30, waits_for=missing, text="this voter's disk is new, or was lost")
@@ -335,7 +335,7 @@ class Cluster:
     def _held(self, log_id: str) -> tuple[Log, Repeats | None] | None:
         held = self.logs.log_of(log_id)
         if held is not None:
-            return held, self.replica.slots[self.logs.slot_of(log_id)].repeats
+            return held, self.replica.by_number[self.logs.slot_of(log_id)].repeats
         source = self.feeding.source_of(log_id)
         if source is None or source.log is None or not source.loaded:
             return None

@@ -128,6 +128,16 @@ class Members:
         peers = [peer for _, peer in sorted(self._peers.items()) if self._is_linked(peer) and peer.state == "alive"]
         return [self._meta.url, *(peer.meta.url for peer in peers if peer.meta)]
 
+    @property
+    def local_health(self) -> int:
+        """How well this node runs, as it judges itself: 0 (well) to 7."""
+        return self._link.membership.local_health
+
+    @property
+    def paused_s(self) -> float:
+        """For how long, in all, this node stood still."""
+        return self._link.membership.paused_s
+
     def problems(self) -> list[str]:
         """What a person should know, in sentences."""
         found = []

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from gateway.link.logs import event
 from mesh.cache.cache import Log
 from mesh.cache.export import Import
-from mesh.cache.state_transfer import CatchUp, CatchUpEvent, Done, Failed, Page
+from mesh.cache.state_transfer import StateTransfer, StateTransferEvent, TransferDone, TransferFailed, TransferPage
 from mesh.feed.feed import Feed
 from mesh.feed.feed_log import Apply, FeedEvent, Read, Repair, Stop
 from mesh.log import Position
@@ -47,7 +47,7 @@ class _Copy:
 class Feeding:
     """The feed, wired to the other parts of the node."""
 
-    def __init__(self, node: Node, feed: Feed, catch_up: CatchUp, joins: bool) -> None:
+    def __init__(self, node: Node, feed: Feed, catch_up: StateTransfer, joins: bool) -> None:
         """Begin.
 
         Args:
@@ -157,33 +157,33 @@ class Feeding:
 
     # From catch-ups.
 
-    def caught_up(self, said: CatchUpEvent) -> None:
+    def caught_up(self, said: StateTransferEvent) -> None:
         """One event of a catch-up of a Kafka log."""
         if said.log in self._copies:
             self._copied(self._copies[said.log], said)
         elif said.log in self._sources:
             self._repaired(self._sources[said.log], said)
 
-    def _repaired(self, source: Source, said: CatchUpEvent) -> None:
+    def _repaired(self, source: Source, said: StateTransferEvent) -> None:
         now = time.monotonic()
         node, held = self._node, source.log
         assert held is not None
         match said:
-            case Page():
+            case TransferPage():
                 node.hand_out(node.intake.repair(held, [source], said.part.entries))
                 self._feed.moved(now, said.log, held.end)
-            case Done():
+            case TransferDone():
                 node.cache.advance(held, said.head.end)
                 if source.repeats is not None:
                     source.repeats.forget_before(said.head.oldest_publish)
                 self._feed.repaired(now, said.log, held.end)
-            case Failed():
+            case TransferFailed():
                 self._feed.unrepaired(now, said.log)
 
-    def _copied(self, copy: _Copy, said: CatchUpEvent) -> None:
+    def _copied(self, copy: _Copy, said: StateTransferEvent) -> None:
         cache, source = self._node.cache, copy.source
         match said:
-            case Page():
+            case TransferPage():
                 if said.head is not None:
                     self._void(copy)
                     copy.log = cache.open(source.log_id, source.topic)
@@ -192,7 +192,7 @@ class Feeding:
                     copy.into = Import(cache, copy.log, copy.repeats, said.head)
                 assert copy.into is not None
                 copy.into.take(time.monotonic(), said.part)
-            case Done():
+            case TransferDone():
                 assert copy.into is not None
                 assert copy.log is not None
                 copy.into.finish()
@@ -202,7 +202,7 @@ class Feeding:
                 self._bridge.prepare(source)
                 self._open(source, filled=True)
                 self._bridge.loaded(source)
-            case Failed():
+            case TransferFailed():
                 self._void(copy)
                 del self._copies[said.log]
                 self._bridge.begin(source)

@@ -4,7 +4,7 @@
              CacheWanted -> catch-up from a peer: a repair where the cache has something, else a copy -> cache_filled
              Loaded -> subscriptions may read it
              Committed -> intake -> live batches
-             Published, Repeated, PublishRefused -> the publishers of this node
+             PublishCommitted, Repeated, PublishRefused -> the publishers of this node
 
 Not here: sockets and time (cluster/cluster.py), Kafka's logs (kafka_logs.py).
 """
@@ -18,14 +18,21 @@ from typing import TYPE_CHECKING
 from gateway.link import codes
 from gateway.link.logs import event
 from mesh.cache.cache import Cache, Log
-from mesh.cache.export import Head, Import
-from mesh.cache.state_transfer import BEHIND, CatchUp, CatchUpEvent, Done, Failed, Page
+from mesh.cache.export import Import, LogHead
+from mesh.cache.state_transfer import (
+    BEHIND,
+    StateTransfer,
+    StateTransferEvent,
+    TransferDone,
+    TransferFailed,
+    TransferPage,
+)
 from mesh.log import BEGINNING
 from mesh.repeats import Repeats
 from mesh.slots import forwarding
-from mesh.slots.forwarding import Published, PublishRefused
+from mesh.slots.forwarding import PublishCommitted, PublishRefused
 from mesh.slots.slot import CacheWanted, Committed, Loaded, Opened, Repeated, RoleChanged
-from mesh.slots.slots import Replica, ReplicaEvent
+from mesh.slots.slots import Slots, SlotsEvent
 from node.topics import slot_log_id
 
 if TYPE_CHECKING:
@@ -43,7 +50,7 @@ _REFUSALS = {
 class _Copy:
     """A whole log on its way from a peer."""
 
-    def __init__(self, cache: Cache, log_id: str, repeats: Repeats, head: Head) -> None:
+    def __init__(self, cache: Cache, log_id: str, repeats: Repeats, head: LogHead) -> None:
         self.log = cache.open(f"{log_id} (copy)", "")
         self.repeats = repeats
         self.into = Import(cache, self.log, self.repeats, head)
@@ -52,7 +59,7 @@ class _Copy:
 class MeshLogs:
     """The slots' logs, wired to the other parts of the node."""
 
-    def __init__(self, node: Node, replica: Replica, catch_up: CatchUp) -> None:
+    def __init__(self, node: Node, replica: Slots, catch_up: StateTransfer) -> None:
         self._node = node
         self._replica = replica
         self._catch_up = catch_up
@@ -65,7 +72,7 @@ class MeshLogs:
 
     def log_of(self, log_id: str) -> Log | None:
         """A slot's log, if others may be answered from it."""
-        for slot, held in zip(self._replica.slots, self._node.topics.slots, strict=True):
+        for slot, held in zip(self._replica.by_number, self._node.topics.slots, strict=True):
             if held is not None and held.id == log_id:
                 return held if slot.accepted and log_id not in self._wanted else None
         return None
@@ -80,7 +87,7 @@ class MeshLogs:
 
     # From the slots.
 
-    def happened(self, said: ReplicaEvent) -> None:
+    def happened(self, said: SlotsEvent) -> None:
         """One event of the replica."""
         publishing = self._node.publishing
         match said:
@@ -92,7 +99,7 @@ class MeshLogs:
                 self._loaded(said.slot)
             case CacheWanted():
                 self._want(slot_log_id(said.slot, said.incarnation), said.slot, said.peer)
-            case Published():
+            case PublishCommitted():
                 held = self._node.topics.slots[said.slot]
                 assert held is not None
                 publishing.applied(said.publish, held.id, said.at)
@@ -101,7 +108,7 @@ class MeshLogs:
             case RoleChanged():
                 event(log, "slot", 10, slot=said.slot, epoch=said.epoch, coordinator=said.coordinator or "none")
             case Repeated():
-                pass  # `Published` says it where it matters
+                pass  # `PublishCommitted` says it where it matters
 
     def _opened(self, opened: Opened) -> None:
         node, topics = self._node, self._node.topics
@@ -151,7 +158,7 @@ class MeshLogs:
         peers = [peer, *(one for one in self.peers if one != peer)]
         self._catch_up.ask(time.monotonic(), log_id, after, peers)
 
-    def caught_up(self, said: CatchUpEvent) -> None:
+    def caught_up(self, said: StateTransferEvent) -> None:
         """One event of a catch-up of a slot's log."""
         if said.log not in self._wanted:
             return
@@ -159,25 +166,25 @@ class MeshLogs:
         held = self._node.topics.slots[slot]
         assert held is not None
         match said:
-            case Page(is_repair=True):
-                self._replica.slots[slot].repeats.restore(said.part.repeats)
+            case TransferPage(is_repair=True):
+                self._replica.by_number[slot].repeats.restore(said.part.repeats)
                 batches = self._node.intake.repair(held, self._node.topics.of_slot(slot), said.part.entries)
                 self._node.hand_out(batches)
-            case Page():
+            case TransferPage():
                 if said.head is not None:
                     self._void(said.log)
                     config = self._replica.config
                     repeats = Repeats(config.retry_window_ms, config.repeats_max)
                     self._copies[said.log] = _Copy(self._node.cache, said.log, repeats, said.head)
                 self._copies[said.log].into.take(time.monotonic(), said.part)
-            case Done():
+            case TransferDone():
                 if said.is_repair:
                     self._node.cache.advance(held, said.head.end)
-                    self._replica.slots[slot].repeats.forget_before(said.head.oldest_publish)
+                    self._replica.by_number[slot].repeats.forget_before(said.head.oldest_publish)
                     self._filled(said.log, held)
                 else:
                     self._copied(said.log, slot, held)
-            case Failed():
+            case TransferFailed():
                 self._void(said.log)
                 if said.why == BEHIND:  # this cache has all that there is
                     self._filled(said.log, held)

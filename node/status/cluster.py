@@ -36,7 +36,7 @@ def cluster_of(parts: Parts, now: float) -> dict[str, Any]:
     document["commit_quorum"] = cluster.replica.config.commit_quorum
     document["state"] = ALONE if cluster.members is None else DEGRADED if problems(parts) else OK
     document["members"] = _members(parts, cluster, now)
-    document["slots"] = [_slot(slot) for slot in cluster.replica.slots]
+    document["slots"] = [_slot(slot) for slot in cluster.replica.by_number]
     if settings.uses_kafka:
         document["feeds"] = [
             {"topic": source.topic, "partition": source.partition, "log": source.log_id,
@@ -62,15 +62,15 @@ def problems(parts: Parts) -> list[str]:
     missing = [voter for voter in replica.config.voters if voter not in alive]
     if missing:
         found.append(f"of the voters {', '.join(missing)} cannot be reached")
-    orphans = [slot for slot in replica.slots if not slot.accepts]
+    orphans = [slot for slot in replica.by_number if not slot.accepts]
     if orphans:
-        found.append(f"{len(orphans)} of {len(replica.slots)} slots take no publishes now")
+        found.append(f"{len(orphans)} of {len(replica.by_number)} slots take no publishes now")
     found += cluster.members.problems()
     return found
 
 
 def _members(parts: Parts, cluster: Cluster, now: float) -> list[dict[str, Any]]:
-    coordinates = Counter(slot.coordinator for slot in cluster.replica.slots if slot.accepts)
+    coordinates = Counter(slot.coordinator for slot in cluster.replica.by_number if slot.accepts)
     kafka = [source for sources in parts.topics.sources.values() for source in sources.values()]
     feeds = Counter(cluster.feed.feeder(source.log_id) for source in kafka)
     delay_s = cluster.replica.delay_s()

@@ -69,7 +69,7 @@ _CLUSTER: list[tuple[str, str, str, Callable[[Cluster], float]]] = [
         "slots_without_coordinator",
         "gauge",
         "Slots in which nothing can be committed, as far as this node knows",
-        lambda one: sum(not slot.accepts for slot in one.replica.slots),
+        lambda one: sum(not slot.accepts for slot in one.replica.by_number),
     ),
     ("slots_synced", "gauge", "1 while this node holds the log of every slot", lambda one: one.replica.is_synced),
     (
@@ -96,6 +96,25 @@ _CLUSTER: list[tuple[str, str, str, Callable[[Cluster], float]]] = [
     ("feed_repairs", "counter", "Holes in the feed that were repaired", lambda one: one.feed.repairs),
     ("feed_takeovers", "counter", "Partitions taken over from other nodes", lambda one: one.feed.takeovers),
     ("catch_up_pages", "counter", "Pages of peers' caches received", lambda one: one.catch_up.pages_received),
+    ("transfers_asked", "gauge", "Logs that this node is copying from peers", lambda one: one.catch_up.asking_count),
+    (
+        "transfers_served",
+        "gauge",
+        "Copies that peers are making of this node's logs",
+        lambda one: one.catch_up.serving_count,
+    ),
+    (
+        "membership_health",
+        "gauge",
+        "Lifeguard's local health: 0 (well) to 7",
+        lambda one: 0 if one.members is None else one.members.local_health,
+    ),
+    (
+        "paused_s",
+        "counter",
+        "For how long, in all, this node stood still",
+        lambda one: 0 if one.members is None else one.members.paused_s,
+    ),
     ("peer_scans_answered", "counter", "Questions of peers answered from the cache", lambda one: one.scan.answered),
     ("tick_late_s", "gauge", "How late the mesh's tick was at most since the last second", lambda one: one.late_s),
 ]

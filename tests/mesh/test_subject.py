@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.subject import SubjectError, check, from_key, is_pattern, matches, patterns_of, to_key, topic_of
+from mesh.subject import SubjectError, check, from_key, is_pattern, patterns_of, to_key, topic_of
+from tests.support.truth import covers
 
 VECTORS = json.loads((Path(__file__).parents[2] / "client/vectors/subjects.json").read_text())
 KEYS = st.none() | st.binary(max_size=40) | st.text(max_size=20).map(str.encode)
@@ -46,7 +47,7 @@ def test_the_patterns_of_a_subject_are_those_that_match_it(subject: str) -> None
     assert found == sorted(found, key=len)
     for pattern in found:
         assert is_pattern(pattern)
-        assert matches(pattern, subject)
+        assert covers(pattern, subject)
         assert check(pattern) == "t"
     prefixes = {subject[: end + 1] for end in range(1, len(subject)) if subject[end] == "/"}
     assert {pattern[:-1] for pattern in found} == prefixes
@@ -71,7 +72,7 @@ def test_the_patterns_of_a_subject_are_those_that_match_it(subject: str) -> None
     ],
 )
 def test_matching(pattern: str, subject: str, does: bool) -> None:
-    assert matches(pattern, subject) is does
+    assert covers(pattern, subject) is does
     assert (pattern in [subject, *patterns_of(subject)]) is does
 
 

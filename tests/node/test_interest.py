@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mesh.subject import matches
 from node.interest import Interest
+from tests.support.truth import covers
 
 WANTED = ["/t", "/t/", "/t/a", "/t/a/b", "/t/*", "/t/a/*", "/u/*"]
 SUBJECTS = ["/t", "/t/", "/t/a", "/t/a/", "/t/a/b", "/t/ab", "/u/a", "/u"]
@@ -65,5 +65,5 @@ def test_as_a_list_of_wishes_would_say(history: list[tuple[bool, int, str, int]]
     assert set(interest.workers) == {worker for worker, _, _ in wishes}
     for encoding in (0, 1):
         for subject in SUBJECTS:
-            want = {worker for worker, wanted, of in wishes if of == encoding and matches(wanted, subject)}
+            want = {worker for worker, wanted, of in wishes if of == encoding and covers(wanted, subject)}
             assert wanting(interest, subject, encoding) == sorted(want)

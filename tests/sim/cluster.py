@@ -10,8 +10,7 @@ from collections.abc import Mapping
 from random import Random
 
 from mesh.placement import slot_of
-from mesh.slots.promise import Promise
-from mesh.slots.slots import Replica
+from mesh.slots.slots import Slots
 from tests.sim.clients import Publisher, Subscriber
 from tests.sim.disk import Disk
 from tests.sim.faults import Faults
@@ -33,7 +32,7 @@ STALL_CLEAN_S = 2.0
 class Cluster:
     """One simulated world."""
 
-    replica_type: type[Replica] = Replica
+    replica_type: type[Slots] = Slots
     disk_type: type[Disk] = Disk
 
     def __init__(self, options: Options, transcript: Transcript | None) -> None:
@@ -75,9 +74,7 @@ class Cluster:
 
     # What a process is made of.
 
-    def new_replica(
-        self, now: float, name: str, boot: str, promises: Mapping[int, Promise] | None, rng: Random
-    ) -> Replica:
+    def new_replica(self, now: float, name: str, boot: str, promises: Mapping[int, int] | None, rng: Random) -> Slots:
         options = self.options
         if promises is None:
             self.counts["amnesic starts"] += name in options.slots.voters
@@ -181,7 +178,7 @@ class Cluster:
     def committed(self, slot: int, process: Process) -> None:
         """A node tells what is committed."""
         fallen = self._fallen.get(slot)
-        if fallen is not None and process.replica.slots[slot].accepted > fallen[1]:
+        if fallen is not None and process.replica.by_number[slot].accepted > fallen[1]:
             del self._fallen[slot]
             if self.faults.last_at <= fallen[0]:
                 self.stalls.append(self.schedule.now - fallen[0])

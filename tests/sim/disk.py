@@ -10,28 +10,27 @@ from collections.abc import Mapping
 import msgspec
 
 from mesh.slots.election import Grant, Vote
-from mesh.slots.promise import Promise
-from mesh.slots.replication import Append, AppendOk, Commit, Start
+from mesh.slots.replication import Append, AppendOk, Commit, StartEpoch
 
-RESTS_ON_PROMISE = (Vote, Grant, Start, Append, AppendOk, Commit)
+RESTS_ON_PROMISE = (Vote, Grant, StartEpoch, Append, AppendOk, Commit)
 
 
 class Disk:
     """The promises of one voter."""
 
     def __init__(self) -> None:
-        self._saved: dict[int, Promise] | None = {}
+        self._saved: dict[int, int] | None = {}
         """None: the disk is new, nobody knows what was promised. A cluster that begins has promised nothing."""
         self.saves = 0
 
-    def load(self) -> Mapping[int, Promise] | None:
+    def load(self) -> Mapping[int, int] | None:
         return None if self._saved is None else dict(self._saved)
 
-    def save(self, promises: Mapping[int, Promise]) -> None:
+    def save(self, promises: Mapping[int, int]) -> None:
         saved = self._saved if self._saved is not None else {}
-        for slot, promise in promises.items():
-            assert slot not in saved or promise.epoch >= saved[slot].epoch, "a promise went down"
-            saved[slot] = promise
+        for slot, epoch in promises.items():
+            assert epoch >= saved.get(slot, 0), "a promise went down"
+            saved[slot] = epoch
         self._saved = saved
         self.saves += 1
 
@@ -47,4 +46,4 @@ class Disk:
         if isinstance(packet, RESTS_ON_PROMISE):
             saved = self._saved.get(packet.slot) if self._saved is not None else None
             assert saved is not None, f"{packet} rests on a promise that is not saved"
-            assert saved.epoch >= packet.epoch, f"{packet} rests on a promise that is not saved"
+            assert saved >= packet.epoch, f"{packet} rests on a promise that is not saved"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from mesh.cache.cache import Log
 from mesh.cache.export import Import
-from mesh.cache.state_transfer import CatchUpEvent, Done, Failed, Page
+from mesh.cache.state_transfer import StateTransferEvent, TransferDone, TransferFailed, TransferPage
 from mesh.feed.feed import Feed
 from mesh.feed.feed_log import (
     Apply,
@@ -186,7 +186,7 @@ class KafkaSide:
         self._readers[log_id] = _Reader(now, 0, self._rng)
         self.feed.open(now, log_id, BEGINNING, False)
 
-    def caught_up(self, now: float, news: CatchUpEvent) -> bool:
+    def caught_up(self, now: float, news: StateTransferEvent) -> bool:
         """Whether the event was of a Kafka log."""
         if news.log not in self.kafka.logs:
             return False
@@ -196,10 +196,10 @@ class KafkaSide:
             self._repaired(now, news)
         return True
 
-    def _copied(self, now: float, news: CatchUpEvent) -> None:
+    def _copied(self, now: float, news: StateTransferEvent) -> None:
         cache, copy = self.process.cache, self._copies[news.log]
         match news:
-            case Page():
+            case TransferPage():
                 if news.head is not None:
                     if copy is not None:
                         cache.close(copy.log)
@@ -207,13 +207,13 @@ class KafkaSide:
                     copy = self._copies[news.log] = _Copy(log, Import(cache, log, None, news.head))
                 assert copy is not None
                 copy.into.take(now, news.part)
-            case Done():
+            case TransferDone():
                 assert copy is not None
                 copy.into.finish()
                 del self._copies[news.log]
                 self.process.cluster.counts["feed copies"] += 1
                 self._filled(now, news.log, copy.log)
-            case Failed():
+            case TransferFailed():
                 if copy is not None:
                     cache.close(copy.log)
                 del self._copies[news.log]
@@ -226,17 +226,17 @@ class KafkaSide:
         self.check(log_id)
         self.feed.open(now, log_id, log.end, True)
 
-    def _repaired(self, now: float, news: CatchUpEvent) -> None:
+    def _repaired(self, now: float, news: StateTransferEvent) -> None:
         log = self.logs[news.log]
         match news:
-            case Page():
+            case TransferPage():
                 for subject, entry in news.part.entries:
                     self._append(news.log, subject, entry.at, entry)
                 self.feed.moved(now, news.log, log.end)
-            case Done():
+            case TransferDone():
                 self.process.cache.advance(log, news.head.end)
                 self.feed.repaired(now, news.log, news.head.end)
-            case Failed():
+            case TransferFailed():
                 self.feed.unrepaired(now, news.log)
 
     # Reading and applying.

@@ -12,27 +12,27 @@ from random import Random
 from typing import TYPE_CHECKING, Any, assert_never
 
 from mesh.cache.cache import Cache, Log
-from mesh.cache.export import Head, Import
+from mesh.cache.export import Import, LogHead
 from mesh.cache.state_transfer import (
     BEHIND,
     CacheAsk,
     CacheMore,
     CacheNo,
     CachePage,
-    CatchUp,
-    CatchUpConfig,
-    Done,
-    Failed,
-    Page,
+    StateTransfer,
+    StateTransferConfig,
+    TransferDone,
+    TransferFailed,
+    TransferPage,
 )
 from mesh.feed.feed_log import FeedEvent
 from mesh.log import BEGINNING, Entry, Position
 from mesh.packets import Packet
 from mesh.repeats import Repeats
-from mesh.slots.forwarding import Published, PublishRefused
+from mesh.slots.forwarding import PublishCommitted, PublishRefused
 from mesh.slots.slot import EVERYONE, CacheWanted, Committed, Loaded, Opened, Repeated, RoleChanged
 from mesh.slots.slot_log import Item
-from mesh.slots.slots import ReplicaEvent
+from mesh.slots.slots import SlotsEvent
 from mesh.transport.wire import Codec
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ class Process:
         self.replica = cluster.new_replica(now, machine.name, boot, machine.disk.load(), rng)
         self.members = cluster.new_members(now, machine.name, boot, rng)
         self.cache = Cache(options.cache)
-        self.catch_up = CatchUp(self._held, CatchUpConfig(page_rows_max=options.page_rows_max), boot)
+        self.catch_up = StateTransfer(self._held, StateTransferConfig(page_rows_max=options.page_rows_max), boot)
         self.kafka = cluster.new_kafka(self, rng)
         self.logs: dict[int, Log] = {}
         self.loaded: dict[int, None] = {}
@@ -157,8 +157,8 @@ class Process:
         now: float,
         sends: list[tuple[str, Any]],
         datagrams: list[tuple[str, bytes]],
-        events: list[ReplicaEvent],
-        news: list[Page | Done | Failed],
+        events: list[SlotsEvent],
+        news: list[TransferPage | TransferDone | TransferFailed],
         fed: list[FeedEvent],
     ) -> None:
         self._post(sends, datagrams)
@@ -192,13 +192,13 @@ class Process:
 
     # Events.
 
-    def _take(self, now: float, event: ReplicaEvent) -> None:
+    def _take(self, now: float, event: SlotsEvent) -> None:
         watch = self.cluster.watch
         match event:
             case Committed():
                 watch.committed(self, event)
                 self._apply(now, event)
-            case Published():
+            case PublishCommitted():
                 watch.published(self, event.slot, event.publish, event.at)
                 self.cluster.answered(self, event.publish, "")
             case Repeated():
@@ -253,8 +253,8 @@ class Process:
 
     def _held(self, log_id: str) -> tuple[Log, Repeats | None] | None:
         for slot, log in self.logs.items():
-            if log.id == log_id and self.replica.slots[slot].accepted:
-                return log, self.replica.slots[slot].repeats
+            if log.id == log_id and self.replica.by_number[slot].accepted:
+                return log, self.replica.by_number[slot].repeats
         return self.kafka.held(log_id) if self.kafka is not None else None
 
     def _want(self, now: float, wanted: CacheWanted) -> None:
@@ -278,23 +278,23 @@ class Process:
         if copy is not None:
             self.cache.close(copy.log)
 
-    def _caught_up(self, now: float, news: Page | Done | Failed) -> None:
+    def _caught_up(self, now: float, news: TransferPage | TransferDone | TransferFailed) -> None:
         slot = int(news.log[1:].partition(".")[0])
         wanted, log = self.wanted.get(slot), self.logs[slot]
         if wanted is None or log.id != news.log:
             return
-        repeats = self.replica.slots[slot].repeats
+        repeats = self.replica.by_number[slot].repeats
         match news:
-            case Page(is_repair=True):
+            case TransferPage(is_repair=True):
                 repeats.restore(news.part.repeats)
                 self._append(slot, [(one, entry.at, entry) for one, entry in news.part.entries])
                 self.cluster.watch.repaired(self, slot, log)
-            case Page():
+            case TransferPage():
                 if news.head is not None:
                     self._void(news.log)
                     self.copies[news.log] = _Copy(self.cache, news.log, repeats.window_ms, news.head)
                 self.copies[news.log].into.take(now, news.part)
-            case Failed():
+            case TransferFailed():
                 self._void(news.log)
                 if news.why == BEHIND:
                     self._filled(now, slot)
@@ -304,13 +304,13 @@ class Process:
                 else:
                     self.cluster.counts["copies failed"] += 1
                     self.again_at[slot] = now + RETRY_S
-            case Done(is_repair=True):
+            case TransferDone(is_repair=True):
                 self.cluster.counts["caches repaired"] += 1
                 self.cache.advance(log, news.head.end)
                 repeats.forget_before(news.head.oldest_publish)
                 self.cluster.watch.repaired(self, slot, log)
                 self._filled(now, slot)
-            case Done():
+            case TransferDone():
                 self._copied(now, slot, log)
 
     def _copied(self, now: float, slot: int, log: Log) -> None:
@@ -340,7 +340,7 @@ class Process:
 class _Copy:
     """A whole log on its way from a peer, put together beside the one that it is to replace."""
 
-    def __init__(self, cache: Cache, log_id: str, window_ms: int, head: Head) -> None:
+    def __init__(self, cache: Cache, log_id: str, window_ms: int, head: LogHead) -> None:
         self.log = cache.open(f"{log_id} (copy)", "")
         self.repeats = Repeats(window_ms)
         self.into = Import(cache, self.log, self.repeats, head)

@@ -183,7 +183,7 @@ class Run:
             else:
                 nodes.append(process)
         for number in range(self.options.slot_count):
-            slots = [process.replica.slots[number] for process in nodes]
+            slots = [process.replica.by_number[number] for process in nodes]
             seen = sorted({f"{s.coordinator or 'nobody'} in {s.accepted} up to {s.commit}" for s in slots})
             if len(seen) > 1 or "nobody" in seen[0]:
                 return f"slot {number} is coordinated by {'; '.join(seen)}"

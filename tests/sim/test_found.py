@@ -8,14 +8,22 @@ from random import Random
 
 import pytest
 
-from mesh.cache.state_transfer import BEHIND, INCOMPLETE, CacheAsk, CacheNo, CatchUp, CatchUpConfig, Failed
+from mesh.cache.state_transfer import (
+    BEHIND,
+    INCOMPLETE,
+    CacheAsk,
+    CacheNo,
+    StateTransfer,
+    StateTransferConfig,
+    TransferFailed,
+)
 from mesh.repeats import Repeats
 from mesh.slots.copying import LogState, Trimmed
-from mesh.slots.forwarding import Forward, ForwardingConfig, Published
-from mesh.slots.replication import Append, Start, Sync
+from mesh.slots.forwarding import Forward, ForwardingConfig, PublishCommitted
+from mesh.slots.replication import Append, StartEpoch, Sync
 from mesh.slots.slot import Committed, Role, Slot, SlotConfig
 from mesh.slots.slot_log import Item
-from mesh.slots.slots import Beacon, Replica
+from mesh.slots.slots import Beacon, Slots
 from tests.sim.cluster import Cluster
 from tests.sim.machine import Machine
 from tests.sim.options import quiet
@@ -37,7 +45,7 @@ class Bench:
     def slot(self, name: str) -> Slot:
         process = self.cluster.machines[name].process
         assert process is not None
-        return process.replica.slots[0]
+        return process.replica.by_number[0]
 
     @property
     def coordinators(self) -> list[Machine]:
@@ -61,10 +69,10 @@ class Bench:
         raise AssertionError("nobody has taken over")
 
 
-def observer(voters: SlotConfig = VOTERS) -> Replica:
+def observer(voters: SlotConfig = VOTERS) -> Slots:
     """An observer that follows a in epoch 1 and has nothing yet."""
-    replica = Replica(0.0, "d", "d1", voters, ForwardingConfig(), 1, None, Random(1))
-    replica.receive(0.0, "a", "a1", Start(0, 1, LogState("L", [(1, 0)], 0, 0, 0), 0, ""))
+    replica = Slots(0.0, "d", "d1", voters, ForwardingConfig(), 1, None, Random(1))
+    replica.receive(0.0, "a", "a1", StartEpoch(0, 1, LogState("L", [(1, 0)], 0, 0, 0), 0, ""))
     replica.settle(0.0)
     replica.take_sends()
     replica.take_events()
@@ -103,7 +111,7 @@ def test_publishes_go_on_when_the_log_was_copied_anew() -> None:
     replica = observer()
     replica.receive(0.1, "a", "a1", Beacon([(0, 1, 50, 40, True, False)]))
     replica.receive(0.2, "a", "a1", Trimmed(0, 1, 40))
-    replica.receive(0.3, "a", "a1", Start(0, 1, LogState("L", [(1, 0)], 40, 50, 0), 50, ""))
+    replica.receive(0.3, "a", "a1", StartEpoch(0, 1, LogState("L", [(1, 0)], 40, 50, 0), 50, ""))
     replica.settle(0.3)
     replica.receive(0.4, "a", "a1", Beacon([(0, 1, 50, 50, True, True)]))
     replica.publish(0.5, Item("/c/0", "p", 1, b"x", None, 0))
@@ -115,7 +123,7 @@ def test_a_publish_that_waits_is_answered_when_the_cache_that_was_copied_has_it(
     """Seed 26: it was refused as unknown, and after its retry had been confirmed."""
     replica = observer()
     replica.publish(0.1, Item("/c/0", "p", 1, b"x", None, 0))
-    replica.receive(0.2, "a", "a1", Start(0, 2, LogState("L", [(1, 0)], 40, 50, 0), 50, ""))
+    replica.receive(0.2, "a", "a1", StartEpoch(0, 2, LogState("L", [(1, 0)], 40, 50, 0), 50, ""))
     replica.settle(0.2)
     replica.take_events()
     repeats = Repeats(1000)
@@ -123,7 +131,7 @@ def test_a_publish_that_waits_is_answered_when_the_cache_that_was_copied_has_it(
     replica.cache_filled(0.3, 0, (1, 49), repeats)
     replica.publish(0.3, Item("/c/0", "p", 1, b"x", None, 0))
     replica.settle(0.3)
-    published = [event for event in replica.take_events() if isinstance(event, Published)]
+    published = [event for event in replica.take_events() if isinstance(event, PublishCommitted)]
     assert [event.at for event in published] == [(1, 7), (1, 7)], "one answer for each time that it was sent"
     replica.tick(20.0)
     replica.settle(20.0)
@@ -133,14 +141,14 @@ def test_a_publish_that_waits_is_answered_when_the_cache_that_was_copied_has_it(
 
 def test_a_peer_that_is_behind_itself_does_not_say_that_there_is_no_more() -> None:
     """Seed 4459: two nodes that lacked the same told each other, last of all, that nothing was missing."""
-    core = CatchUp(lambda log_id: None, CatchUpConfig())
+    core = StateTransfer(lambda log_id: None, StateTransferConfig())
     core.ask(0.0, "s0.L", (1, 3), ["a", "d"])
     for peer, why in (("a", INCOMPLETE), ("d", BEHIND)):
         [(to, ask)] = core.take_sends()
         assert to == peer
         assert isinstance(ask, CacheAsk)
         core.receive(0.0, peer, "boot", CacheNo(ask.ticket, why))
-    assert core.take_events() == [Failed("s0.L", INCOMPLETE, True)]
+    assert core.take_events() == [TransferFailed("s0.L", INCOMPLETE, True)]
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -187,7 +195,7 @@ def test_the_observers_of_a_lone_voter_that_lost_everything_follow_its_new_log(s
 def test_what_a_broken_off_repair_has_told_of_is_no_repeat_of_itself() -> None:
     """A peer's memory of publishes came, and then the peer went before the entries did: they came by the log."""
     replica = observer()
-    replica.slots[0].repeats.restore([("p", 1, (1, 0), 0)])
+    replica.by_number[0].repeats.restore([("p", 1, (1, 0), 0)])
     replica.receive(0.1, "a", "a1", Append(0, 1, 0, 1, [Item("/c/0", "p", 1, b"x", None, 0)]))
     replica.settle(0.1)
     [told] = [event for event in replica.take_events() if isinstance(event, Committed)]

@@ -12,9 +12,9 @@ from typing import Any
 from mesh.log import Position
 from mesh.repeats import Repeats
 from mesh.slots.election import Election
-from mesh.slots.replication import Replication, Start
+from mesh.slots.replication import Replication, StartEpoch
 from mesh.slots.slot import Role, SlotConfig
-from mesh.slots.slots import Replica
+from mesh.slots.slots import Slots
 from tests.sim.cluster import Cluster
 from tests.sim.disk import Disk
 from tests.sim.options import HARD, HOSTILE, NAMES, Options, draw
@@ -83,10 +83,10 @@ class LooseConfig(SlotConfig):
 # A voter that lost its memory counts at once (no rule 9).
 
 
-class AlwaysSynced(Replica):
+class AlwaysSynced(Slots):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        for slot in self.slots:
+        for slot in self.by_number:
             slot.open(ONE_LOG)
             slot.is_synced = slot.is_voter
 
@@ -120,7 +120,7 @@ class SelfPromotion(Election):
         self._win(now)
 
 
-class SelfPromotedReplica(Replica):
+class SelfPromotedReplica(Slots):
     election_type = SelfPromotion
 
 
@@ -139,7 +139,7 @@ class Obedient(Replication):
         return super()._is_coordinated_by(now, sender, boot, epoch)
 
 
-class ObedientReplica(Replica):
+class ObedientReplica(Slots):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         for replication in self.replications:
@@ -154,12 +154,12 @@ class ObedientCluster(Cluster):
 
 
 class Hasty(Replication):
-    def _start(self, now: float, sender: str, boot: str, packet: Start) -> None:
-        packet = Start(packet.slot, packet.epoch, packet.state, packet.commit, self.slot.boot)
+    def _start(self, now: float, sender: str, boot: str, packet: StartEpoch) -> None:
+        packet = StartEpoch(packet.slot, packet.epoch, packet.state, packet.commit, self.slot.boot)
         super()._start(now, sender, boot, packet)
 
 
-class HastyReplica(Replica):
+class HastyReplica(Slots):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         for replication in self.replications:
@@ -183,7 +183,7 @@ class OldAcks(Election):
         self.replication._advance()
 
 
-class OldAcksReplica(Replica):
+class OldAcksReplica(Slots):
     election_type = OldAcks
 
 
@@ -194,7 +194,7 @@ class OldAcksCluster(Cluster):
 # A cache is copied without the memory of publishes.
 
 
-class ForgetsPublishes(Replica):
+class ForgetsPublishes(Slots):
     def cache_filled(self, now: float, slot: int, end: Position, repeats: Repeats | None = None) -> None:
         super().cache_filled(now, slot, end, None if repeats is None else Repeats(repeats.window_ms))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from mesh.cache.cache import Log
 from mesh.log import BEGINNING, Position
-from mesh.slots.forwarding import FORWARD_ITEMS_MAX, NO_COORDINATOR, Published, PublishRefused
+from mesh.slots.forwarding import FORWARD_ITEMS_MAX, NO_COORDINATOR, PublishCommitted, PublishRefused
 from mesh.slots.replication import EARLY_MAX
 from mesh.slots.slot import Committed, Opened, Repeated, Role, RoleChanged
 from mesh.slots.slot_log import SlotLog
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from tests.sim.cluster import Cluster
     from tests.sim.process import Process
 
-__all__ = ["Published", "Watch"]
+__all__ = ["PublishCommitted", "Watch"]
 
 
 class _Seen:
@@ -44,12 +44,12 @@ class Watch:
         self._seen: dict[tuple[str, int], _Seen] = {}
 
     def started(self, process: Process) -> None:
-        for slot in process.replica.slots:
+        for slot in process.replica.by_number:
             self._seen[process.boot, slot.number] = _Seen()
 
     def look(self, process: Process) -> None:
         """After each turn."""
-        for slot in process.replica.slots:
+        for slot in process.replica.by_number:
             seen, log = self._seen[process.boot, slot.number], slot.log
             is_same = log is seen.log and slot.accepted == seen.accepted
             if is_same and log.end == seen.end and slot.commit == seen.commit:
@@ -73,7 +73,7 @@ class Watch:
         config, forwarding = process.replica.config, process.replica.forwarding
         if forwarding.pending > forwarding.config.pending_max:
             raise Violation(f"{process.boot} has {forwarding.pending} publishes waiting")
-        for slot, replication in zip(process.replica.slots, process.replica.replications, strict=True):
+        for slot, replication in zip(process.replica.by_number, process.replica.replications, strict=True):
             uncommitted = slot.log.end - slot.commit
             # A node takes what a packet has though it goes beyond; and a new coordinator has what it took over.
             most = 2 * (config.uncommitted_max + FORWARD_ITEMS_MAX)
@@ -93,7 +93,7 @@ class Watch:
         if before is not None and before.incarnation != event.incarnation:
             for machine in self._cluster.machines.values():
                 if machine.process is not None and machine.is_voter and machine.process is not process:
-                    slot = machine.process.replica.slots[event.slot]
+                    slot = machine.process.replica.by_number[event.slot]
                     if slot.is_synced and slot.incarnation == before.incarnation and slot.log.end:
                         holder = machine.process.boot
         if self.oracle.opens(event.slot, event.incarnation, holder, process.boot):
@@ -148,7 +148,7 @@ class Watch:
         if process.unanswered.pop(publish, self) is self:
             raise Violation(f"{process.boot} answers {publish} a second time")
         process.machine.say(slot, f"confirms {publish[0]}.{publish[1]} at {at}")
-        self.oracle.acks(slot, process.replica.slots[slot].incarnation, publish, at, process.boot)
+        self.oracle.acks(slot, process.replica.by_number[slot].incarnation, publish, at, process.boot)
 
     def repeated(self, process: Process, event: Repeated) -> None:
         self._cluster.counts["repeats dropped"] += 1

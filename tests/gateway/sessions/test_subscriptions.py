@@ -1,4 +1,4 @@
-"""The table of subscriptions against the plain meaning of `matches`."""
+"""The table of subscriptions against the plain meaning of `covers`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.sessions.subscriptions import Subscriptions
-from mesh.subject import matches
+from tests.support.truth import covers
 
 
 class Held:
@@ -52,7 +52,7 @@ def test_as_if_each_subscription_were_asked_about_each_message(data: st.DataObje
         session: [
             index
             for index, subject in enumerate(batch)
-            if any(one.is_live and one.session == session and matches(one.subject, subject) for one in held)
+            if any(one.is_live and one.session == session and covers(one.subject, subject) for one in held)
         ]
         for session in "ABCD"
     }

@@ -10,7 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mesh.cache.cache import Cache, CacheConfig
 from mesh.log import BEGINNING, Position
-from mesh.subject import matches
+from tests.support.truth import covers
 
 SUBJECTS = ["/t/a", "/t/b", "/t/p/a", "/t/p/b", "/t"]
 PATTERNS = ["/t/*", "/t/p/*"]
@@ -81,7 +81,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
                 assert [(e.at, e.value) for e in self.log.after(subject, start)] == wanted
         for pattern in PATTERNS:
             floor = self.log.floor_of(pattern)
-            wanted_pairs = [(name, at) for name, at, _ in self.all if matches(pattern, name) and at > floor]
+            wanted_pairs = [(name, at) for name, at, _ in self.all if covers(pattern, name) and at > floor]
             got, position = [], floor
             while position < self.log.end:
                 pairs, reached = self.log.after_matching(pattern, position, 2)

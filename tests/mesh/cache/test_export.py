@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mesh.cache.cache import Cache, CacheConfig, Log
-from mesh.cache.export import Export, Head, Import, PageLimits, Part, is_whole_after
+from mesh.cache.export import Export, ExportLimits, Import, LogHead, Part, is_whole_after
 from mesh.log import BEGINNING, Position
 from mesh.repeats import Repeats
 
@@ -32,7 +32,7 @@ steps = st.lists(
     min_size=5,
     max_size=60,
 )
-limits = st.builds(PageLimits, st.integers(1, 7), st.sampled_from([1, 400, 1 << 20]))
+limits = st.builds(ExportLimits, st.integers(1, 7), st.sampled_from([1, 400, 1 << 20]))
 
 
 class Built:
@@ -74,9 +74,9 @@ def pages_of(export: Export) -> list[Part]:
     return pages
 
 
-def copied(log: Log, page: PageLimits, config: CacheConfig = CONFIG) -> tuple[Cache, Log]:
+def copied(log: Log, page: ExportLimits, config: CacheConfig = CONFIG) -> tuple[Cache, Log]:
     export = Export.copy(log, None, page)
-    head = msgspec.msgpack.decode(msgspec.msgpack.encode(export.head), type=Head)
+    head = msgspec.msgpack.decode(msgspec.msgpack.encode(export.head), type=LogHead)
     cache = Cache(config)
     copy = cache.open(log.id, head.topic)
     loading = Import(cache, copy, None, head)
@@ -105,7 +105,7 @@ def answers(log: Log, from_positions: list[Position]) -> list[object]:
 
 @given(steps, limits)
 @settings(max_examples=150, deadline=None)
-def test_a_copy_answers_as_the_original(steps: list[tuple], page: PageLimits) -> None:  # type: ignore[type-arg]
+def test_a_copy_answers_as_the_original(steps: list[tuple], page: ExportLimits) -> None:  # type: ignore[type-arg]
     built = Built()
     built.run(steps)
     cache, copy = copied(built.log, page)
@@ -124,7 +124,7 @@ def test_a_copy_answers_as_the_original(steps: list[tuple], page: PageLimits) ->
 def test_a_copy_does_not_claim_what_a_hot_subject_has_lost() -> None:
     built = Built()
     built.run([("append", "/t/b", 1, b"v"), *[("append", "/t/a", 1, b"v")] * 5])
-    _, copy = copied(built.log, PageLimits(100, 1 << 20))
+    _, copy = copied(built.log, ExportLimits(100, 1 << 20))
     assert not copy.reaches("/t/a", (0, 1))
     assert copy.reaches("/t/a", (0, 2))
     assert copy.reaches("/t/b", BEGINNING)
@@ -132,7 +132,7 @@ def test_a_copy_does_not_claim_what_a_hot_subject_has_lost() -> None:
 
 @given(steps, steps, limits)
 @settings(max_examples=100, deadline=None)
-def test_a_copy_goes_on_as_the_original(first: list[tuple], more: list[tuple], page: PageLimits) -> None:  # type: ignore[type-arg]
+def test_a_copy_goes_on_as_the_original(first: list[tuple], more: list[tuple], page: ExportLimits) -> None:  # type: ignore[type-arg]
     """What is appended later is appended alike; only age may differ, and so the bytes."""
     more = [step for step in more if step[0] not in ("expire", "limit")]
     built = Built()
@@ -148,7 +148,7 @@ def test_a_copy_goes_on_as_the_original(first: list[tuple], more: list[tuple], p
 
 @given(steps, limits, st.integers(1, 2))
 @settings(max_examples=60, deadline=None)
-def test_a_smaller_cache_claims_less(steps: list[tuple], page: PageLimits, most: int) -> None:  # type: ignore[type-arg]
+def test_a_smaller_cache_claims_less(steps: list[tuple], page: ExportLimits, most: int) -> None:  # type: ignore[type-arg]
     built = Built()
     built.run(steps)
     small = CacheConfig(ttl_s=10, messages_per_subject=most, bytes_max=5000, snapshot_ttl_s=20)
@@ -164,11 +164,11 @@ def test_a_smaller_cache_claims_less(steps: list[tuple], page: PageLimits, most:
 def test_a_repair_brings_all_that_follows_or_is_refused(
     first: list[tuple],  # type: ignore[type-arg]
     more: list[tuple],  # type: ignore[type-arg]
-    page: PageLimits,
+    page: ExportLimits,
 ) -> None:
     built = Built()
     built.run(first)
-    cache, behind = copied(built.log, PageLimits(1000, 1 << 20))
+    cache, behind = copied(built.log, ExportLimits(1000, 1 << 20))
     after = behind.end
     reference = Built(CacheConfig(ttl_s=1000, messages_per_subject=1000, bytes_max=10**9, snapshot_ttl_s=1000))
     reference.at = built.at
@@ -200,7 +200,7 @@ def test_pages_are_of_one_instant() -> None:
     """Whatever happens to the log between two pages."""
     built = Built(CacheConfig(ttl_s=10, messages_per_subject=3, bytes_max=10**6, snapshot_ttl_s=20))
     built.run([("append", "/t/a", 1, b"1"), ("append", "/t/b", 1, b"2"), ("append", "/t/a", 1, b"3")])
-    export = Export.copy(built.log, None, PageLimits(1, 1 << 20))
+    export = Export.copy(built.log, None, ExportLimits(1, 1 << 20))
     parts = [export.page()[0]]
     built.run([("append", "/t/a", 1, b"4"), ("append", "/t/a", 1, b"5"), ("append", "/t/new", 1, b"6")])
     built.run([("expire", 1.0), ("expire", 11.0), ("expire", 50.0), ("tear",)])
@@ -223,7 +223,7 @@ def test_the_memory_of_publishes_goes_along() -> None:
     for seq in range(10):
         built.run([("append", "/t/a", 1, b"v")])
         repeats.admit(("p", seq), built.at, seq * 200)
-    export = Export.copy(built.log, repeats, PageLimits(3, 1 << 20))
+    export = Export.copy(built.log, repeats, ExportLimits(3, 1 << 20))
     repeats.admit(("p", 99), (0, 99), 5000)
     cache = Cache(CONFIG)
     there = Repeats(1000)

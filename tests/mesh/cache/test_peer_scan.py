@@ -11,14 +11,14 @@ from mesh.cache.peer_scan import (
     PeerScan,
     PeerScanConfig,
     PeerScanEvent,
+    PeerScanned,
     ScanAnswer,
     ScanAsk,
-    Scanned,
     ScanNo,
     gather,
 )
 from mesh.log import BEGINNING, Position
-from mesh.subject import matches
+from tests.support.truth import covers
 
 
 def cache(count: int, per_subject: int = 1000) -> Cache:
@@ -55,7 +55,7 @@ def test_a_peer_that_has_it_answers() -> None:
     ask(nodes["a"], 7, "/t/1", (0, 4), (2, 46), ["b"])
     settle(0.0, nodes)
     answer = one(nodes["a"].take_events())
-    assert isinstance(answer, Scanned)
+    assert isinstance(answer, PeerScanned)
     assert answer.ticket == 7
     assert [entry.at[1] for _, entry in answer.found] == list(range(7, 47, 3))
     assert answer.reached == (2, 46)
@@ -66,7 +66,7 @@ def test_a_peer_whose_cache_does_not_reach_back_is_left_for_the_next() -> None:
     ask(nodes["a"], 7, "/t/*", (0, 4), (2, 59), ["b", "c"])
     settle(0.0, nodes)
     answer = one(nodes["a"].take_events())
-    assert isinstance(answer, Scanned)
+    assert isinstance(answer, PeerScanned)
     assert [entry.at[1] for _, entry in answer.found] == list(range(5, 20))
     assert answer.reached == (0, 19)  # a gathering stays within an epoch; ask again from there
     assert nodes["b"].refused == 1
@@ -97,7 +97,7 @@ def test_a_late_answer_of_another_peer_counts_no_more() -> None:
     nodes["a"].receive(1.1, "b", ScanAnswer(second.ticket, [], (9, 9)))
     assert nodes["a"].take_events() == []
     nodes["a"].receive(1.2, "c", ScanAnswer(second.ticket, [], (2, 59)))
-    assert one(nodes["a"].take_events()) == Scanned(7, [], (2, 59))
+    assert one(nodes["a"].take_events()) == PeerScanned(7, [], (2, 59))
 
 
 def test_no_peers_no_answer_and_a_cancelled_question_neither() -> None:
@@ -135,7 +135,7 @@ def test_what_is_gathered_is_all_that_there_is(subject: str, after: int, until: 
     wanted = [
         (name, (seq // 20, seq))
         for seq in range(60)
-        if (name := f"/t/{seq % 3}") == subject or matches(subject, name)
+        if (name := f"/t/{seq % 3}") == subject or covers(subject, name)
         if start < (seq // 20, seq) <= reached
     ]
     assert [(name, entry.at) for name, entry in found] == wanted

@@ -9,20 +9,27 @@ import pytest
 
 from mesh.cache.cache import Cache, CacheConfig, Log
 from mesh.cache.export import Import
-from mesh.cache.state_transfer import CatchUp, CatchUpConfig, CatchUpPacket, Done, Failed, Page
+from mesh.cache.state_transfer import (
+    StateTransfer,
+    StateTransferConfig,
+    StateTransferPacket,
+    TransferDone,
+    TransferFailed,
+    TransferPage,
+)
 from mesh.log import BEGINNING, Position
 from mesh.repeats import Repeats
 
-CONFIG = CatchUpConfig(page_rows_max=10, active_max=2, served_max=4)
+CONFIG = StateTransferConfig(page_rows_max=10, active_max=2, served_max=4)
 
 
 class Node:
-    def __init__(self, name: str, config: CatchUpConfig = CONFIG) -> None:
+    def __init__(self, name: str, config: StateTransferConfig = CONFIG) -> None:
         self.name = name
         self.boot = name + "1"
         self.cache = Cache(CacheConfig(ttl_s=100, messages_per_subject=1000, bytes_max=10**9, snapshot_ttl_s=100))
-        self.core = CatchUp(self.held, config)
-        self.events: list[Page | Done | Failed] = []
+        self.core = StateTransfer(self.held, config)
+        self.events: list[TransferPage | TransferDone | TransferFailed] = []
         self.loading: Import | None = None
 
     def held(self, log_id: str) -> tuple[Log, Repeats | None] | None:
@@ -39,7 +46,7 @@ class Node:
         for event in self.core.take_events():
             self.events.append(event)
             match event:
-                case Page(is_repair=False):
+                case TransferPage(is_repair=False):
                     if event.head is not None:
                         if (old := self.cache.logs.get(event.log)) is not None:
                             self.cache.close(old)
@@ -47,22 +54,22 @@ class Node:
                         self.loading = Import(self.cache, log, None, event.head)
                     assert self.loading is not None
                     self.loading.take(0.0, event.part)
-                case Page():
+                case TransferPage():
                     log = self.cache.logs[event.log]
                     for subject, entry in event.part.entries:
                         assert self.cache.append(log, subject, entry.at, entry.time, entry.value, entry.headers)
-                case Done(is_repair=False):
+                case TransferDone(is_repair=False):
                     assert self.loading is not None
                     self.loading.finish()
-                case Done():
+                case TransferDone():
                     self.cache.advance(self.cache.logs[event.log], event.head.end)
 
     @property
     def ends(self) -> list[str]:
         return [
-            type(event).__name__ + (f" {event.why}" if isinstance(event, Failed) else "")
+            type(event).__name__ + (f" {event.why}" if isinstance(event, TransferFailed) else "")
             for event in self.events
-            if not isinstance(event, Page)
+            if not isinstance(event, TransferPage)
         ]
 
 
@@ -75,8 +82,8 @@ class Net:
         self.loss = loss
         self.dead: list[str] = []
         self.now = 0.0
-        self.sent: list[tuple[str, str, CatchUpPacket]] = []
-        self.decoder = msgspec.msgpack.Decoder(CatchUpPacket)
+        self.sent: list[tuple[str, str, StateTransferPacket]] = []
+        self.decoder = msgspec.msgpack.Decoder(StateTransferPacket)
 
     def run(self, seconds: float) -> None:
         """In steps of 10 ms; a packet takes one."""
@@ -105,7 +112,7 @@ def test_a_new_node_gets_all_of_a_log() -> None:
     net = Net(a, b)
     b.core.ask(0.0, "0.x", None, ["a"])
     net.run(0.5)
-    assert b.ends == ["Done"]
+    assert b.ends == ["TransferDone"]
     assert same(a.cache.logs["0.x"], b.cache.logs["0.x"])
     assert b.core.pages_received == 11
     assert not b.core.is_asking("0.x")
@@ -120,8 +127,8 @@ def test_what_is_lost_is_asked_for_again(seed: int) -> None:
     net = Net(a, b, c, loss=0.15, seed=seed)
     b.core.ask(0.0, "0.x", None, ["a", "c"] * 5)
     net.run(10)
-    assert b.ends in (["Done"], ["Failed silent"])
-    if b.ends == ["Done"]:
+    assert b.ends in (["TransferDone"], ["TransferFailed silent"])
+    if b.ends == ["TransferDone"]:
         assert same(a.cache.logs["0.x"], b.cache.logs["0.x"])
 
 
@@ -138,7 +145,7 @@ def test_a_repair_goes_on_at_the_next_peer_when_one_dies() -> None:
     net.dead.append("a")
     b.core.members(net.now, ["b", "c"])
     net.run(0.3)
-    assert b.ends == ["Done"]
+    assert b.ends == ["TransferDone"]
     assert same(a.cache.logs["0.x"], b.cache.logs["0.x"])
     assert b.core.pages_received <= 7  # nothing came twice
 
@@ -154,8 +161,8 @@ def test_a_silent_peer_is_left_after_half_a_second_and_a_copy_begins_anew() -> N
     net.run(0.45)
     assert b.ends == []
     net.run(0.4)
-    assert b.ends == ["Done"]
-    assert sum(isinstance(event, Page) and event.head is not None for event in b.events) == 2
+    assert b.ends == ["TransferDone"]
+    assert sum(isinstance(event, TransferPage) and event.head is not None for event in b.events) == 2
     assert same(c.cache.logs["0.x"], b.cache.logs["0.x"])
 
 
@@ -175,7 +182,7 @@ def test_a_peer_that_cannot_serve_says_why(log: str, after: Position | None, why
     net = Net(a, b)
     b.core.ask(0.0, log, after, ["a"])
     net.run(0.1)
-    assert b.ends == [f"Failed {why}"]
+    assert b.ends == [f"TransferFailed {why}"]
     assert b.core.asking_count == 0
 
 
@@ -184,7 +191,7 @@ def test_without_peers_it_fails_at_once() -> None:
     for number in range(2000):
         b.core.ask(0.0, f"{number}.x", None, [])
     b.take_events()
-    assert b.ends == ["Failed unknown"] * 2000
+    assert b.ends == ["TransferFailed unknown"] * 2000
 
 
 def test_many_logs_take_turns() -> None:
@@ -201,20 +208,24 @@ def test_many_logs_take_turns() -> None:
         most = max(most, a.core.serving_count)
         for event in b.events:
             loadings[event.log] = 1
-    assert b.ends == ["Done"] * 30
+    assert b.ends == ["TransferDone"] * 30
     assert most <= 4
     assert len(loadings) == 30
 
 
 def test_a_peer_does_not_serve_more_than_it_can() -> None:
-    a = Node("a", CatchUpConfig(page_rows_max=10, served_max=2))
+    a = Node("a", StateTransferConfig(page_rows_max=10, served_max=2))
     others = [Node(name) for name in "bcd"]
     a.fill("0.x", 100)
     net = Net(a, *others)
     for node in others:
         node.core.ask(0.0, "0.x", None, ["a"])
     net.run(1)
-    assert sorted(end for node in others for end in node.ends) == ["Done", "Done", "Failed busy"]
+    assert sorted(end for node in others for end in node.ends) == [
+        "TransferDone",
+        "TransferDone",
+        "TransferFailed busy",
+    ]
 
 
 def test_an_asker_that_has_gone_is_forgotten() -> None:
@@ -261,5 +272,5 @@ def test_a_restarted_asker_is_not_taken_for_the_one_before() -> None:
     a.fill("0.x", 1, 100)
     again.core.ask(net.now, "0.x", None, ["a"])
     net.run(0.5)
-    assert again.ends == ["Done"]
+    assert again.ends == ["TransferDone"]
     assert same(a.cache.logs["0.x"], again.cache.logs["0.x"])

@@ -14,7 +14,14 @@ import msgspec
 
 from mesh.cache.cache import Cache, CacheConfig, Log
 from mesh.cache.export import Import
-from mesh.cache.state_transfer import CatchUp, CatchUpConfig, CatchUpPacket, Done, Failed, Page
+from mesh.cache.state_transfer import (
+    StateTransfer,
+    StateTransferConfig,
+    StateTransferPacket,
+    TransferDone,
+    TransferFailed,
+    TransferPage,
+)
 from mesh.feed.feed import Feed
 from mesh.feed.feed_log import Apply, FeedConfig, FeedPacket, Read, Record, Repair, Stop, position_of
 from mesh.log import BEGINNING, Position
@@ -26,7 +33,7 @@ READ_MAX = 50
 STALL_S = 0.5
 LOOK_CHANCE = 0.1
 """In each step: a look every 0.1 s, about."""
-WIRE = msgspec.msgpack.Decoder(FeedPacket | CatchUpPacket)
+WIRE = msgspec.msgpack.Decoder(FeedPacket | StateTransferPacket)
 
 
 class Kafka:
@@ -65,7 +72,7 @@ class SimNode:
         self.boot = boot
         self.cache = Cache(CacheConfig(ttl_s=1000, messages_per_subject=10**6, bytes_max=10**9, snapshot_ttl_s=1000))
         self.feed = Feed(name, config)
-        self.catch_up = CatchUp(self.held, CatchUpConfig(page_rows_max=30))
+        self.catch_up = StateTransfer(self.held, StateTransferConfig(page_rows_max=30))
         self.readers: dict[str, Reader] = {}
         self.loading: dict[str, Import] = {}
         self.filled: set[str] = set()
@@ -174,10 +181,10 @@ class SimNode:
         for to, packet in [*self.feed.take_sends(), *self.catch_up.take_sends()]:
             self.world.send(self, to, msgspec.msgpack.encode(packet))
 
-    def caught_up(self, now: float, news: Page | Done | Failed) -> None:
+    def caught_up(self, now: float, news: TransferPage | TransferDone | TransferFailed) -> None:
         log_id = news.log
         match news:
-            case Page(is_repair=False):
+            case TransferPage(is_repair=False):
                 if news.head is not None:
                     if log_id in self.cache.logs:
                         self.cache.close(self.cache.logs[log_id])
@@ -185,23 +192,23 @@ class SimNode:
                     self.loading[log_id] = Import(self.cache, self.cache.open(log_id, "t"), None, news.head)
                 self.loading[log_id].take(now, news.part)
                 self.applied[log_id] += [entry.at for _, entry in news.part.entries]
-            case Page():
+            case TransferPage():
                 log = self.cache.logs[log_id]
                 for subject, entry in news.part.entries:
                     if self.cache.append(log, subject, entry.at, entry.time, entry.value, entry.headers) is not None:
                         self.applied[log_id].append(entry.at)
                         self.applied_at[log_id] = now
                 self.feed.moved(now, log_id, log.end)
-            case Done(is_repair=False):
+            case TransferDone(is_repair=False):
                 self.loading.pop(log_id).finish()
                 self.filled.add(log_id)
                 self.feed.open(now, log_id, self.cache.logs[log_id].end, True)
-            case Done():
+            case TransferDone():
                 self.cache.advance(self.cache.logs[log_id], news.head.end)
                 self.feed.repaired(now, log_id, news.head.end)
-            case Failed(is_repair=False):
+            case TransferFailed(is_repair=False):
                 self.start_from_kafka(now, log_id)
-            case Failed():
+            case TransferFailed():
                 self.feed.unrepaired(now, log_id)
 
 

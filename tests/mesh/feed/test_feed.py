@@ -89,7 +89,6 @@ def feeding(me: str) -> One:
 def test_a_node_that_is_alone_reads_at_once() -> None:
     node = One("a", ["a"])
     assert node.feed.take_events() == [Read(LOG)]
-    assert node.feed.is_reading(LOG)
 
 
 def test_a_node_that_becomes_alone_reads_at_once() -> None:

@@ -15,7 +15,6 @@ def test_a_feeder_whose_reader_gets_no_answer_says_at_once_that_it_feeds_no_more
     assert node.wait(0.05) == []
     assert node.sent == [FeedBeacon([], False)]
     assert node.feed.feeder(LOG) is None
-    assert node.feed.is_reading(LOG)
     node.wait(1.0)
     assert {len(packet.feeds) for packet in node.sent if isinstance(packet, FeedBeacon)} == {0}
     node.sent.clear()
@@ -102,7 +101,6 @@ def test_who_does_not_read_has_nothing_to_doubt() -> None:
     node.hear(FIRST)
     node.feed.doubt(node.now, LOG)
     assert node.hear(FIRST) == []
-    assert not node.feed.is_reading(LOG)
     node.feed.members(node.now, [SECOND])
     assert node.wait(0.05) == [Read(LOG)]
     node.feed.reached(node.now, LOG)

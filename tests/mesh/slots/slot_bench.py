@@ -12,9 +12,8 @@ from typing import Any
 from mesh.log import Position
 from mesh.slots.copying import LogState, Range, Trimmed
 from mesh.slots.election import Election, Grant, Resign, Vote
-from mesh.slots.promise import Promise
-from mesh.slots.replication import Append, Replication, Start
-from mesh.slots.slot import Outputs, Role, Slot, SlotConfig, SlotEvent
+from mesh.slots.replication import Append, Replication, StartEpoch
+from mesh.slots.slot import Role, Slot, SlotConfig, SlotEvent, SlotOutputs
 from mesh.slots.slot_log import Item, Table
 
 LOG = "L"
@@ -40,12 +39,11 @@ class Bench:
     """The cores of one slot, as Replica joins them. The start (boot) of node `x` is `x1`."""
 
     def __init__(
-        self, me: str = "a", voters: Sequence[str] = ("a", "b", "c"), promised: int | None = None, **config: Any
+        self, me: str = "a", voters: Sequence[str] = ("a", "b", "c"), promised: int = 0, **config: Any
     ) -> None:
-        self.out = Outputs()
+        self.out = SlotOutputs()
         config.setdefault("quorum_lost_s", 2.0)
-        promise = None if promised is None else Promise(promised)
-        self.slot = Slot(0, me, f"{me}1", SlotConfig(voters=tuple(voters), **config), promise, self.out)
+        self.slot = Slot(0, me, f"{me}1", SlotConfig(voters=tuple(voters), **config), promised, self.out)
         self.replication = Replication(self.slot)
         self.election = Election(self.slot, self.replication, Random(1))
         self.election.voters(voters)
@@ -80,7 +78,7 @@ class Bench:
         events, self.out.events = self.out.events, []
         return [event for event in events if not types or isinstance(event, types)]
 
-    def promises(self) -> dict[int, Promise]:
+    def promises(self) -> dict[int, int]:
         """What is to be made durable."""
         promises, self.out.promises = self.out.promises, {}
         return promises
@@ -93,7 +91,7 @@ class Bench:
 
     def follow(self, now: float, coordinator: str, epoch: int, *numbers: int, commit: int = 0) -> None:
         """Follow a coordinator whose log has these publishes, all of this epoch."""
-        self.receive(now, coordinator, Start(0, epoch, state([(epoch, 0)], 0), 0, self.slot.boot))
+        self.receive(now, coordinator, StartEpoch(0, epoch, state([(epoch, 0)], 0), 0, self.slot.boot))
         self.receive(now, coordinator, Append(0, epoch, 0, commit, items(*numbers)))
         assert (self.slot.accepted, self.slot.log.end, self.slot.commit) == (epoch, len(numbers), commit)
         self.forget_outputs()

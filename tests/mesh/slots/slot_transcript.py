@@ -19,9 +19,8 @@ from typing import Any
 from mesh.log import Position
 from mesh.slots.copying import Fetch, LogState, Range, Trimmed
 from mesh.slots.election import Grant, Resign, Vote
-from mesh.slots.forwarding import Before, Forward, Published, PublishRefused
-from mesh.slots.promise import Promise
-from mesh.slots.replication import Append, AppendOk, Commit, Nack, Start, Sync
+from mesh.slots.forwarding import AlreadyCommitted, Forward, PublishCommitted, PublishRefused
+from mesh.slots.replication import Append, AppendOk, Commit, Reject, StartEpoch, Sync
 from mesh.slots.slot import CacheWanted, Committed, Loaded, Opened, Repeated, RoleChanged
 from mesh.slots.slot_log import Item
 from mesh.slots.slots import Beacon, Recall, Recalled
@@ -105,10 +104,10 @@ class Script:
 
     def _show_slots(self) -> None:
         for name, node in self.world.nodes.items():
-            if node.replica is None:
+            if node.slots is None:
                 self._lines.append(f"{name}  does not run")
                 continue
-            slot = node.replica.slots[0]
+            slot = node.slots.by_number[0]
             kind = "voter, synced" if slot.is_synced else "voter, not synced" if slot.is_voter else "observer"
             self._lines.append(
                 f"{name}  {slot.role.value:<12} promised {slot.promised}, accepted {slot.accepted}, log "
@@ -134,8 +133,7 @@ class Script:
     def _event(self, node: str, what: Any) -> str:
         match what:
             case dict():
-                promise: Promise = what[0]
-                return f"promises epoch {promise.epoch}, on disk"
+                return f"promises epoch {what[0]}, on disk"
             case Opened():
                 return f"opens log {self._log(what.incarnation)}"
             case Loaded():
@@ -149,7 +147,7 @@ class Script:
                 return f"drops {_publish(what.publish)}: stands at {_at(what.at)} already"
             case CacheWanted():
                 return f"wants the cache of {what.peer}"
-            case Published():
+            case PublishCommitted():
                 return f"confirms {_publish(what.publish)} at {_at(what.at)}"
             case PublishRefused():
                 return f"refuses {_publish(what.publish)}: {what.why}"
@@ -170,9 +168,9 @@ class Script:
                 return f"grant epoch {what.epoch}, accepted {what.accepted}, {self._state(what.state)}{synced}"
             case Resign():
                 return f"resign epoch {what.epoch}"
-            case Start():
+            case StartEpoch():
                 boot = f", for {what.boot}" if what.boot else ""
-                return f"start epoch {what.epoch}, {self._state(what.state)}, committed {what.commit}{boot}"
+                return f"start_epoch epoch {what.epoch}, {self._state(what.state)}, committed {what.commit}{boot}"
             case Sync():
                 return "sync tell me your log"
             case Append():
@@ -183,8 +181,8 @@ class Script:
                 return f"append_ok epoch {what.epoch}, up to {what.end}" if is_new else ""
             case Commit():
                 return f"commit epoch {what.epoch}, up to {what.commit}"
-            case Nack():
-                return f"nack promised {what.promised}"
+            case Reject():
+                return f"reject promised {what.promised}"
             case Fetch():
                 return f"fetch epoch {what.epoch}, from {what.first}"
             case Range():
@@ -193,8 +191,8 @@ class Script:
                 return f"trimmed epoch {what.epoch}, below {what.base}"
             case Forward():
                 return f"forward stream {what.stream}, from {what.first}: {_items(what.items)}"
-            case Before():
-                return f"before {_publish((what.publisher, what.number))} stands at {_at(what.at)}"
+            case AlreadyCommitted():
+                return f"known {_publish((what.publisher, what.number))} stands at {_at(what.at)}"
         return None
 
     def _beacon(self, node: str, beacon: Beacon) -> str:

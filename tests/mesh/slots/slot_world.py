@@ -16,10 +16,9 @@ from random import Random
 from typing import Any
 
 from mesh.slots.forwarding import ForwardingConfig
-from mesh.slots.promise import Promise
 from mesh.slots.slot import EVERYONE, SlotConfig
 from mesh.slots.slot_log import Item
-from mesh.slots.slots import Replica, ReplicaPacket
+from mesh.slots.slots import Slots, SlotsPacket
 from mesh.transport.wire import Codec
 
 TICK_MS = 50
@@ -33,10 +32,10 @@ class WorldNode:
     def __init__(self, name: str) -> None:
         self.name = name
         self.boots = 0
-        self.replica: Replica | None = None
-        self.disk: dict[int, Promise] | None = None
+        self.slots: Slots | None = None
+        self.disk: dict[int, int] | None = None
         self.is_paused = False
-        self.inbox: list[tuple[str, str, list[ReplicaPacket]]] = []
+        self.inbox: list[tuple[str, str, list[SlotsPacket]]] = []
         """What came while it was paused."""
 
     @property
@@ -62,7 +61,7 @@ class World:
         self.published: Counter[str] = Counter()
         """By publisher."""
         self._listen = listen
-        self._codec: Codec[ReplicaPacket] = Codec(ReplicaPacket)
+        self._codec: Codec[SlotsPacket] = Codec(SlotsPacket)
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._cut: set[frozenset[str]] = set()
@@ -75,19 +74,19 @@ class World:
     def start(self, name: str) -> None:
         """Start a node's process."""
         node = self.nodes[name]
-        assert node.replica is None, f"{name} runs already"
+        assert node.slots is None, f"{name} runs already"
         node.boots += 1
-        node.replica = Replica(
+        node.slots = Slots(
             self.now / 1000, name, node.boot, self.config, ForwardingConfig(), 1, node.disk, Random(node.boot)
         )
-        node.replica.members(self.now / 1000, self.alive)
+        node.slots.members(self.now / 1000, self.alive)
         boot = node.boot
         self._later(0, lambda: self._tick(node, boot))
 
     def crash(self, name: str) -> None:
         """Its memory is gone, and whatever was on its way to it."""
         node = self.nodes[name]
-        node.replica, node.is_paused, node.inbox = None, False, []
+        node.slots, node.is_paused, node.inbox = None, False, []
 
     def pause(self, name: str) -> None:
         """It does nothing and notices nothing."""
@@ -105,8 +104,8 @@ class World:
         """So the failure detectors of all nodes see it now."""
         self.alive = list(alive)
         for node in self.nodes.values():
-            if node.replica is not None:
-                node.replica.members(self.now / 1000, self.alive)
+            if node.slots is not None:
+                node.slots.members(self.now / 1000, self.alive)
 
     def cut(self, one: str, other: str) -> None:
         """Nothing passes between these two from now on."""
@@ -123,15 +122,15 @@ class World:
     def publish(self, name: str, publisher: str, number: int, text: str) -> None:
         """A client of a node publishes."""
         node = self.nodes[name]
-        assert node.replica is not None
-        node.replica.publish(self.now / 1000, Item("/c/x", publisher, number, text.encode(), None, 0))
+        assert node.slots is not None
+        node.slots.publish(self.now / 1000, Item("/c/x", publisher, number, text.encode(), None, 0))
         self._flush(node)
 
     def leave(self, name: str) -> None:
         """A node hands over what it coordinates."""
         node = self.nodes[name]
-        assert node.replica is not None
-        node.replica.leave(self.now / 1000)
+        assert node.slots is not None
+        node.slots.leave(self.now / 1000)
         self._flush(node)
 
     def run(self, duration_ms: int) -> None:
@@ -149,9 +148,9 @@ class World:
         heapq.heappush(self._due, (self.now + delay_ms, self._count, action))
 
     def _tick(self, node: WorldNode, boot: str) -> None:
-        if node.replica is not None and node.boot == boot:
+        if node.slots is not None and node.boot == boot:
             if not node.is_paused:
-                node.replica.tick(self.now / 1000)
+                node.slots.tick(self.now / 1000)
                 self._flush(node)
             self._later(TICK_MS, lambda: self._tick(node, boot))
 
@@ -164,24 +163,24 @@ class World:
         else:
             self._receive(node, envelope.sender, envelope.boot, envelope.packets)
 
-    def _receive(self, node: WorldNode, sender: str, boot: str, packets: list[ReplicaPacket]) -> None:
-        if node.replica is not None:
+    def _receive(self, node: WorldNode, sender: str, boot: str, packets: list[SlotsPacket]) -> None:
+        if node.slots is not None:
             for packet in packets:
-                node.replica.receive(self.now / 1000, sender, boot, packet)
+                node.slots.receive(self.now / 1000, sender, boot, packet)
             self._flush(node)
 
     def _flush(self, node: WorldNode) -> None:
-        replica = node.replica
-        assert replica is not None
-        replica.settle(self.now / 1000)
-        promises = replica.take_promises()
+        slots = node.slots
+        assert slots is not None
+        slots.settle(self.now / 1000)
+        promises = slots.take_promises()
         if promises:
             node.disk = {**(node.disk or {}), **promises}
             self._listen(self.now, node.name, promises, "")
-        for event in replica.take_events():
+        for event in slots.take_events():
             self._listen(self.now, node.name, event, "")
-        messages: dict[str, list[ReplicaPacket]] = {}
-        for to, packet in replica.take_sends():
+        messages: dict[str, list[SlotsPacket]] = {}
+        for to, packet in slots.take_sends():
             others = [name for name in self.nodes if name != node.name] if to == EVERYONE else [to]
             lost = [name for name in others if self._is_lost(node.name, name, packet)]
             self._listen(self.now, node.name, packet, to)
@@ -194,7 +193,7 @@ class World:
             data = self._codec.encode(node.name, node.boot, 0, packets)
             self._later(DELAY_MS, lambda to=to, data=data: self._arrive(to, data))  # type: ignore[misc]
 
-    def _is_lost(self, sender: str, to: str, packet: ReplicaPacket) -> bool:
+    def _is_lost(self, sender: str, to: str, packet: SlotsPacket) -> bool:
         tag = str(packet.__struct_config__.tag)
         if tag != "beacon" and (tag, sender, to) in self._drop:
             self._drop.remove((tag, sender, to))

@@ -6,8 +6,7 @@ import pytest
 
 from mesh.slots.copying import Fetch, Range
 from mesh.slots.election import HAND_OVER_MAX_S, RECOVERY_MAX_S, Grant, Resign, Vote
-from mesh.slots.promise import Promise
-from mesh.slots.replication import Append, AppendOk, Nack, Start
+from mesh.slots.replication import Append, AppendOk, Reject, StartEpoch
 from mesh.slots.slot import EVERYONE, CacheWanted, Committed, Opened, Role, RoleChanged, SlotConfig
 from tests.mesh.slots.slot_bench import LOG, Bench, items, state
 
@@ -95,7 +94,7 @@ def test_an_observer_neither_stands_nor_votes() -> None:
 def test_a_candidate_promises_itself_the_next_epoch_before_it_asks() -> None:
     bench = follower(1)
     bench.stand(5.0)
-    assert bench.promises() == {0: Promise(5)}
+    assert bench.promises() == {0: 5}
     assert bench.sends() == [("b", Vote(0, 5, False)), ("c", Vote(0, 5, False))]
     assert bench.events() == [RoleChanged(0, 5, Role.CANDIDATE, "")]
 
@@ -105,14 +104,14 @@ def test_a_candidate_that_does_not_win_tries_again_later_in_the_next_epoch() -> 
     bench.tick(6.6)
     assert bench.sends() == []
     bench.tick(7.3)
-    assert bench.promises() == {0: Promise(6)}
+    assert bench.promises() == {0: 6}
     assert bench.sends() == [("b", Vote(0, 6, False)), ("c", Vote(0, 6, False))]
 
 
 def test_a_vote_is_a_durable_promise_and_says_what_the_voter_holds() -> None:
     bench = follower(1, 2)
     bench.receive(5.0, "b", Vote(0, 6, False), "b7")
-    assert bench.promises() == {0: Promise(6)}
+    assert bench.promises() == {0: 6}
     assert bench.sends() == [("b", Grant(0, 6, "b7", True, 4, state([(4, 0)], 2)))]
     assert (bench.slot.coordinator, bench.slot.accepted) == ("", 4)
 
@@ -121,7 +120,7 @@ def test_a_vote_is_a_durable_promise_and_says_what_the_voter_holds() -> None:
 def test_what_was_promised_is_not_given_to_another(epoch: int) -> None:
     bench = follower()
     bench.receive(5.0, "b", Vote(0, epoch, True))
-    assert bench.sends() == [("b", Nack(0, 4))]
+    assert bench.sends() == [("b", Reject(0, 4))]
     assert bench.promises() == {}
 
 
@@ -131,7 +130,7 @@ def test_one_vote_an_epoch() -> None:
     bench.sends()
     for candidate in "cb":
         bench.receive(5.0, candidate, Vote(0, 5, False))
-        assert bench.sends() == [(candidate, Nack(0, 5))]
+        assert bench.sends() == [(candidate, Reject(0, 5))]
 
 
 def test_a_voter_sticks_to_the_coordinator_that_it_hears() -> None:
@@ -166,7 +165,7 @@ def test_who_has_voted_gives_the_candidate_time() -> None:
 
 def test_a_vote_ends_the_copying_of_a_log() -> None:
     bench = follower(1)
-    bench.receive(5.0, "b", Start(0, 5, state([(4, 0), (5, 1)], 3), 0, ""))
+    bench.receive(5.0, "b", StartEpoch(0, 5, state([(4, 0), (5, 1)], 3), 0, ""))
     bench.receive(7.0, "c", Vote(0, 6, False))
     bench.sends()
     bench.receive(7.1, "b", Range(0, 5, 1, items(2, 3), 0))
@@ -175,7 +174,7 @@ def test_a_vote_ends_the_copying_of_a_log() -> None:
 
 def test_so_does_standing() -> None:
     bench = follower(1)
-    bench.receive(5.0, "b", Start(0, 5, state([(4, 0), (5, 1)], 3), 0, ""))
+    bench.receive(5.0, "b", StartEpoch(0, 5, state([(4, 0), (5, 1)], 3), 0, ""))
     assert bench.stand(7.0) == 6
     bench.forget_outputs()
     bench.receive(8.1, "b", Range(0, 5, 1, items(2, 3), 0))
@@ -185,7 +184,7 @@ def test_so_does_standing() -> None:
 def test_a_restarted_voter_keeps_its_promise() -> None:
     bench = Bench("a", promised=7)
     bench.receive(5.0, "b", Vote(0, 7, False))
-    assert bench.sends() == [("b", Nack(0, 7))]
+    assert bench.sends() == [("b", Reject(0, 7))]
     bench.receive(5.0, "b", Vote(0, 8, False))
     assert bench.sends() == [("b", Grant(0, 8, "b1", False, 0, state([], 0, incarnation="")))]
 
@@ -194,7 +193,7 @@ def test_who_holds_the_log_does_not_vote_for_who_does_not_but_stands_above_it() 
     bench = follower(1)
     bench.receive(5.0, "b", Vote(0, 6, False, is_synced=False))
     assert bench.sends() == []
-    assert bench.promises() == {0: Promise(6)}
+    assert bench.promises() == {0: 6}
     assert stands_at(bench, 5.0) == pytest.approx(5.0, abs=0.021)
     assert bench.slot.promised == 7
     unsynced = Bench("a", promised=4)
@@ -218,7 +217,7 @@ def test_r_votes_win_and_the_log_of_the_candidate_is_the_best() -> None:
     bench = stood(1, 2)
     bench.grant(6.1, "c", 4, state([(4, 0)], 1))
     assert bench.slot.role is Role.COORDINATOR
-    assert bench.sends() == [(EVERYONE, Start(0, 5, state([(4, 0), (5, 2)], 2), 0, ""))]
+    assert bench.sends() == [(EVERYONE, StartEpoch(0, 5, state([(4, 0), (5, 2)], 2), 0, ""))]
     assert bench.slot.accepted == 5
 
 
@@ -240,7 +239,7 @@ def test_what_the_best_log_has_is_copied_before_the_epoch_begins() -> None:
     assert (bench.slot.role, bench.slot.accepted, bench.slot.log.end) == (Role.RECOVERING, 4, 2)
     bench.receive(6.2, "b", Range(0, 5, 3, items(4), 0))
     assert bench.slot.role is Role.COORDINATOR
-    assert bench.sends() == [(EVERYONE, Start(0, 5, state([(4, 0), (5, 4)], 4), 0, ""))]
+    assert bench.sends() == [(EVERYONE, StartEpoch(0, 5, state([(4, 0), (5, 4)], 4), 0, ""))]
     assert bench.events(Committed) == []
     bench.receive(6.3, "b", AppendOk(0, 5, 4))
     assert bench.slot.commit == 4
@@ -275,8 +274,8 @@ def test_nor_does_one_of_an_observer_nor_the_same_twice() -> None:
 
 @pytest.mark.parametrize(
     "packet",
-    [Start(0, 6, state([(4, 0), (6, 2)], 2), 0, ""), Nack(0, 6), Vote(0, 6, False)],
-    ids=["start", "nack", "vote"],
+    [StartEpoch(0, 6, state([(4, 0), (6, 2)], 2), 0, ""), Reject(0, 6), Vote(0, 6, False)],
+    ids=["start", "reject", "vote"],
 )
 def test_a_higher_epoch_ends_a_recovery(packet: object) -> None:
     """Else what it waited for would make a second coordinator, in an epoch in which it was not elected."""
@@ -291,7 +290,7 @@ def test_a_higher_epoch_ends_a_recovery(packet: object) -> None:
 
 def test_after_a_higher_epoch_what_its_coordinator_answers_is_not_lost() -> None:
     bench = recovering()
-    bench.receive(6.1, "c", Start(0, 6, state([(4, 0), (6, 2)], 3), 0, ""))
+    bench.receive(6.1, "c", StartEpoch(0, 6, state([(4, 0), (6, 2)], 3), 0, ""))
     bench.receive(6.2, "c", Range(0, 6, 2, items(9), 0))
     assert (bench.slot.accepted, bench.slot.log.end) == (6, 3)
 
@@ -299,14 +298,14 @@ def test_after_a_higher_epoch_what_its_coordinator_answers_is_not_lost() -> None
 def test_a_higher_epoch_ends_a_recovery_that_waits_for_a_cache() -> None:
     bench = stood(1, 2)
     bench.grant(6.0, "b", 4, state([(4, 0)], 40, base=30))
-    bench.receive(6.1, "c", Nack(0, 6))
+    bench.receive(6.1, "c", Reject(0, 6))
     bench.cache_filled(6.2, (4, 39))
     assert (bench.slot.role, bench.slot.accepted, bench.slot.log.end) == (Role.FOLLOWER, 4, 2)
 
 
 def test_a_higher_epoch_ends_a_candidacy() -> None:
     bench = stood()
-    bench.receive(6.1, "b", Nack(0, 8))
+    bench.receive(6.1, "b", Reject(0, 8))
     assert (bench.slot.role, bench.slot.promised) == (Role.FOLLOWER, 8)
     bench.receive(6.2, "b", Grant(0, 5, "a1", True, 4, state([(4, 0)], 0)))
     bench.receive(6.2, "b", Grant(0, 8, "a1", True, 4, state([(4, 0)], 0)))
@@ -369,7 +368,7 @@ def test_when_all_memory_is_lost_another_log_begins() -> None:
     assert len(bench.slot.incarnation) == 8
     assert bench.sends()[-1] == (
         EVERYONE,
-        Start(0, 5, state([(5, 0)], 0, incarnation=bench.slot.incarnation), 0, ""),
+        StartEpoch(0, 5, state([(5, 0)], 0, incarnation=bench.slot.incarnation), 0, ""),
     )
 
 
@@ -468,7 +467,7 @@ def test_a_resignation_that_is_lost_is_an_election_later() -> None:
 
 def test_who_stepped_down_while_handing_over_hands_nothing_over_later() -> None:
     bench = resigning()
-    bench.receive(10.1, "c", Nack(0, 7))
+    bench.receive(10.1, "c", Reject(0, 7))
     assert bench.slot.role is Role.FOLLOWER
     epoch = bench.stand(12.0)
     bench.grant(13.0, "c", 2, state([(1, 0), (2, 1)], 1))

@@ -16,7 +16,7 @@ from mesh.slots.forwarding import (
     Forward,
     Forwarding,
     ForwardingConfig,
-    Published,
+    PublishCommitted,
     PublishRefused,
     Streams,
 )
@@ -59,7 +59,7 @@ def test_it_is_answered_when_it_is_committed_and_only_once() -> None:
     one.committed(0.2, 0, ("p", 1), (4, 7))
     one.committed(0.2, 0, ("q", 1), (4, 8))
     one.tick(99.0)
-    assert one.take_events() == [Published(0, ("p", 1), (4, 7))]
+    assert one.take_events() == [PublishCommitted(0, ("p", 1), (4, 7))]
     assert (one.pending, one.is_waiting(0)) == (0, False)
     assert one.take_events() == []
 
@@ -162,7 +162,7 @@ def test_no_more_than_so_many_wait() -> None:
     assert one.take_events() == [PublishRefused(("p", 6), FULL)]
     one.committed(0.1, 0, ("p", 1), (4, 0))
     publish(one, 0.2, 6)
-    assert one.take_events() == [Published(0, ("p", 1), (4, 0))]
+    assert one.take_events() == [PublishCommitted(0, ("p", 1), (4, 0))]
     assert one.pending == 5
 
 
@@ -265,7 +265,7 @@ def test_both_ends_keep_the_order_over_any_loss(batches: list[int], fates: list[
             arrive(late.pop())
         one.tick(now)
     assert log == [*range(1, number + 1)]
-    published = Counter(event.publish[1] for event in one.take_events() if isinstance(event, Published))
+    published = Counter(event.publish[1] for event in one.take_events() if isinstance(event, PublishCommitted))
     assert published == Counter(log)
 
 
@@ -277,5 +277,5 @@ def test_what_waits_is_bounded_in_bytes_too() -> None:
     assert one.take_events() == [PublishRefused(("p", 3), FULL)]
     one.committed(0.2, 0, ("p", 0), (1, 0))
     one.publish(0.3, 0, Item("/c/x", "p", 4, b"." * 3_000, None, 0))
-    assert one.take_events() == [Published(0, ("p", 0), (1, 0))]
+    assert one.take_events() == [PublishCommitted(0, ("p", 0), (1, 0))]
     assert one.pending_bytes <= 10_000

@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mesh.slots.copying import Fetch, Range, Trimmed
-from mesh.slots.promise import Promise
-from mesh.slots.replication import Append, AppendOk, Commit, Nack, Start, Sync
+from mesh.slots.replication import Append, AppendOk, Commit, Reject, StartEpoch, Sync
 from mesh.slots.slot import EVERYONE, CacheWanted, Committed, Loaded, Repeated, Role, RoleChanged
 from mesh.slots.slot_log import Item
 from tests.mesh.slots.slot_bench import LOG, Bench, item, items, state
@@ -41,8 +40,8 @@ def committed(bench: Bench) -> list[tuple[tuple[int, int], int]]:
 
 def test_start_is_promised_adopted_and_acknowledged_in_this_order() -> None:
     bench = follower(1, 2)
-    bench.receive(1.0, "b", Start(0, 6, state([(4, 0), (6, 1)], 2), 1, ""))
-    assert bench.promises() == {0: Promise(6)}
+    bench.receive(1.0, "b", StartEpoch(0, 6, state([(4, 0), (6, 1)], 2), 1, ""))
+    assert bench.promises() == {0: 6}
     assert bench.sends() == [("b", Fetch(0, 6, 1))]
     assert bench.slot.accepted == 4, "not before all is here"
     bench.receive(1.1, "b", Range(0, 6, 1, items(3), 9))
@@ -55,25 +54,25 @@ def test_start_is_promised_adopted_and_acknowledged_in_this_order() -> None:
 def test_start_of_a_lower_epoch_than_promised() -> None:
     bench = follower(1)
     bench.slot.promise(7)
-    bench.receive(1.0, "b", Start(0, 6, state([(6, 0)], 0), 0, ""))
-    assert bench.sends() == [("b", Nack(0, 7))]
+    bench.receive(1.0, "b", StartEpoch(0, 6, state([(6, 0)], 0), 0, ""))
+    assert bench.sends() == [("b", Reject(0, 7))]
     assert (bench.slot.accepted, bench.slot.coordinator, bench.slot.log.end) == (4, "c", 1)
 
 
 def test_start_again_changes_nothing() -> None:
     bench = follower(1, 2)
-    bench.receive(1.0, "c", Start(0, 4, state([(4, 0)], 0), 0, ""))
+    bench.receive(1.0, "c", StartEpoch(0, 4, state([(4, 0)], 0), 0, ""))
     assert (bench.sends(), bench.events(), bench.slot.log.end) == ([], [], 2)
-    bench.receive(1.0, "b", Start(0, 6, state([(6, 0)], 3), 0, ""))
+    bench.receive(1.0, "b", StartEpoch(0, 6, state([(6, 0)], 3), 0, ""))
     bench.forget_outputs()
-    bench.receive(1.0, "b", Start(0, 6, state([(6, 0)], 5), 0, ""))
+    bench.receive(1.0, "b", StartEpoch(0, 6, state([(6, 0)], 5), 0, ""))
     assert (bench.sends(), bench.events()) == ([], []), "it is being copied"
 
 
 def test_the_same_coordinator_in_another_epoch_is_told() -> None:
     """Or nobody would begin another stream of publishes (forwarding.py)."""
     bench = follower(1)
-    bench.receive(1.0, "c", Start(0, 6, state([(4, 0), (6, 1)], 1), 0, ""))
+    bench.receive(1.0, "c", StartEpoch(0, 6, state([(4, 0), (6, 1)], 1), 0, ""))
     assert bench.events(RoleChanged) == [RoleChanged(0, 6, Role.FOLLOWER, "c")]
 
 
@@ -142,7 +141,7 @@ def test_a_lower_epoch_than_promised_gets_nothing_but_a_nack() -> None:
     bench.slot.promise(5)
     for packet in (Append(0, 4, 1, 1, items(2)), Commit(0, 4, 1), Append(0, 4, 1, 1, [])):
         bench.receive(1.0, "c", packet)
-        assert bench.sends() == [("c", Nack(0, 5))]
+        assert bench.sends() == [("c", Reject(0, 5))]
     assert (bench.slot.log.end, bench.slot.commit) == (1, 0)
     bench.receive(1.0, "c", Range(0, 4, 1, items(2), 1))
     assert (bench.slot.log.end, bench.slot.commit) == (1, 0)
@@ -150,7 +149,7 @@ def test_a_lower_epoch_than_promised_gets_nothing_but_a_nack() -> None:
 
 def test_while_another_log_is_copied_nothing_of_it_is_taken_or_acknowledged() -> None:
     bench = follower(1)
-    bench.receive(1.0, "b", Start(0, 6, state([(4, 0), (6, 1)], 3), 0, ""))
+    bench.receive(1.0, "b", StartEpoch(0, 6, state([(4, 0), (6, 1)], 3), 0, ""))
     bench.forget_outputs()
     bench.receive(1.0, "b", Append(0, 6, 1, 1, items(2)))
     bench.receive(1.0, "b", Commit(0, 6, 1))
@@ -173,7 +172,7 @@ def test_who_is_too_far_behind_gets_the_log_anew() -> None:
     assert bench.sends() == [("c", Sync(0))]
     bench.receive(1.2, "c", Append(0, 4, 60, 60, items(9)))
     assert bench.sends() == [("c", Sync(0))], "in case that was lost; and no acknowledgement"
-    bench.receive(1.3, "c", Start(0, 4, state([(4, 0)], 60, base=50), 60, "a1"))
+    bench.receive(1.3, "c", StartEpoch(0, 4, state([(4, 0)], 60, base=50), 60, "a1"))
     assert bench.events(CacheWanted) == [CacheWanted(0, LOG, "c")]
     bench.cache_filled(2.0, (4, 58))
     assert bench.sends() == [("c", Fetch(0, 4, 59))]
@@ -208,7 +207,7 @@ def test_an_append_that_came_early_is_let_go_of_when_something_else_has_filled_i
 def test_an_append_that_came_early_is_of_its_epoch() -> None:
     bench = follower(1)
     bench.receive(1.0, "c", Append(0, 4, 2, 0, items(3)))
-    bench.receive(1.0, "b", Start(0, 6, state([(4, 0), (6, 1)], 1), 0, ""))
+    bench.receive(1.0, "b", StartEpoch(0, 6, state([(4, 0), (6, 1)], 1), 0, ""))
     bench.receive(1.0, "b", Append(0, 6, 1, 0, items(8)))
     assert [one.number for one in bench.slot.log.items] == [1, 8]
 
@@ -272,7 +271,7 @@ def test_a_commit_waits_for_its_items() -> None:
 
 def test_a_new_epoch_has_its_own_positions() -> None:
     bench = follower(1, 2, commit=2)
-    bench.receive(1.0, "b", Start(0, 6, state([(4, 0), (6, 2)], 2), 2, ""))
+    bench.receive(1.0, "b", StartEpoch(0, 6, state([(4, 0), (6, 2)], 2), 2, ""))
     bench.receive(1.0, "b", Append(0, 6, 2, 3, items(3)))
     assert committed(bench) == [((6, 0), 3)]
 
@@ -322,13 +321,15 @@ def test_the_logs_clock_goes_on_over_elections() -> None:
 # Rule 8: fencing.
 
 
-@pytest.mark.parametrize("packet", [Nack(0, 3), Start(0, 3, state([(1, 0), (3, 1)], 1), 0, "")], ids=["nack", "start"])
+@pytest.mark.parametrize(
+    "packet", [Reject(0, 3), StartEpoch(0, 3, state([(1, 0), (3, 1)], 1), 0, "")], ids=["reject", "start"]
+)
 def test_a_higher_epoch_ends_a_coordinators_role(packet: object) -> None:
     bench = coordinator(1)
     bench.replication.publish(10.0, items(2))
     bench.receive(11.0, "c", packet)
     assert (bench.slot.role, bench.slot.promised) == (Role.FOLLOWER, 3)
-    assert bench.promises() == {0: Promise(3)}
+    assert bench.promises() == {0: 3}
     assert not bench.replication.accepts(11.0)
     assert bench.slot.accepts is bool(bench.slot.coordinator), "only another one takes publishes"
     bench.sends()
@@ -340,8 +341,8 @@ def test_a_higher_epoch_ends_a_coordinators_role(packet: object) -> None:
 def test_a_higher_epoch_ends_the_copying_of_a_log() -> None:
     """Its coordinator must not get an acknowledgement of one that has promised more."""
     bench = follower(1)
-    bench.receive(1.0, "b", Start(0, 6, state([(4, 0), (6, 1)], 2), 0, ""))
-    bench.receive(1.1, "d", Nack(0, 9))
+    bench.receive(1.0, "b", StartEpoch(0, 6, state([(4, 0), (6, 1)], 2), 0, ""))
+    bench.receive(1.1, "d", Reject(0, 9))
     bench.sends()
     bench.receive(1.2, "b", Range(0, 6, 1, items(2), 0))
     bench.tick(2.0)
@@ -358,13 +359,13 @@ def test_an_acknowledgement_that_comes_to_a_follower() -> None:
 
 def test_a_nack_that_says_nothing_new_is_none() -> None:
     bench = coordinator()
-    bench.receive(11.0, "c", Nack(0, 2))
+    bench.receive(11.0, "c", Reject(0, 2))
     assert bench.slot.role is Role.COORDINATOR
 
 
 def test_its_own_packets_come_back_to_a_coordinator() -> None:
     bench = coordinator(1)
-    for packet in (Append(0, 2, 1, 0, items(5)), Start(0, 2, state([(1, 0)], 1), 0, ""), Commit(0, 2, 1)):
+    for packet in (Append(0, 2, 1, 0, items(5)), StartEpoch(0, 2, state([(1, 0)], 1), 0, ""), Commit(0, 2, 1)):
         bench.receive(11.0, "a", packet)
     assert (bench.slot.role, bench.slot.log.end, bench.slot.commit) == (Role.COORDINATOR, 1, 0)
     assert bench.sends() == []

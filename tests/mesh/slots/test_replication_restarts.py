@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from mesh.slots.copying import Fetch, Range, Trimmed
 from mesh.slots.election import Grant
-from mesh.slots.replication import Append, AppendOk, Start, Sync
+from mesh.slots.replication import Append, AppendOk, StartEpoch, Sync
 from mesh.slots.slot import EVERYONE, Opened
 from tests.mesh.slots.slot_bench import LOG, Bench, items, state
 from tests.mesh.slots.test_replication import coordinator, follower, items_at
@@ -14,14 +14,14 @@ from tests.mesh.slots.test_replication import coordinator, follower, items_at
 
 def test_a_restarted_voter_acknowledges_nothing_until_it_has_the_log_as_it_was_when_it_asked() -> None:
     bench = Bench("a", promised=4)
-    bench.receive(1.0, "c", Start(0, 4, state([(4, 0)], 0), 0, ""))
+    bench.receive(1.0, "c", StartEpoch(0, 4, state([(4, 0)], 0), 0, ""))
     assert bench.sends() == [("c", Sync(0))]
     bench.receive(1.3, "c", Append(0, 4, 0, 0, items(1)))
     assert bench.sends() == [("c", Sync(0))]
-    bench.receive(1.3, "c", Start(0, 4, state([(4, 0)], 0), 0, "a0"))
+    bench.receive(1.3, "c", StartEpoch(0, 4, state([(4, 0)], 0), 0, "a0"))
     assert bench.sends() == [], "the answer to an earlier start of it"
     assert (bench.slot.accepted, bench.slot.is_synced, bench.slot.log.end) == (0, False, 0)
-    bench.receive(1.4, "c", Start(0, 4, state([(4, 0)], 1), 0, "a1"))
+    bench.receive(1.4, "c", StartEpoch(0, 4, state([(4, 0)], 1), 0, "a1"))
     assert bench.events(Opened) == [Opened(0, LOG)]
     assert not bench.slot.is_synced
     bench.receive(1.4, "c", Range(0, 4, 0, items(1), 0))
@@ -31,7 +31,7 @@ def test_a_restarted_voter_acknowledges_nothing_until_it_has_the_log_as_it_was_w
 
 def test_an_observer_takes_any_start() -> None:
     bench = Bench("d")
-    bench.receive(1.0, "c", Start(0, 4, state([(4, 0)], 0), 0, ""))
+    bench.receive(1.0, "c", StartEpoch(0, 4, state([(4, 0)], 0), 0, ""))
     assert bench.sends() == [("c", AppendOk(0, 4, 0))]
     assert not bench.slot.is_synced
     assert bench.promises() == {}, "its promises count for nothing"
@@ -43,7 +43,7 @@ def test_what_an_older_start_of_a_voter_acknowledged_does_not_count() -> None:
     bench = coordinator(1)
     bench.receive(10.0, "c", AppendOk(0, 2, 0), "c1")
     bench.receive(10.1, "c", Sync(0), "c2")
-    assert bench.sends() == [("c", Start(0, 2, state([(1, 0), (2, 1)], 1), 0, "c2"))]
+    assert bench.sends() == [("c", StartEpoch(0, 2, state([(1, 0), (2, 1)], 1), 0, "c2"))]
     bench.receive(10.2, "c", AppendOk(0, 2, 1), "c1")
     assert bench.slot.commit == 0
     bench.receive(10.3, "c", AppendOk(0, 2, 1), "c2")
@@ -96,11 +96,11 @@ def test_an_acknowledgement_of_an_unknown_start_is_answered_with_whom_it_is_take
     bench = coordinator()
     bench.receive(10.0, "c", AppendOk(0, 2, 0), "c1")
     bench.receive(10.0, "c", AppendOk(0, 2, 0), "c2")
-    assert bench.sends() == [("c", Start(0, 2, state([(2, 0)], 0), 0, "c1"))]
+    assert bench.sends() == [("c", StartEpoch(0, 2, state([(2, 0)], 0), 0, "c1"))]
     voter = Bench("c")
     voter.follow(0.0, "a", 2)
     voter.slot.boot = "c2"
-    voter.receive(10.0, "a", Start(0, 2, state([(2, 0)], 0), 0, "c1"))
+    voter.receive(10.0, "a", StartEpoch(0, 2, state([(2, 0)], 0), 0, "c1"))
     assert voter.sends() == [("a", Sync(0))]
 
 
@@ -136,7 +136,7 @@ def test_nor_one_with_too_much_uncommitted() -> None:
 def test_who_coordinates_answers_who_does_not_says_nothing() -> None:
     bench = coordinator(1)
     bench.receive(11.0, "c", Sync(0))
-    assert bench.sends() == [("c", Start(0, 2, state([(1, 0), (2, 1)], 1), 0, "c1"))]
+    assert bench.sends() == [("c", StartEpoch(0, 2, state([(1, 0), (2, 1)], 1), 0, "c1"))]
     other = follower(1)
     other.receive(11.0, "c", Sync(0))
     assert other.sends() == []

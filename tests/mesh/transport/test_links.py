@@ -90,6 +90,6 @@ def test_a_cut_holds_until_its_time_or_healing() -> None:
     assert not links.admits(1.0, message("a", "a1", 1), "a", is_numbered=True)
     assert links.admits(1.0, message("b", "b1", 1), "b", is_numbered=True)
     assert (links.stats.cut, links.is_up("a")) == (1, False)
-    links.heal()
+    links.cut(frozenset(), 0.0)
     assert links.reached(1.0) is None
     assert links.admits(1.0, message("a", "a1", 2), "a", is_numbered=True)

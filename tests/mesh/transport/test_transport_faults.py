@@ -297,7 +297,7 @@ def test_a_cut_works_both_ways_at_one_node_and_heals() -> None:
         assert a.came == b.came == []
         assert a.transport.stats.cut == 4
         assert (b.transport.silent_s("a", time.monotonic()) > 0.1, c.transport.stats.lost["a"]) == (True, 0)
-        a.transport.heal()
+        a.transport.cut((), 0.0)
         for peer in (a, b):
             peer.say("healed")
             peer.tell("a" if peer is b else "b", "healed")

@@ -21,13 +21,14 @@ from gateway.link.settings import TopicRule
 from gateway.link.topic_rules import Mapping
 from mesh.cache.cache import Cache, CacheConfig
 from mesh.log import BEGINNING, Entry, Position
-from mesh.subject import from_key, matches
+from mesh.subject import from_key
 from node.backfill.backfill import PageLimits
 from node.backfill.backfills import Readings
 from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
 from node.intake import Intake, Record
 from node.interest import Interest
 from node.topics import Source, Topics
+from tests.support.truth import covers
 from whimbrel.frames import GapSaid
 from whimbrel.place import Track, Verdict
 
@@ -242,7 +243,7 @@ class ResumeModel:
         found: list[tuple[str, Entry]] = []
         for _, _, offset, epoch, key, value, time, headers in held:
             subject = from_key(TOPIC, key)
-            if start < (epoch, offset) <= scan.until and matches(scan.subject, subject):
+            if start < (epoch, offset) <= scan.until and covers(scan.subject, subject):
                 found.append((subject, Entry((epoch, offset), None, time, value, headers)))
         reached = scan.until if len(found) <= most else found[most - 1][1].at
         return Scanned(start, why, found[:most], reached)
@@ -303,7 +304,7 @@ class ResumeModel:
                         for client in self.clients:
                             if (
                                 client.registered
-                                and matches(client.subject, message["subject"])
+                                and covers(client.subject, message["subject"])
                                 and message["log"] in client.track.live
                             ):
                                 self._take(client, message)
@@ -378,7 +379,7 @@ class ResumeModel:
         kafka = self.partitions[int(log.partition(".")[0])]
         if log in client.late:
             return []
-        return [(one[3], one[2]) for one in kafka.records if matches(client.subject, from_key(TOPIC, one[4]))]
+        return [(one[3], one[2]) for one in kafka.records if covers(client.subject, from_key(TOPIC, one[4]))]
 
     def finish(self) -> None:
         """Once Kafka answers and clients take their pages, everyone becomes live in every log."""

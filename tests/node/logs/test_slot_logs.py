@@ -12,12 +12,12 @@ from gateway.link.events import JSON, Live, Start, Subscribe
 from gateway.link.settings import TopicRule
 from gateway.link.topic_rules import Mapping
 from mesh.cache.cache import Cache, CacheConfig
-from mesh.cache.state_transfer import CacheAsk, CacheMore, CacheNo, CachePage, CatchUp, CatchUpConfig
+from mesh.cache.state_transfer import CacheAsk, CacheMore, CacheNo, CachePage, StateTransfer, StateTransferConfig
 from mesh.repeats import Repeats
 from mesh.slots.forwarding import ForwardingConfig
 from mesh.slots.slot import SlotConfig
 from mesh.slots.slot_log import Item
-from mesh.slots.slots import Replica
+from mesh.slots.slots import Slots
 from node.backfill.backfill import PageLimits
 from node.backfill.backfills import Readings
 from node.intake import Intake
@@ -45,9 +45,9 @@ class Half:
         self.resyncs = 0
         self.live: list[str] = []
         config = SlotConfig(voters=("a",), tail_items_max=10)
-        self.replica = Replica(0, name, f"{name}1", config, ForwardingConfig(), 1, {}, Random(name))
+        self.replica = Slots(0, name, f"{name}1", config, ForwardingConfig(), 1, {}, Random(name))
         self.replica.members(0, ["a", "b"])
-        self.catch_up = CatchUp(self._held, CatchUpConfig(page_rows_max=5))
+        self.catch_up = StateTransfer(self._held, StateTransferConfig(page_rows_max=5))
         self.logs = MeshLogs(self, self.replica, self.catch_up)  # type: ignore[arg-type]
         self.logs.peers = ["b" if name == "a" else "a"]
 
@@ -58,7 +58,7 @@ class Half:
 
     def _held(self, log_id: str) -> tuple[Any, Repeats | None] | None:
         held = self.logs.log_of(log_id)
-        return None if held is None else (held, self.replica.slots[0].repeats)
+        return None if held is None else (held, self.replica.by_number[0].repeats)
 
     def hand_out(self, batches: dict[int, Live]) -> None:
         self.live += [frame.decode("latin-1") for batch in batches.values() for frame in batch.json[1]]
@@ -142,7 +142,9 @@ def test_an_observer_that_missed_what_the_coordinator_let_go_of_copies_what_foll
     assert len(pair.b.live) == 43
     assert pair.b.resyncs == 0
     # The memory of publishes came along: a repeat is one here, too.
-    assert pair.b.replica.slots[0].repeats.original(("p", 20)) == pair.a.replica.slots[0].repeats.original(("p", 20))
+    assert pair.b.replica.by_number[0].repeats.original(("p", 20)) == pair.a.replica.by_number[0].repeats.original(
+        ("p", 20)
+    )
 
 
 def test_what_no_cache_has_any_more_makes_the_observer_begin_anew_and_its_subscribers_resume() -> None:
