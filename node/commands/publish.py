@@ -64,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         asyncio.run(_publish_all(client, args, headers))
     except (WhimbrelError, ValueError) as error:
-        connecting.tell(f"{error}: {teller.reason}" if teller.reason else f"{error}")
+        connecting.tell(f"{error}")
         return 1
     return 0
 

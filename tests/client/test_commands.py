@@ -164,7 +164,7 @@ def test_a_server_out_of_reach_is_told_once_and_with_the_outcome(
     assert capsys.readouterr() == (
         "",
         f"whimbrel: {reason}; trying again, for at most 0.1 s\n"
-        f"whimbrel: publish to /t/a: not acknowledged in time: {reason}\n",
+        f"whimbrel: publish to /t/a: not acknowledged in time; no connection: {reason}\n",
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -28,6 +29,7 @@ from whimbrel.start import Now
 from whimbrel.values import to_headers, to_value
 
 JSON = ENCODINGS["json"]
+VECTORS = Path(__file__).parents[2] / "client" / "vectors"
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -177,6 +179,7 @@ def test_the_place_of_the_reader_is_what_the_application_has_taken() -> None:
         ("http://a/", "ws://a/v1/ws"),
         ("https://a.example:443", "wss://a.example:443/v1/ws"),
         ("wss://a/own/path?x=1", "wss://a/own/path?x=1"),
+        ("https://example.com/push/", "wss://example.com/push/v1/ws"),
         ("ws://[::1]:80", "ws://[::1]:80/v1/ws"),
     ],
 )
@@ -228,12 +231,12 @@ def test_after_a_success_another_server_is_tried_first() -> None:
         assert server not in (servers.next(rng), servers.next(rng))
 
 
-def test_servers_that_were_told_are_used_beside_those_configured() -> None:
-    rng, servers = Random(1), Servers(["a"])
-    servers.told(["ws://b:1/v1/ws", "ftp://no", "ws://a/v1/ws"])
-    assert {servers.next(rng) for _ in range(2)} == {"ws://a/v1/ws", "ws://b:1/v1/ws"}
-    servers.told([])
-    assert {servers.next(rng) for _ in range(2)} == {"ws://a/v1/ws", "ws://b:1/v1/ws"}
+@pytest.mark.parametrize("entry", json.loads((VECTORS / "servers.json").read_text()), ids=lambda entry: entry["name"])
+def test_servers_that_were_told_are_used_beside_those_configured(entry: dict[str, Any]) -> None:
+    servers = Servers(entry["configured"], learn=entry.get("learn", True))
+    for told in entry["told"]:
+        servers.told(told, server_url(entry["via"]))
+    assert servers._known == entry["used"]
 
 
 # Publishing.
@@ -323,9 +326,10 @@ def test_a_publish_ends_when_its_time_is_up() -> None:
     publisher.core.published(5, frames.Published(2, "0.x", (0, 1)))
     assert publisher.told() == [PublishDone(waiting, "0.x", (0, 1))]
     publisher.core.refused(5, frames.Error(3, 4011, "queue_full", "wait"))
-    publisher.core.disconnected()
+    publisher.core.disconnected("4001: slow")
     publisher.core.tick(7)
-    assert publisher.told() == [PublishFailed(refused, 4011, "queue_full", "wait", True)]
+    reason = "wait; no connection: 4001: slow"
+    assert publisher.told() == [PublishFailed(refused, 4011, "queue_full", reason, True)]
     assert publisher.core.deadline is None
 
 

@@ -12,6 +12,7 @@ from whimbrel.errors import (
     RequestError,
     SubjectError,
     SubscribeError,
+    SubscribeTimeoutError,
     WhimbrelError,
 )
 from whimbrel.events import Status
@@ -42,6 +43,7 @@ __all__ = [
     "Status",
     "SubjectError",
     "SubscribeError",
+    "SubscribeTimeoutError",
     "Subscription",
     "WhimbrelError",
     "from_key",

@@ -10,13 +10,13 @@ from collections.abc import Callable, Coroutine, Iterable, Iterator
 from functools import partial
 from typing import Any, TypeVar
 
-from whimbrel.client import Client, Published
+from whimbrel.client import Client, Published, State
 from whimbrel.errors import ClosedError, WhimbrelError
 from whimbrel.events import Status, SubscriptionEvent
 from whimbrel.interest import Interest
 from whimbrel.message import Message
 from whimbrel.reader import Reader
-from whimbrel.start import Place, Start
+from whimbrel.start import Place, StartOrName
 from whimbrel.subscription import Callback, Subscription
 from whimbrel.subscriptions import Stats
 
@@ -116,13 +116,7 @@ class BlockingClient:
         self._runs = False
 
     def __enter__(self) -> BlockingClient:
-        self._thread.start()
-        self._runs = True
-        try:
-            self.run(self._client.start)
-        except BaseException:
-            self._stop()
-            raise
+        self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -132,6 +126,29 @@ class BlockingClient:
     def stats(self) -> Stats:
         """Messages received, repeated (and dropped), and found missing (and asked for again)."""
         return self._client.stats
+
+    @property
+    def state(self) -> State:
+        """As `Client.state`."""
+        return self._client.state
+
+    @property
+    def reason(self) -> str:
+        """As `Client.reason`."""
+        return self._client.reason
+
+    def start(self) -> None:
+        """Begin to connect; does not wait for the connection. `with` does it, and `close` at the end.
+
+        Raises what the token function raises.
+        """
+        self._thread.start()
+        self._runs = True
+        try:
+            self.run(self._client.start)
+        except BaseException:
+            self._stop()
+            raise
 
     def close(self) -> None:
         """Close the connection. Publishes that are not answered raise PublishError, iterations end."""
@@ -145,15 +162,11 @@ class BlockingClient:
         subject: str,
         callback: Callback | None = None,
         *,
-        start: Start | None = None,
+        start: StartOrName | None = None,
         timeout_s: float | None = None,
     ) -> BlockingSubscription:
-        """As `Client.subscribe`; `callback` is called in a thread of its own.
-
-        Raises:
-            TimeoutError: If no server has answered within `timeout_s`.
-        """
-        subscribed = self.run(_within, timeout_s, self._client.subscribe, subject, None, start)
+        """As `Client.subscribe`; `callback` is called in a thread of its own."""
+        subscribed = self.run(partial(self._client.subscribe, subject, start=start, timeout_s=timeout_s))
         subscription = BlockingSubscription(self, subscribed)
         if callback is not None:
             name = f"whimbrel {subject}"
@@ -174,7 +187,12 @@ class BlockingClient:
         """Run it in the client's thread, and wait for what it returns or raises."""
         with self._lock:
             if not self._runs:
-                raise ClosedError(None, "use it inside `with`")
+                if self._thread.ident is not None:
+                    raise ClosedError(None, "by the application")
+                raise RuntimeError(
+                    "the client is not started: use `with BlockingClient(...) as client`, or `client.start()` and, at "
+                    "the end, `client.close()`"
+                )
             running = asyncio.run_coroutine_threadsafe(function(*args), self._loop)
         try:
             return running.result()

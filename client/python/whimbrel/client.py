@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from importlib.metadata import version
 from random import SystemRandom
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from whimbrel import events, outputs, subjects
 from whimbrel.connection import Connection
 from whimbrel.encodings import ENCODINGS
-from whimbrel.errors import ClosedError, PublishError, SubscribeError, WhimbrelError
+from whimbrel.errors import ClosedError, PublishError, SubscribeError, SubscribeTimeoutError, WhimbrelError
 from whimbrel.events import Event, Status, SubscriptionEvent
 from whimbrel.interest import Interest
 from whimbrel.outgoing import Outgoing
 from whimbrel.session import Session, SessionConfig
-from whimbrel.start import Latest, Position, Start
+from whimbrel.session import State as SessionState
+from whimbrel.start import Position, StartOrName, to_start
 from whimbrel.subscription import Callback, Subscription
 from whimbrel.subscriptions import Stats
 from whimbrel.values import NOT_GIVEN, HeaderValues, to_headers, to_value
@@ -26,9 +29,11 @@ QUEUE_MAX = 1000
 SUSPEND_FACTOR = 4
 MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 PUBLISH_TIMEOUT_S = 30.0
+CLOCKS_EVERY_S = 1.0
 
 Token: TypeAlias = str | Callable[[], str | Awaitable[str]] | None
 OnStatus: TypeAlias = Callable[[Status], object]
+State: TypeAlias = Literal["connecting", "connected", "reconnecting", "closed"]
 
 logger = logging.getLogger("whimbrel")
 
@@ -45,17 +50,20 @@ class Client:
     """A client on asyncio: connects, reconnects, resumes, publishes. Use it as an asynchronous context manager.
 
     Args:
-        servers: One or more servers, such as `ws://host:8080`.
+        servers: One or more servers, such as `ws://host:8080` or, behind a proxy, `https://example.com/push/`.
         token: For the server's authorizer: a string, or a function (also async) that is called for a new one
             whenever the server wants one. With a string the client closes then.
         encoding: `json` or `msgpack`; the messages are the same.
         on_status: Called with each status (see `whimbrel.events`). Statuses of a subscription come in order with its
-            messages, so when the application reaches them; those of the connection come at once.
+            messages, so when the application reaches them; those of the connection come at once. If it raises, that is
+            logged.
+        client_name: Said to the server, for its log.
         queue_max: Events per subscription that may wait for the application. When that many wait, nothing is
             read from the socket; the server then applies its policy for slow consumers, and nothing is lost. While
             requests await answers, reading goes on, and a subscription with four times as many is suspended
             and resumed when the application has caught up.
         message_bytes_max: The largest frame taken from a server.
+        learn_servers: Whether servers that a node names are used beside `servers`.
         connect_options: Further arguments of `websockets.asyncio.client.connect`, such as `ssl`.
     """
 
@@ -69,6 +77,7 @@ class Client:
         client_name: str = f"whimbrel-python/{version('whimbrel-client')}",
         queue_max: int = QUEUE_MAX,
         message_bytes_max: int = MESSAGE_BYTES_MAX,
+        learn_servers: bool = True,
         connect_options: Mapping[str, Any] | None = None,
     ) -> None:
         if encoding not in ENCODINGS:
@@ -77,7 +86,8 @@ class Client:
         fixed_token = token if isinstance(token, str) else None
         self._token_source = token if callable(token) else None
         servers = (servers,) if isinstance(servers, str) else tuple(servers)
-        self._session = Session(SessionConfig(servers, self._encoding, client_name, fixed_token), SystemRandom())
+        config = SessionConfig(servers, self._encoding, client_name, fixed_token, learn_servers)
+        self._session = Session(config, SystemRandom())
         self._on_status = on_status
         self._queue_max = queue_max
         self._message_bytes_max = message_bytes_max
@@ -90,7 +100,9 @@ class Client:
         self._full: set[Subscription] = set()
         self._room = asyncio.Event()
         self._tasks: set[asyncio.Future[Any]] = set()
+        self._running: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._clocks: asyncio.TimerHandle | None = None
         self._closed: ClosedError | None = None
 
     async def __aenter__(self) -> Client:
@@ -105,45 +117,81 @@ class Client:
         """Messages received, repeated (and dropped), and found missing (and asked for again)."""
         return self._session.stats
 
+    @property
+    def state(self) -> State:
+        """Where the connection stands: `connecting` until the first attempt has failed or succeeded."""
+        match self._session.state:
+            case SessionState.READY:
+                return "connected"
+            case SessionState.CLOSED:
+                return "closed"
+        return "reconnecting" if self._session.reason else "connecting"
+
+    @property
+    def reason(self) -> str:
+        """Why there is no connection: how the last one, or the last attempt, ended. Empty while there is one."""
+        return self._session.reason
+
     async def start(self) -> None:
-        """Begin to connect; does not wait for the connection. Raises what the token function raises."""
-        self._loop = asyncio.get_running_loop()
+        """Begin to connect; does not wait for the connection. `async with` does it, and `close` at the end.
+
+        Raises what the token function raises.
+        """
+        self._running = asyncio.get_running_loop()
         if self._token_source is not None:
             self._input(self._session.set_token, await self._new_token(self._token_source))
         self._input(self._session.start)
+        self._compare_clocks()
 
     async def close(self) -> None:
         """Close the connection. Publishes that are not answered raise PublishError, iterations end."""
+        if self._running is None:
+            return
         self._input(self._session.close)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._clocks):
+            if timer is not None:
+                timer.cancel()
         for connection in list(self._connections):
             await connection.finished()
         current = asyncio.current_task()
         await asyncio.gather(*(task for task in self._tasks if task is not current), return_exceptions=True)
 
     async def subscribe(
-        self, subject: str, callback: Callback | None = None, start: Start | None = None
+        self,
+        subject: str,
+        callback: Callback | None = None,
+        start: StartOrName | None = None,
+        *,
+        timeout_s: float | None = None,
     ) -> Subscription:
         """Subscribe to a subject or pattern, from the latest message unless `start` says otherwise.
 
-        Returns when the server has answered, however long it cannot be reached: use `asyncio.timeout`. With
-        `callback` (a function, also async), it is called with each message, one after another; without, iterate over
-        the subscription.
+        Returns when the server has answered, however long it cannot be reached, unless `timeout_s` is given. With
+        `callback` (a function, also async), it is called with each message, one after another; what it raises is
+        logged, and the next message follows. Without, iterate over the subscription.
 
         Raises:
-            SubjectError: If it is neither a subject nor a pattern.
+            SubjectError, TypeError, ValueError: If it is neither a subject nor a pattern, or `start` is none.
             SubscribeError: If the server refuses for good.
+            SubscribeTimeoutError: If there is no answer within `timeout_s`. It says why, if that is known.
             ClosedError: If the client is closed.
         """
         subjects.check(subject)
-        self._raise_if_closed()
-        interest = Interest(subject, start or Latest())
+        interest = Interest(subject, to_start("latest" if start is None else start))
+        loop = self._loop()
         subscription = self._subscriptions[interest] = Subscription(self, interest)
-        answered = self._asked[interest] = self._loop.create_future()
+        answered = self._asked[interest] = loop.create_future()
         self._input(self._session.subscribe, interest)
         try:
-            await self._answer(answered)
+            async with asyncio.timeout(timeout_s) as limit:
+                await self._answer(answered)
+        except TimeoutError:
+            self.end_subscription(subscription)
+            if not limit.expired():
+                raise
+            why = f"no connection: {self.reason}" if self.reason else subscription.waits_for
+            reason = f"no answer within {timeout_s:g} s{f'; {why}' if why else ''}"
+            raise SubscribeTimeoutError(f"subscribe to {subject}", None, "", reason) from None
         except BaseException:
             self.end_subscription(subscription)
             raise
@@ -178,10 +226,10 @@ class Client:
             ClosedError: If the client is closed.
         """
         subjects.to_key(subject)
-        value = to_value(json, json_text, text, data, tombstone)
-        self._raise_if_closed()
-        item = Outgoing(subject, value, to_headers(headers), self._loop.time() + timeout_s)
-        done = self._publishing[item] = self._loop.create_future()
+        value, pairs = to_value(json, json_text, text, data, tombstone), to_headers(headers)
+        loop = self._loop()
+        item = Outgoing(subject, value, pairs, loop.time() + timeout_s)
+        done = self._publishing[item] = loop.create_future()
         self._input(self._session.publish, item)
         published: Published = await self._answer(done)
         return published
@@ -240,18 +288,24 @@ class Client:
     # The session's inputs and outputs.
 
     def _input(self, method: Callable[..., None], *args: Any) -> None:
-        method(self._loop.time(), *args)
+        assert self._running is not None
+        method(self._running.time(), *args)
         for output in self._session.take():
             self._perform(output)
         deadline = self._session.deadline
         if deadline is not None and (self._timer is None or deadline < self._timer.when()):
             if self._timer is not None:
                 self._timer.cancel()
-            self._timer = self._loop.call_at(deadline, self._tick)
+            self._timer = self._running.call_at(deadline, self._tick)
 
     def _tick(self) -> None:
         self._timer = None
         self._input(self._session.tick)
+
+    def _compare_clocks(self) -> None:
+        assert self._running is not None
+        self._input(self._session.clocks, time.time())
+        self._clocks = self._running.call_later(CLOCKS_EVERY_S, self._compare_clocks)
 
     def _perform(self, output: outputs.Output) -> None:
         match output:
@@ -282,7 +336,7 @@ class Client:
             case events.TokenNeeded(code, reason):
                 self.tell(event)
                 if self._token_source is None:
-                    self._loop.call_soon(self._input, self._session.close, code, reason)
+                    asyncio.get_running_loop().call_soon(self._input, self._session.close, code, reason)
                 else:
                     self._spawn(self._renew_token(self._token_source))
             case events.Closed(code, reason):
@@ -332,12 +386,20 @@ class Client:
             return
         if isinstance(result, Exception):
             future.set_exception(result)
+            future.exception()  # who gave up waiting has not to be reproached for it by asyncio
         else:
             future.set_result(result)
 
-    def _raise_if_closed(self) -> None:
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that the client runs on, if it does."""
+        if self._running is None:
+            raise RuntimeError(
+                "the client is not started: use `async with Client(...) as client`, or `await client.start()` and, at "
+                "the end, `await client.close()`"
+            )
         if self._closed is not None:
             raise self._closed
+        return self._running
 
     async def _renew_token(self, source: Callable[[], str | Awaitable[str]]) -> None:
         try:
@@ -350,7 +412,11 @@ class Client:
 
     async def _new_token(self, source: Callable[[], str | Awaitable[str]]) -> str:
         token = source()
-        return token if isinstance(token, str) else await token
+        if inspect.isawaitable(token):
+            token = await token
+        if not isinstance(token, str):
+            raise TypeError(f"the token function is to give a string, and gave {token!r}")
+        return token
 
     def _spawn(self, coroutine: Any) -> None:
         task = asyncio.ensure_future(coroutine)

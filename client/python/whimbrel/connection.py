@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import ssl
 from collections.abc import Mapping
 from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.typing import Subprotocol
 
 OPEN_TIMEOUT_S = 10.0
@@ -82,7 +83,8 @@ class Connection:
             status, why = refused.response.status_code, refused.response.body.decode(errors="replace").strip()
             self._lost(status, f"{self._server}: {why or refused}")
             return
-        except (OSError, WebSocketException, ValueError) as error:  # TimeoutError is an OSError
+        except Exception as error:
+            # Also what only a library's author can foresee (a proxy that needs another package, say): it must be told.
             self._lost(None, f"cannot reach {self._server} ({_why(error)})")
             return
         self._writing = asyncio.create_task(self._write(socket))
@@ -113,6 +115,10 @@ def _why(error: Exception) -> str:
     numbers = [int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))]  # one for each address tried
     if numbers:
         return ", ".join(dict.fromkeys(os.strerror(number).lower() for number in numbers))
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"certificate verify failed: {error.verify_message}"
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
     system = error.strerror if isinstance(error, OSError) else None
     return system or str(error) or type(error).__name__
 

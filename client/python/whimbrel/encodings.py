@@ -38,7 +38,7 @@ class Encoding:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
 
 
 _scan: Callable[[str, int], tuple[Any, int]] = json.JSONDecoder(parse_constant=_no_constant).raw_decode
@@ -102,7 +102,7 @@ def _read_outermost(text: str) -> tuple[FrameMap, str | None]:
             if not found:
                 raise ValueError(f"no key at character {position}")
             key = found[1][1:-1] if "\\" not in found[1] else json.loads(found[1])
-            frame[key], end = _read_value(text, _skip_space(text, found.end()), key)
+            frame[key], end = _read_value(text, _skip_space(text, found.end()))
             delimiter = _skip_space(text, end)
             if key == "json":
                 exact = text[found.end() : delimiter]
@@ -114,13 +114,14 @@ def _read_outermost(text: str) -> tuple[FrameMap, str | None]:
     return frame, exact
 
 
-def _read_value(text: str, start: int, key: str) -> tuple[Any, int]:
+def _read_value(text: str, start: int) -> tuple[Any, int]:
     try:
         return _scan(text, start)
+    except json.JSONDecodeError:
+        raise
     except (ValueError, RecursionError):
-        if key != "json":
-            raise
-        # JSON that Python will not hold (nested thousands deep, integers of thousands of digits) is passed on as it is.
+        # JSON that Python will not hold (nested thousands deep, integers of thousands of digits) is passed on as it is;
+        # under a key that is not known it means nothing.
         return NOT_PARSED, _end_of_value(text, start)
 
 
@@ -147,7 +148,8 @@ def _neutral_json(frame: FrameMap, exact: str | None) -> FrameMap:
     if exact is not None:
         frame["value"] = Value("json", exact.encode(), frame.pop("json"))
     elif "text" in frame:
-        frame["value"] = Value("text", str.encode(frame.pop("text")))
+        # Half of a surrogate pair, which no server should send, must not end one connection after another.
+        frame["value"] = Value("text", str.encode(frame.pop("text"), "utf-8", "surrogatepass"))
     elif "base64" in frame:
         frame["value"] = Value("bytes", base64.b64decode(frame.pop("base64"), validate=True))
     elif frame.pop("tombstone", False) is True:

@@ -33,6 +33,10 @@ class SubscribeError(RequestError):
     """The subscription was refused for good, at first or when it was resumed. It is over; others go on."""
 
 
+class SubscribeTimeoutError(SubscribeError, TimeoutError):
+    """No server has answered within `timeout_s`; `reason` says why, if it is known. The subscription is over."""
+
+
 class PublishError(RequestError):
     """The message was refused for good, or not acknowledged within the timeout.
 

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar, overload
 
 from whimbrel import subjects
 from whimbrel.start import Position
 
 Headers: TypeAlias = list[tuple[str, bytes | None]]
+
+T = TypeVar("T")
 
 NOT_PARSED: Any = object()
 
@@ -72,12 +75,25 @@ class Message:
         """
         return None if self.content.raw is None else self.content.raw.decode()
 
-    def json(self) -> Any:
-        """What the value says as JSON; None for a tombstone. Numbers are Python's: use `value` for the exact text.
+    @overload
+    def json(self) -> Any: ...
+
+    @overload
+    def json(self, convert: Callable[[Any], T]) -> T: ...
+
+    def json(self, convert: Callable[[Any], Any] | None = None) -> Any:
+        """What the value says as JSON; None for a tombstone.
+
+        With `convert` (`Flight.model_validate`, say), what that makes of it, typed. Integers are exact, other numbers
+        are floats: `value` has the exact text.
 
         Raises:
-            ValueError: If it is not JSON.
+            ValueError: If it is not JSON, or nothing that Python can hold; `value` has it all the same.
         """
-        if self.content.parsed is not NOT_PARSED:
-            return self.content.parsed
-        return None if self.content.raw is None else json.loads(self.content.raw)
+        said = self.content.parsed
+        if said is NOT_PARSED:
+            try:
+                said = None if self.content.raw is None else json.loads(self.content.raw)
+            except RecursionError:
+                raise ValueError("the JSON value is nested too deeply for Python") from None
+        return said if convert is None else convert(said)

@@ -44,6 +44,8 @@ class Publishing:
         self._round = 0
         """Raised at every first failure since a pause: one fault that fails many publishes makes one pause."""
         self._hold_until = 0.0
+        self._no_connection = "none has been made yet"
+        """Why there is none; empty while there is one."""
 
     @property
     def deadline(self) -> float | None:
@@ -64,13 +66,15 @@ class Publishing:
 
     def connected(self, now: float, in_flight_max: int | None, frame_bytes_max: int | None) -> None:
         self._ready = True
+        self._no_connection = ""
         self._in_flight_max = in_flight_max
         self._frame_bytes_max = frame_bytes_max
         self._hold_until = now
         self._send_waiting(now)
 
-    def disconnected(self) -> None:
+    def disconnected(self, why: str) -> None:
         self._ready = False
+        self._no_connection = why
         for item in self._in_flight.values():
             heapq.heappush(self._to_send, (item.seq, item))
         self._in_flight.clear()
@@ -107,9 +111,9 @@ class Publishing:
                 continue
             if item.refusal:
                 error = item.refusal
-                self._fail(item, error.code, error.name, error.reason, outcome_unknown=True)
+                self._fail(item, error.code, error.name, self._late(error.reason), outcome_unknown=True)
             else:
-                self._fail(item, None, "", TIMED_OUT, outcome_unknown=item.sent)
+                self._fail(item, None, "", self._late(TIMED_OUT), outcome_unknown=item.sent)
         self._in_flight = {id_: item for id_, item in self._in_flight.items() if not item.done}
         self._send_waiting(now)
 
@@ -121,6 +125,9 @@ class Publishing:
                 self._fail(item, code, "", f"the client is closed: {reason}", outcome_unknown=item.sent)
         self._in_flight.clear()
         self._to_send.clear()
+
+    def _late(self, reason: str) -> str:
+        return f"{reason}; no connection: {self._no_connection}" if self._no_connection else reason
 
     def _send_waiting(self, now: float) -> None:
         if not self._ready or now < self._hold_until:

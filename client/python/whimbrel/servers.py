@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from enum import IntEnum
+from ipaddress import ip_address, ip_network
 from random import Random
 from urllib.parse import urlsplit
 
@@ -30,10 +32,12 @@ def loss_pause_s(losses: int, rng: Random) -> float:
 
 
 def server_url(server: str) -> str:
-    """A server as people write it (`host:port`, http(s):// or ws(s)://, path optional) as a WebSocket address.
+    """A server as people write it (`host:port`, http(s):// or ws(s)://) as a WebSocket address.
+
+    A path that ends with `/` is what a proxy has in front of the node; another one is taken as it is.
 
     Raises:
-        ValueError: If it is none.
+        ValueError: If it is no address of a server.
     """
     parts = urlsplit(server if "://" in server else f"ws://{server}")
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
@@ -43,30 +47,81 @@ def server_url(server: str) -> str:
         right = False
     if not right:
         raise ValueError(f"not a server's address (such as ws://host:8080): {server!r}")
-    return parts._replace(scheme=scheme, path=parts.path if parts.path.strip("/") else "/v1/ws").geturl()
+    path = parts.path or "/"
+    return parts._replace(scheme=scheme, path=f"{path}v1/ws" if path.endswith("/") else path).geturl()
+
+
+class _Reach(IntEnum):
+    """From where a host can be reached."""
+
+    NOWHERE = 0
+    MACHINE = 1
+    NETWORK = 2
+    ANYWHERE = 3
+
+
+_SHARED = ip_network("100.64.0.0/10")
+"""Addresses behind a carrier's translation (RFC 6598)."""
+
+
+def may_learn(server: str, via: str) -> bool:
+    """Whether an address that a node told may be used by a client that has reached the node at the address `via`.
+
+    A node behind a proxy knows only what it is called inside. An address of the own machine or a private network means
+    something else here, unless the client is there itself; and who came encrypted never goes on in the clear.
+    """
+    named, came = urlsplit(server), urlsplit(via)
+    if came.scheme == "wss" and named.scheme != "wss":
+        return False
+    if named.hostname == came.hostname:
+        return True
+    reach = _reach(named.hostname or "")
+    return reach is not _Reach.NOWHERE and reach >= _reach(came.hostname or "")
+
+
+def _reach(host: str) -> _Reach:
+    name = host.rstrip(".")
+    if name == "localhost" or name.endswith(".localhost"):
+        return _Reach.MACHINE
+    try:
+        address = ip_address(host.partition("%")[0])
+    except ValueError:
+        return _Reach.ANYWHERE
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_unspecified:
+        return _Reach.NOWHERE
+    if address.is_loopback:
+        return _Reach.MACHINE
+    is_private = address.is_private or address.is_link_local or (address.version == 4 and address in _SHARED)
+    return _Reach.NETWORK if is_private else _Reach.ANYWHERE
 
 
 class Servers:
     """The servers that are known, and which of them have been tried since the last success."""
 
-    def __init__(self, configured: Iterable[str]) -> None:
+    def __init__(self, configured: Iterable[str], *, learn: bool = True) -> None:
         self._configured = list(dict.fromkeys(map(server_url, configured)))
         if not self._configured:
             raise ValueError("a client needs at least one server")
+        self._learn = learn
         self._known = self._configured
         self._tried: set[str] = set()
         self.attempts = 0
         """Since the last success."""
 
-    def told(self, servers: Iterable[str]) -> None:
-        """A server named all servers. Those configured stay, in case the named ones cannot be reached from here."""
-        named = []
-        for server in servers:
+    def told(self, servers: Iterable[str], via: str) -> None:
+        """A node that was reached at `via` named the servers that there are. Those configured always stay."""
+        named = [server for server in servers if server] if self._learn else []
+        usable = []
+        for server in named:
             try:
-                named.append(server_url(server))
+                address = server_url(server)
             except ValueError:
                 continue
-        self._known = list(dict.fromkeys([*named, *self._configured])) if named else self._known
+            if may_learn(address, via):
+                usable.append(address)
+        if named:
+            self._known = list(dict.fromkeys([*self._configured, *usable]))
 
     def next(self, rng: Random) -> str:
         """The server to try now."""

@@ -15,7 +15,8 @@ A pure core, the whole of the client but for sockets, time and the application's
 Inputs of the connection: `opened`, `receive` (a frame: str if text, bytes if binary), `lost`. Of the application:
 `start`, `subscribe` and `unsubscribe` (an `Interest`, which events name), `publish` (an `Outgoing`, which ends in
 `PublishDone` or `PublishFailed`), `suspend` and `resume` (of an interest whose messages it cannot take), `reading`,
-`set_token` and `token_failed` (after `TokenNeeded`), `close`. Of time: `tick`.
+`set_token` and `token_failed` (after `TokenNeeded`), `close`. Of time: `tick`, and `clocks` or `wake` where machines
+sleep.
 
 `now` is in seconds, of any origin, and never goes back. The same seed and the same inputs give the same outputs, byte
 for byte. There is one connection at a time; after `Disconnect` the next is asked for by another `Connect`. The
@@ -42,6 +43,9 @@ from whimbrel.servers import Servers
 from whimbrel.subscriptions import Stats, Subscriptions
 
 WELCOME_TIMEOUT_S = 10.0
+PONG_TIMEOUT_S = 5.0
+SLEPT_S = 5.0
+"""So much more on the wall clock than in `now`, or so late a `tick`: the machine or the process stood still."""
 
 
 class State(Enum):
@@ -66,6 +70,8 @@ class SessionConfig:
     client: str
     """Name and version, said in `hello`."""
     token: str | None = None
+    learn_servers: bool = True
+    """Whether servers that a node names are used beside those configured."""
 
 
 class Session:
@@ -77,7 +83,7 @@ class Session:
         self._encoding = config.encoding
         self._token = config.token
         self._outputs = Outputs(config.encoding)
-        self._servers = Servers(config.servers)
+        self._servers = Servers(config.servers, learn=config.learn_servers)
         self._subscriptions = Subscriptions(self._outputs, rng)
         self._publishing = Publishing(self._outputs, rng)
         self._server = ""
@@ -85,8 +91,13 @@ class Session:
         self._heard_at = 0.0
         self._heartbeat_s = 0.0
         self._move_at: float | None = None
+        self._pong_due: float | None = None
         self._reading = True
+        self._ahead_s: float | None = None
+        """How far the wall clock is ahead of `now`."""
         self.state = State.IDLE
+        self.reason = ""
+        """Why there is no connection: how the last one, or the last attempt, ended. Empty while there is one."""
 
     # Inputs: the application.
 
@@ -116,7 +127,7 @@ class Session:
         """Use it from the next connection on; connect if one is waited for."""
         self._token = token
         if self.state is State.TOKEN:
-            self._pause(now, None, "with the new token")
+            self._pause(now, None, "a new token is used")
 
     def token_failed(self, now: float, reason: str) -> None:
         """No new token could be had: try again after a pause, and the server says if it still wants another."""
@@ -127,6 +138,7 @@ class Session:
         """Whether frames are being read: while the application is behind they are not, and silence means nothing."""
         self._reading = is_reading
         self._heard_at = now
+        self._pong_due = None
 
     def close(self, now: float, code: int | None = None, reason: str = "by the application") -> None:
         """End it all: what is not answered yet fails."""
@@ -134,9 +146,9 @@ class Session:
             return
         if self.state in (State.OPENING, State.GREETING, State.READY):
             self._outputs.disconnect()
-        self._disconnected(State.CLOSED)
-        self._publishing.close(code, reason)
-        self._outputs.tell(events.Closed(code, reason))
+        if self.reason:
+            reason = f"{reason}; no connection: {self.reason}"
+        self._end(code, reason)
 
     # Inputs: the connection.
 
@@ -154,11 +166,9 @@ class Session:
         """The connection ended, with that close code, or could not be made."""
         match codes.on_close(code):
             case codes.Action.STOP:
-                self._disconnected(State.CLOSED)
-                self._publishing.close(code, reason)
-                self._outputs.tell(events.Closed(code, reason))
+                self._end(code, reason)
             case codes.Action.TOKEN:
-                self._disconnected(State.TOKEN)
+                self._disconnected(State.TOKEN, code, reason)
                 self._outputs.tell(events.TokenNeeded(code, reason))
             case codes.Action.RETRY | codes.Action.ELSEWHERE:
                 self._pause(now, code, reason)
@@ -166,6 +176,7 @@ class Session:
     def receive(self, now: float, data: str | bytes) -> None:
         """A frame."""
         self._heard_at = now
+        self._pong_due = None
         try:
             frame = frames.read(self._encoding.decode(data))
         except FrameError as error:
@@ -203,13 +214,31 @@ class Session:
             self._attempt()
         silent_at = self._silent_at()
         if silent_at is not None and now >= silent_at:
-            self._drop(now, None, "the server has been silent", at_once=True)
+            if self.state is State.READY and self._pong_due is None and now >= silent_at + SLEPT_S:
+                self.wake(now)  # what has come meanwhile is still to be read
+            else:
+                self._drop(now, None, "the server has been silent", at_once=True)
         if self._move_at is not None and now >= self._move_at:
             self._outputs.disconnect()
-            self._disconnected(State.PAUSING)
+            self._disconnected(State.PAUSING, None, "the server asked to move")
             self._attempt()
         self._subscriptions.tick(now)
         self._publishing.tick(now)
+
+    def clocks(self, now: float, wall_s: float) -> None:
+        """Compare `now`, which may stand still while a machine sleeps, with the wall clock; once a second, say."""
+        ahead_s = wall_s - now
+        if self._ahead_s is not None and ahead_s > self._ahead_s + SLEPT_S:
+            self.wake(now)
+        self._ahead_s = ahead_s
+
+    def wake(self, now: float) -> None:
+        """The machine slept, or changed networks: connect at once, or ask the server whether it is still there."""
+        if self.state is State.PAUSING:
+            self._attempt()
+        elif self.state is State.READY and self._pong_due is None:
+            self._outputs.send("ping", {})
+            self._pong_due = now + PONG_TIMEOUT_S
 
     # Outputs.
 
@@ -243,7 +272,7 @@ class Session:
         self._outputs.connect(self._server)
 
     def _pause(self, now: float, code: int | None, reason: str) -> None:
-        self._disconnected(State.PAUSING)
+        self._disconnected(State.PAUSING, code, reason)
         pause_s = self._servers.next_pause_s(self._rng)
         self._attempt_at = now + pause_s
         self._outputs.tell(events.Reconnecting(code, reason, pause_s))
@@ -252,29 +281,37 @@ class Session:
         self._outputs.disconnect(at_once=at_once)
         self.lost(now, code, reason)
 
-    def _disconnected(self, state: State) -> None:
+    def _end(self, code: int | None, reason: str) -> None:
+        self._disconnected(State.CLOSED, code, reason)
+        self._publishing.close(code, reason)
+        self._outputs.tell(events.Closed(code, reason))
+
+    def _disconnected(self, state: State, code: int | None, reason: str) -> None:
         self.state = state
+        self.reason = f"{code}: {reason}" if code else reason
         self._move_at = None
+        self._pong_due = None
         self._subscriptions.disconnected()
-        self._publishing.disconnected()
+        self._publishing.disconnected(self.reason)
 
     def _silent_at(self) -> float | None:
         if self.state is State.GREETING:
             return self._heard_at + WELCOME_TIMEOUT_S
         if self.state is State.READY and self._reading:
-            return self._heard_at + 2 * self._heartbeat_s
+            return self._heard_at + 2 * self._heartbeat_s if self._pong_due is None else self._pong_due
         return None
 
     def _welcome(self, now: float, frame: frames.Welcome) -> None:
         self.state = State.READY
+        self.reason = ""
         self._heartbeat_s = frame.heartbeat_s
-        self._servers.told(frame.servers)
+        self._servers.told(frame.servers, self._server)
         self._servers.succeeded(self._server)
         self._outputs.tell(events.Connected(self._server, frame.node, frame.cluster))
         self._publishing.connected(now, frame.publishes_max, frame.frame_bytes_max)
 
     def _move(self, now: float, frame: frames.Move) -> None:
-        self._servers.told(frame.servers)
+        self._servers.told(frame.servers, self._server)
         self._move_at = now + self._rng.uniform(0, frame.within_s)
         self._outputs.tell(events.Moving(frame.within_s))
 

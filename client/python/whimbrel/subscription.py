@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import Protocol, TypeAlias
 
 from whimbrel.errors import WhimbrelError
-from whimbrel.events import Status, SubscriptionEvent
+from whimbrel.events import Status, SubscriptionEvent, Waiting
 from whimbrel.interest import Interest
 from whimbrel.message import Message
 from whimbrel.reader import Reader
@@ -49,6 +49,8 @@ class Subscription:
         self._reader = Reader()
         self._queue: deque[SubscriptionEvent] = deque()
         self._changed = asyncio.Event()
+        self.waits_for = ""
+        """What the server waits for, when it has said so instead of an answer."""
         self._over = False
         self._error: WhimbrelError | None = None
 
@@ -124,6 +126,8 @@ class Subscription:
     def put(self, event: SubscriptionEvent) -> None:
         """Queue what has come."""
         self._queue.append(event)
+        if isinstance(event, Waiting):
+            self.waits_for = event.why
         self._changed.set()
 
     def end(self, error: WhimbrelError | None, *, forget: bool = False) -> None:

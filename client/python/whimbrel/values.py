@@ -23,22 +23,63 @@ def to_value(
 
     Raises:
         TypeError: If not exactly one is given, or `json_value` is not made of what JSON has.
-        ValueError: If `json_text` is not JSON, or there is no JSON for `json_value` (NaN, infinity).
+        ValueError: If `json_text` is not JSON, or there is no JSON for `json_value` (NaN, infinity), or a string is not
+            valid Unicode (half of a surrogate pair).
     """
     given = [json_value is not NOT_GIVEN, json_text is not None, text is not None, data is not None, tombstone]
     if sum(given) != 1:
         raise TypeError("give exactly one value: json, json_text, text, data or tombstone=True")
     if json_value is not NOT_GIVEN:
-        return Value("json", json.dumps(json_value, ensure_ascii=False, allow_nan=False).encode())
+        try:
+            return Value("json", json.dumps(json_value, ensure_ascii=False, allow_nan=False).encode())
+        except RecursionError:
+            raise ValueError("the JSON value is nested too deeply, or contains itself") from None
     if json_text is not None:
-        json.loads(json_text)
+        _check_json(json_text)
         return Value("json", json_text.strip(" \t\r\n").encode())
     if text is not None:
+        if not isinstance(text, str):
+            raise TypeError(f"text is a string, found {text!r}")
         return Value("text", text.encode())
-    return Value("tombstone", None) if data is None else Value("bytes", bytes(data))
+    if data is None:
+        return Value("tombstone", None)
+    if not isinstance(data, bytes | bytearray | memoryview):
+        raise TypeError(f"data is bytes, found {data!r}")
+    return Value("bytes", bytes(data))
 
 
 def to_headers(headers: HeaderValues | None) -> Headers:
-    """Headers as names and bytes; a name may come more than once."""
+    """Headers as names and bytes; a name may come more than once.
+
+    Raises:
+        TypeError, ValueError: If a name or a value is none.
+    """
     pairs = headers.items() if isinstance(headers, Mapping) else headers or ()
-    return [(name, value.encode() if isinstance(value, str) else value) for name, value in pairs]
+    return [_header(*_pair(pair)) for pair in pairs]
+
+
+def _pair(pair: object) -> tuple[object, object]:
+    if not (isinstance(pair, tuple | list) and len(pair) == 2):
+        raise TypeError(f"headers: a map, or pairs of name and value, are expected, found {pair!r}")
+    return pair[0], pair[1]
+
+
+def _header(name: object, value: object) -> tuple[str, bytes | None]:
+    if not isinstance(name, str):
+        raise TypeError(f"headers: a name is a string, found {name!r}")
+    if not isinstance(value, str | bytes | None):
+        raise TypeError(f"headers: the value of {name!r} is a string, bytes or None, found {value!r}")
+    name.encode()
+    return name, value.encode() if isinstance(value, str) else value
+
+
+def _check_json(text: str) -> None:
+    """Refuse what is not JSON. Integers of any length are (Python alone would refuse thousands of digits)."""
+    try:
+        json.loads(text, parse_int=len, parse_constant=_no_constant)
+    except RecursionError:
+        raise ValueError("the JSON text is nested too deeply") from None
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError(f"{name} is not JSON")
