@@ -113,12 +113,6 @@ ONE_MEANING = "client/python/whimbrel/frames.py", "gateway/sessions/frames.py"
 """The protocol's frames, which server and SDK define for themselves: they share a text, not a module."""
 
 DOCUMENTS_LEFT = {
-    "mesh/slots/election.py",
-    "mesh/slots/replication.py",
-    "mesh/slots/slot.py",
-    "mesh/transport/pump.py",
-    "mesh/transport/transport.py",
-    "node/cluster/members.py",
     "node/kafka/reader.py",
     "node/topics.py",
     "node/workers.py",

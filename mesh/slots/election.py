@@ -1,4 +1,5 @@
-"""How a slot gets its next coordinator: voted epochs (mesh.md 6.2, after Viewstamped Replication and Raft).
+"""How a slot gets its next coordinator: voted epochs, after Viewstamped Replication (Liskov and Cowling, "Viewstamped
+Replication Revisited", 2012) and Raft (Ongaro and Ousterhout, 2014).
 
 The rules, as they are kept here:
 

@@ -1,4 +1,6 @@
-"""Copying and committing the log of one slot: what its coordinator sends and when an item counts (mesh.md 6.2).
+"""Copying and committing the log of one slot: what its coordinator sends and when an item counts.
+
+Viewstamped Replication (Liskov and Cowling, 2012) and Raft (Ongaro and Ousterhout, 2014) in the form of election.py.
 
 The rules, as they are kept here:
 

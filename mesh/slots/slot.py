@@ -1,8 +1,8 @@
 """One slot as one node sees it: the state that election and replication share, and what they put out.
 
-A slot is a share of the subjects with one log and, in each epoch, at most one coordinator (DESIGN 3, 4). What a voter
-*promised* is durable; everything else is in memory. A voter is *synced* while it surely holds in memory all that it
-ever acknowledged: not from its start until it has copied the log of a coordinator (mesh.md 6.2, rule 9).
+A slot is a share of the subjects with one log and, in each epoch, at most one coordinator. What a voter *promised* is
+durable; everything else is in memory. A voter is *synced* while it surely holds in memory all that it ever
+acknowledged: not from its start until it has copied the log of a coordinator (replication.py, rule 9).
 
     follower --- the coordinator is silent ---> candidate --- R grants ---> recovering --- has the best log --->
         ^                                                                                          coordinator

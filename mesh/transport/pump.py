@@ -1,9 +1,9 @@
 """Reads from many ZeroMQ sockets in the loop, each in its turn.
 
-A socket's descriptor is edge-triggered: it tells once that something came, so the socket is read until nothing is left,
-and looked at every SAFETY_POLL_S in any case because an edge can be lost (mesh.md 4.1). Ready sockets are read in turn,
-a few messages each, and after TURN_S all stops until the loop has looked at everything else: a peer that floods
-delays neither the others nor the loop.
+A socket's descriptor (ZMQ_FD) is edge-triggered: it becomes readable once when something has come, so the socket is
+read until nothing is left. It is also looked at every SAFETY_POLL_S, because an edge can be lost: a send on the same
+socket may swallow it. Ready sockets are read in turn, a few messages each, and after TURN_S all stops until the loop
+has looked at everything else: a peer that floods delays neither the others nor the loop.
 
 Not here: what is done with what came.
 """

@@ -6,7 +6,8 @@ send can swallow the edge of an arrival, and the ROUTER needs no routing ids, wh
 
 Nothing blocks and nothing waits here: what a full queue or a missing connection does not take is dropped and counted.
 All traffic is CURVE-encrypted; handshakes are answered in our own loop, so a stuck loop lets nobody in. There are no
-ZMTP heartbeats, with which libzmq 4.3.5 aborts (mesh.md 4.4): beacons of the callers and `kick` do their work.
+ZMTP heartbeats: with them libzmq 4.3.5 aborts when a reader that is stalled by back-pressure is cut off (libzmq issues
+3937 and 4767). The callers' beacons and `kick` do their work.
 
 Not here: what counts of what comes in (links.py), its form (wire.py), keys (keys.py), batching
 (node/cluster/cluster.py).

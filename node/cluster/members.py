@@ -43,7 +43,7 @@ NOT_OURS = "wrong_digest"
 """What the seal calls a datagram with another key (mesh/membership/seal.py)."""
 STRANGERS = "datagrams come that are not sealed with this cluster's key and name: does a node have another one?"
 HALF_OPEN_S = 1.5
-"""A living peer from which no broadcast came for so long: its link is made anew (mesh.md 4.5)."""
+"""A living peer from which no broadcast came for so long: its link is made anew."""
 
 
 class _Link(MembershipLink):
