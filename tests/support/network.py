@@ -59,7 +59,7 @@ class Network:
         self._seed = seed
         self._rules: dict[Pair, dict[str, float]] = {}
         self._switch: subprocess.Popen[bytes] | None = None
-        net = _unused_net()
+        net = unused_net()
         self.addresses = {name: f"{net}.{number}" for number, name in enumerate((*self.outside, *self.names), 1)}
         """By name of the host."""
 
@@ -209,7 +209,7 @@ def _new_tun() -> tuple[int, str]:
     return descriptor, given[:16].rstrip(b"\0").decode()
 
 
-def _unused_net() -> str:
+def unused_net() -> str:
     """The first three bytes of 256 addresses that nothing here uses."""
     used = subprocess.run(
         ["ip", "-4", "route", "show", "table", "all"], capture_output=True, text=True, check=True

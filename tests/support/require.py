@@ -15,7 +15,7 @@ import pytest
 
 
 def require(*names: str) -> None:
-    """Go on only if these tools are there: java, maven, node, npm, browser, netns.
+    """Go on only if these tools are there: java, maven, node, npm, browser, netns, nspawn.
 
     Raises:
         pytest.skip.Exception: One is missing.
@@ -74,6 +74,13 @@ def _netns() -> str | None:
     return None
 
 
+def _nspawn() -> str | None:
+    for program, package in (("systemd-nspawn", "systemd-container"), ("debootstrap", "debootstrap"), ("ssh", "ssh")):
+        if shutil.which(program) is None:
+            return f"{package} is not installed"
+    return _netns()
+
+
 def _version_below(program: str, arguments: list[str], title: str, least: int) -> str | None:
     if shutil.which(program) is None:
         return f"{title} {least} or newer is not installed"
@@ -93,4 +100,5 @@ _CHECKS: dict[str, Callable[[], str | None]] = {
     "npm": _npm,
     "browser": _browser,
     "netns": _netns,
+    "nspawn": _nspawn,
 }

@@ -19,7 +19,7 @@ def nothing_installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("nothing_installed")
-@pytest.mark.parametrize("tool", ["java", "maven", "node", "npm", "browser", "netns"])
+@pytest.mark.parametrize("tool", ["java", "maven", "node", "npm", "browser", "netns", "nspawn"])
 def test_a_missing_tool_skips_or_fails(tool: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("REQUIRE_ALL", raising=False)
     with pytest.raises(pytest.skip.Exception, match="installed"):
