@@ -3,9 +3,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 FAST := not slow and not real_kafka and not browser and not node_js
+CORES := $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
+LANES ?= $(shell expr 2 '*' $(CORES))
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-fast sim bench bench-membership clean
+.PHONY: help run check test test-fast sim bench bench-membership clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -13,17 +15,17 @@ help: ## show this list
 run: .venv/runtime ## start the demo: embedded Kafka, live data, three nodes, a page
 	@$(BIN)/whimbrel demo
 
-test: .venv/dev ## all checks and tests; says what is skipped and why (REQUIRE_ALL=1: nothing may be)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
-	$(BIN)/pytest
+# Tests that start processes wait most of the time: twice as many at once as there are cores (LANES=1: one by one).
+test: check ## all checks and tests; says what is skipped and why (REQUIRE_ALL=1: nothing may be)
+	$(BIN)/pytest -n $(LANES)
 
-test-fast: .venv/dev ## the checks, and the tests that need no process and no waiting
+test-fast: check ## the checks, and the tests that need no process and no waiting
+	$(BIN)/pytest -n $(CORES) -m "$(FAST)"
+
+check: .venv/dev ## lint, format and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -m "$(FAST)"
 
 sim: .venv/dev ## simulate 10,000 clusters under faults, then the broken ones that must be found (minutes)
 	$(BIN)/python -m tests.sim --seeds 10000

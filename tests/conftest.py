@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 from loadtest.kafka.broker import RealKafka
 from loadtest.kafka.jars import kafka_jars
 from node.kafka.embedded import EmbeddedKafka
+from tests.lanes import Lanes, in_order
 from tests.support.require import require
 
 _topic_numbers = itertools.count(1)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever uses the fixture `real_kafka` is marked so."""
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Lanes:
+    """Under `-n` tests run in lanes (lanes.py)."""
+    return Lanes(config, log)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Whoever uses the fixture `real_kafka` is marked so. Under `-n` what takes long comes first."""
     for item in items:
         if "real_kafka" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.real_kafka)
+    if hasattr(config, "workerinput"):
+        items[:] = in_order(items)
 
 
 @pytest.fixture(scope="session")

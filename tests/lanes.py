@@ -1,0 +1,54 @@
+"""Which tests may run beside each other under `pytest -n`: a worker takes one lane after another, and the tests of a
+lane run one after another, on the same worker.
+
+Not here: how many workers there are (Makefile).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadScopeScheduling
+
+SHARED = {
+    "tests/browser/": "a demo and a browser",
+    "tests/e2e/": "a real Kafka and a node",
+    "tests/kafka/test_real.py": "a real Kafka and a node",
+}
+"""Lanes of tests that share something costly, by the beginning of their names. The longest lanes come first."""
+
+APART = ("tests/chaos/", "tests/cluster/", "tests/sim/test_simulation.py", "tests/demo/test_run.py")
+"""Tests that share nothing and are long: each has a lane of its own. All other files are a lane each."""
+
+
+def lane_of(test: str) -> str:
+    """The lane of a test, of which pytest's id is given."""
+    for beginning, lane in SHARED.items():
+        if test.startswith(beginning):
+            return lane
+    return test if test.startswith(APART) else test.partition("::")[0]
+
+
+def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
+    """Long lanes before short ones, so that no worker begins a long one when the others are done."""
+    beginnings = (*APART[:2], *SHARED, *APART[2:])
+
+    def rank(item: pytest.Item) -> int:
+        for number, beginning in enumerate(beginnings):
+            if item.nodeid.startswith(beginning):
+                return number
+        return len(beginnings) + (item.get_closest_marker("slow") is None)
+
+    return sorted(items, key=rank)
+
+
+class Lanes(LoadScopeScheduling):  # type: ignore[misc]  # it has no types
+    """Hands lanes to workers in the order in which they were collected."""
+
+    def __init__(self, config: pytest.Config, log: Any) -> None:
+        super().__init__(config, log)
+        config.option.loadscopereorder = False
+
+    def _split_scope(self, nodeid: str) -> str:
+        return lane_of(nodeid)
