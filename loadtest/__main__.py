@@ -14,15 +14,20 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
+from loadtest.bench import Bench, Broker, warm_up
+from loadtest.beside import LIMIT, Beside, beside_json, beside_table, compare
 from loadtest.mesh_scenarios import MESH_SCENARIOS
 from loadtest.process import Failed
 from loadtest.report import Row, as_json, table
-from loadtest.scenarios import SCENARIOS, Bench, Broker, warm_up
+from loadtest.scenarios import SCENARIOS
 
 ALL = {**SCENARIOS, **MESH_SCENARIOS}
 WITHOUT_KAFKA = ("mesh_commit", "commit")
+WITHIN = ("mesh_commit",)
+"""Scenarios that import what they measure: they cannot measure another checkout."""
 
 
 def main() -> int:
@@ -31,50 +36,115 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=10, help="how long each steady load is measured (10)")
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="where the rows go (bench.json)")
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="where plots and logs go (artifacts)")
+    parser.add_argument("--threads", action="store_true", help="say what each thread took (scattered, hot)")
+    parser.add_argument("--scale", type=float, default=1, help="share of the rates of messages, for a busy machine (1)")
+    parser.add_argument(
+        "--beside", type=Path, metavar="PATH", help="another checkout with a .venv: measure it and this one in turn"
+    )
+    parser.add_argument("--rounds", type=int, default=4, help="with --beside: how often both are measured (4)")
     options = parser.parse_args()
-    names = options.names or list(ALL)
+    names = options.names or [name for name in ALL if not options.beside or name not in WITHIN]
     if unknown := [name for name in names if name not in ALL]:
         parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(ALL)}")
+    if options.beside and (within := [name for name in names if name in WITHIN]):
+        parser.error(f"{', '.join(within)} can measure this checkout only, not --beside")
+    if options.beside and not (program := options.beside.resolve() / ".venv" / "bin" / "whimbrel").exists():
+        parser.error(f"--beside {options.beside}: {program} is missing (run `make .venv/dev` there)")
     options.artifacts.mkdir(parents=True, exist_ok=True)
     needs_kafka = any(name not in WITHOUT_KAFKA for name in names)
     if needs_kafka and (missing := [program for program in ("java", "mvn") if not shutil.which(program)]):
         print(f"the benchmark needs a real Kafka (Java 17 and Maven): {' and '.join(missing)} not found")
         return 1
-    rows, reasons = measure(names, options.seconds, options.artifacts)
-    options.out.write_text(json.dumps([as_json(row) for row in rows], indent=1) + "\n")
+    with ExitStack() as stack:
+        say = Say()
+        kafka: Broker = NoKafka()
+        if needs_kafka:
+            say("starting Kafka")
+            kafka = stack.enter_context(_real_kafka())
+        bench = Bench(kafka, options.seconds, options.artifacts, say, scale=options.scale, by_thread=options.threads)
+        if needs_kafka:
+            warm_up(bench)
+        if options.beside:
+            return beside(bench, say, names, options.beside.resolve(), options.rounds, options.out)
+        return alone(bench, say, names, options.out)
+
+
+class Say:
+    """Shows progress, and of what."""
+
+    def __init__(self) -> None:
+        self._began = time.monotonic()
+        self.about = ""
+
+    def __call__(self, words: str) -> None:
+        print(f"[{time.monotonic() - self._began:4.0f} s] {self.about}{words}", file=sys.stderr, flush=True)
+
+
+def alone(bench: Bench, say: Say, names: list[str], out: Path) -> int:
+    """Run scenarios one after the other. Returns the exit code: 1 if something could not be measured."""
+    rows: list[Row] = []
+    reasons: list[str] = []
+    for name in names:
+        say.about = f"{name}: "
+        found, missing = measured(name, bench)
+        rows += found
+        reasons += [f"{name}: not measured: {reason}" for reason in missing]
+    out.write_text(json.dumps([as_json(row) for row in rows], indent=1) + "\n")
     if rows:
-        print(f"\n{table(rows)}\n\ncores: {os.cpu_count()}; rows in {options.out}, plots in {options.artifacts}/")
-    for name, reason in reasons.items():
-        print(f"\n{name}: not measured: {reason}")
+        print(f"\n{table(rows)}\n\ncores: {os.cpu_count()}; rows in {out}, plots in {bench.artifacts}/")
+    if bench.scale != 1:
+        print(f"rates of messages were {bench.scale:g} of what the goals are for")
+    for reason in reasons:
+        print(f"\n{reason}")
     return 1 if reasons else 0
 
 
-def measure(names: list[str], seconds: float, artifacts: Path) -> tuple[list[Row], dict[str, str]]:
-    """Run scenarios one after the other with one Kafka. Returns rows, and why a scenario gave none."""
-    began = time.monotonic()
-    name = "kafka"
+def beside(bench: Bench, say: Say, names: list[str], other: Path, rounds: int, out: Path) -> int:
+    """Run each scenario with two checkouts in turn: A B, B A, A B, ... so that a drift of the machine is fair.
 
-    def say(words: str) -> None:
-        print(f"[{time.monotonic() - began:4.0f} s] {name}: {words}", file=sys.stderr, flush=True)
+    Returns the exit code: 1 if something is a loss or could not be measured at all.
+    """
+    found: list[Beside] = []
+    unmeasured = []
+    for name in names:
+        pairs: list[tuple[list[Row], list[Row]]] = []
+        reasons: list[str] = []
+        for number in range(rounds):
+            rows: dict[bool, list[Row]] = {}
+            for is_other in (True, False) if number % 2 == 0 else (False, True):
+                say.about = f"{name} {number + 1}/{rounds} {'other' if is_other else 'here'}: "
+                run = 2 * number + is_other + 1
+                checkout = other if is_other else None
+                rows[is_other], missing = measured(name, replace(bench, checkout=checkout, run=run))
+                reasons += [f"{say.about}not measured: {reason}" for reason in missing]
+            pairs.append((rows[True], rows[False]))
+        compared = compare(pairs)
+        found += compared
+        if not compared:
+            unmeasured.append(name)
+        if compared:
+            print(f"\n{beside_table(compared)}")
+        print("\n".join(reasons), flush=True)
+        out.write_text(json.dumps([beside_json(one) for one in found], indent=1) + "\n")
+    print(f"\nother: {other}; cost above 1: this checkout is worse; all rounds in {out}")
+    losses = [one.name for one in found if one.verdict == "LOSS"]
+    if losses:
+        print(f"worse by more than {LIMIT - 1:.0%}: {', '.join(losses)}")
+    if unmeasured:
+        print(f"not measured: {', '.join(unmeasured)}")
+    return 1 if losses or unmeasured else 0
 
+
+def measured(name: str, bench: Bench) -> tuple[list[Row], list[str]]:
+    """The rows of one scenario, and why there are not more of them."""
     rows: list[Row] = []
-    reasons: dict[str, str] = {}
-    with ExitStack() as stack:
-        kafka: Broker = NoKafka()
-        if any(name not in WITHOUT_KAFKA for name in names):
-            say("starting")
-            kafka = stack.enter_context(_real_kafka())
-        bench = Bench(kafka, seconds, artifacts, say)
-        if kafka.bootstrap:
-            warm_up(bench)
-        for name in names:
-            try:
-                for row in ALL[name](bench):
-                    rows.append(row)  # what came before a failure counts
-            except Failed as failed:
-                reasons[name] = str(failed)
-                say(f"not measured: {failed}")
-    return rows, reasons
+    bench = replace(bench, missing=[])
+    try:
+        for row in ALL[name](bench):
+            rows.append(row)  # what came before a failure counts
+    except Failed as failed:
+        bench.miss(str(failed))
+    return rows, bench.missing
 
 
 class NoKafka:

@@ -25,18 +25,22 @@ AGREE_TIMEOUT_S = 30
 class Cluster:
     """The nodes. A context manager that starts the voters together, waits until they agree, and stops all."""
 
-    def __init__(self, log: Path, *flags: str, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, log: Path, *flags: str, settings: Mapping[str, str] | None = None, checkout: Path | None = None
+    ) -> None:
         """Prepare; nothing runs yet.
 
         Args:
             log: The file that gets what they all say.
             flags: For each node, besides those that make them one cluster.
             settings: Keys and values for `--set`.
+            checkout: As for `Node`.
         """
         self._directory = TemporaryDirectory()
         self._log = log
         self._flags = flags
         self._settings = settings
+        self._checkout = checkout
         key_file = Path(self._directory.name) / "cluster.key"
         key_file.write_text(secrets.token_hex(32) + "\n")
         key_file.chmod(0o600)
@@ -53,7 +57,7 @@ class Cluster:
         flags = ("--name", name, "--cluster-listen", address, *self._shared, *self._flags)
         data = f"{self._directory.name}/{name}"
         settings = {"cluster.data_dir": data, **(self._settings or {})}
-        self.nodes[name] = Node(self._log, *flags, settings=settings)
+        self.nodes[name] = Node(self._log, *flags, settings=settings, checkout=self._checkout)
         return self.nodes[name]
 
     def __enter__(self) -> Self:

@@ -117,6 +117,15 @@ class Fleet:
             self.idle(0.02)
         return self._tally.received
 
+    def behind(self, last: dict[str, int], timeout_s: float) -> int:
+        """Wait until every client has its subject's last value, by counter. Returns how many have not."""
+        deadline = time.monotonic() + timeout_s
+        while (missing := self._behind(last)) and time.monotonic() < deadline:
+            until = time.monotonic() + 0.05
+            while time.monotonic() < until:
+                self.idle(0.02)
+        return missing
+
     def cut(self) -> None:
         """Reset every connection at once, as a network or load balancer that fails does; clients reconnect."""
         self._tally.joins = array("q")
@@ -142,6 +151,10 @@ class Fleet:
             sock.close()
         self._again.clear()
         self._tally = Tally(self._random)
+
+    def _behind(self, last: dict[str, int]) -> int:
+        behind = sum(1 for client, _ in self._clients.values() if client.n < last[client.subject])
+        return behind + len(self._again)
 
     # The loop.
 

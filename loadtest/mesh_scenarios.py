@@ -3,7 +3,7 @@
 Each scenario starts a cluster of its own on this machine: with the load generator and Kafka all of it shares its
 cores. What was lost or repeated is never reported as a figure.
 
-Not here: the scenarios of one node and the steps shared with them (scenarios.py), the load (publisher.py, users.py).
+Not here: scenarios of one node (scenarios.py), steps of all scenarios (bench.py), the load (publisher.py, users.py).
 """
 
 from __future__ import annotations
@@ -14,16 +14,16 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from random import Random
 
+from loadtest.bench import Bench, clean, expected
 from loadtest.cluster import Cluster
 from loadtest.fleet import Fleet, now_us
-from loadtest.kafka_load import PARTITIONS, Producing
+from loadtest.kafka_load import Producing
 from loadtest.listener import Heard, Listener
 from loadtest.payload import key_name
 from loadtest.plots import plot_latency, plot_stalls
 from loadtest.process import Child, Failed, cpu_s
 from loadtest.publisher import Latencies, Publisher
 from loadtest.report import Row, percentile
-from loadtest.scenarios import Bench, clean, expected
 from loadtest.tcp import sent_bytes
 from loadtest.users import Outcome, Users
 
@@ -112,8 +112,7 @@ def feed(bench: Bench) -> Iterator[Row]:
     """Kafka read once for the three nodes, beside each of them reading it for itself."""
     used = {}
     for read in ("direct", "feed"):
-        topic = f"read-{read}"
-        bench.kafka.create_topic(topic, PARTITIONS)
+        topic = bench.topic(f"read-{read}")
         bench.say(f"kafka.read={read}: {FEED_RATE:,} msg/s, {FEED_CLIENTS} clients of each node")
         used[read] = read_by_three(bench, topic, read)
     once, each = used["feed"], used["direct"]
@@ -170,8 +169,7 @@ def read_by_three(bench: Bench, topic: str, read: str) -> Used:
 
 def failover(bench: Bench) -> Iterator[Row]:
     """kill -9, over and over, of a node that coordinates and feeds, with users at all nodes."""
-    topic = "failover"
-    bench.kafka.create_topic(topic, PARTITIONS)
+    topic = bench.topic("failover")
     outcomes: list[Outcome] = []
     with (
         cluster(bench, topic) as nodes,
@@ -224,8 +222,7 @@ def checked(outcome: Outcome, records: int) -> Outcome:
 
 def join(bench: Bench) -> Iterator[Row]:
     """A new node comes into a full cluster: the time from its start until it is ready, filled from the others."""
-    topic, subjects = "join", [f"/{NAMESPACE}/k{number:04}" for number in range(480)]
-    bench.kafka.create_topic(topic, PARTITIONS)
+    topic, subjects = bench.topic("join"), [f"/{NAMESPACE}/k{number:04}" for number in range(480)]
     with (
         Child("producer", partial(Producing, bench.kafka.bootstrap, 2)) as producer,
         cluster(bench, topic) as nodes,
@@ -292,7 +289,7 @@ def cluster(bench: Bench, topic: str = "", settings: dict[str, str] | None = Non
     if topic:
         flags += ["--kafka", bench.kafka.bootstrap, "--topics", topic]
     bench.say("starting three nodes")
-    return Cluster(bench.artifacts / "bench-cluster.log", *flags, settings=settings)
+    return Cluster(bench.artifacts / "bench-cluster.log", *flags, settings=settings, checkout=bench.checkout)
 
 
 def all_heard(listener: Child, published: int) -> Heard:

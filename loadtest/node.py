@@ -25,18 +25,23 @@ READY_TIMEOUT_S = 90
 class Node:
     """`whimbrel node` with its workers, on a free port. A context manager that starts, waits until ready, stops."""
 
-    def __init__(self, log: Path, *flags: str, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, log: Path, *flags: str, settings: Mapping[str, str] | None = None, checkout: Path | None = None
+    ) -> None:
         """Prepare; nothing runs yet.
 
         Args:
             log: The file that gets what it says.
             flags: As a user gives them.
             settings: Keys and values for `--set`.
+            checkout: Whose `.venv/bin/whimbrel` it is; None: the one installed beside this Python.
         """
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = int(probe.getsockname()[1])
         self._log = log
-        self._command = [str(Path(sys.executable).with_name("whimbrel")), "node", *flags]
+        binaries = checkout / ".venv" / "bin" if checkout else Path(sys.executable).parent
+        self._command = [str(binaries / "whimbrel"), "node", *flags]
+        self._directory = checkout
         self._command += ["--listen", f"127.0.0.1:{self.port}"]
         for key, value in {"client.connections": "16000", "node.drain": "0s", **(settings or {})}.items():
             self._command += ["--set", f"{key}={value}"]
@@ -49,7 +54,9 @@ class Node:
         """Start it, and wait for nothing."""
         self._began = time.monotonic()
         with self._log.open("ab") as log:
-            self._process = subprocess.Popen(self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+            self._process = subprocess.Popen(
+                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._directory
+            )
 
     def wait_ready(self) -> None:
         """Return when it is ready.

@@ -31,11 +31,12 @@ class Payloads:
             raise ValueError(f"a value takes at least {OVERHEAD} bytes, not {size}")
         letters = Random(0).choices(b"abcdefghijklmnopqrstuvwxyz0123456789", k=size - OVERHEAD)
         self._form = b'{"t":%%d,"n":%%d,"pad":"%s"}' % bytes(letters)
-        self._last = [FIRST - 1] * keys
+        self.last = [FIRST - 1] * keys
+        """`n` of each key's last value."""
 
     def make(self, key: int, due_us: int) -> bytes:
         """The key's next value, due at `due_us` (see `ZERO_US`)."""
-        n = self._last[key] = self._last[key] + 1
+        n = self.last[key] = self.last[key] + 1
         return self._form % (due_us, n)
 
 

@@ -70,8 +70,15 @@ class Child:
         return self._process.pid
 
     def begin(self, method: str, **arguments: Any) -> None:
-        """Start a command; `result` must follow."""
-        self._pipe.send((method, arguments))
+        """Start a command; `result` must follow.
+
+        Raises:
+            Failed: The process died.
+        """
+        try:
+            self._pipe.send((method, arguments))
+        except ConnectionError as error:
+            raise Failed(f"the {self.name} died") from error
 
     def result(self) -> Any:
         """What the command of `begin` returned.

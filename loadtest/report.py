@@ -21,8 +21,8 @@ class Row:
     """The same measured without Whimbrel, in the same run; None where there is no such thing."""
     goal: float | None = None
     """What this version must reach."""
-    design: float | None = None
-    """What the design aims at."""
+    stretch: float | None = None
+    """What would be better still."""
     less_is_better: bool = False
     values: tuple[float, ...] = ()
     """What `value` was chosen of, where that is the worst of several runs."""
@@ -64,23 +64,28 @@ def as_json(row: Row) -> dict[str, str | float | list[float | None] | None]:
 
 def table(rows: Sequence[Row]) -> str:
     """Columns for a terminal. A goal that is not reached is marked."""
-    lines = [("", "value", "unit", "floor", "ratio", "goal", "design")]
+    lines = [("", "value", "unit", "floor", "ratio", "goal", "stretch")]
     for row in rows:
         lines.append(
             (
                 row.name,
-                _words(row.value),
+                words(row.value),
                 row.unit,
-                _words(row.floor),
+                words(row.floor),
                 f"{row.ratio:.2f}" if row.ratio is not None else "-",
-                _words(row.goal) + _mark(row, row.goal),
-                _words(row.design) + _mark(row, row.design),
+                words(row.goal) + _mark(row, row.goal),
+                words(row.stretch) + _mark(row, row.stretch),
             )
         )
+    return columns(lines, left=(0, 2))
+
+
+def columns(lines: Sequence[tuple[str, ...]], left: Sequence[int]) -> str:
+    """Lines of cells for a terminal; the columns `left` begin at the left, the others end at the right."""
     widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
     return "\n".join(
         "  ".join(
-            cell.ljust(width) if column in (0, 2) else cell.rjust(width)
+            cell.ljust(width) if column in left else cell.rjust(width)
             for column, (cell, width) in enumerate(zip(line, widths, strict=True))
         ).rstrip()
         for line in lines
@@ -91,7 +96,8 @@ def _mark(row: Row, goal: float | None) -> str:
     return "" if goal is None else " ok" if row.reaches(goal) else " NO"
 
 
-def _words(number: float | None) -> str:
+def words(number: float | None) -> str:
+    """A figure for people."""
     if number is None:
         return "-"
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.2f}"

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 
 from loadtest.bare import Bare
+from loadtest.bench import expected
 from loadtest.fleet import Fleet, Seen, now_us
 from loadtest.payload import key_name
 from loadtest.plots import plot_latency
 from loadtest.process import Child, Failed, Shares, cpu_s, resident_kb, tree
 from loadtest.report import percentile
-from loadtest.scenarios import expected
 
 pytestmark = pytest.mark.slow
 

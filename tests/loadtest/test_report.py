@@ -27,7 +27,7 @@ def test_a_goal_is_reached_from_the_right_side() -> None:
 
 def test_the_table_marks_goals() -> None:
     header, fast, slow = table([FAST, SLOW]).splitlines()
-    assert header.split() == ["value", "unit", "floor", "ratio", "goal", "design"]
+    assert header.split() == ["value", "unit", "floor", "ratio", "goal", "stretch"]
     assert fast.split() == ["a.per_cpu_s", "50,000", "1/s", "75,000", "0.67", "40,000", "ok", "60,000", "NO"]
     assert slow.split() == ["a.p99_ms", "12.35", "ms", "4.00", "3.09", "10.00", "NO", "-"]
 
