@@ -26,6 +26,7 @@ from node.kafka.threads import crash
 from node.node import Node
 from node.settings import Settings, gateway_settings, warnings
 from node.settings.cluster_files import data_dir
+from node.systemd import ServiceManager
 from node.workers import Workers
 
 log = logging.getLogger(__name__)
@@ -104,16 +105,18 @@ def _run(
         print(f"whimbrel: {error}", file=sys.stderr)
         return 1
     signals = [gevent.signal_handler(number, _on_signal, stop, workers) for number in (signal.SIGTERM, signal.SIGINT)]
-    for each_s, call in ((TICK_S, node.tick), (1.0, node.second)):
-        gevent.spawn(_repeat, each_s, call)
+    manager = ServiceManager(os.environ)
+    for each_s, call in ((TICK_S, node.tick), (1.0, node.second), (manager.alive_every_s, manager.alive)):
+        if each_s:
+            gevent.spawn(_repeat, each_s, call)
     workers.start()
     # Entries hold no cycles: keep the collector from walking the whole cache again and again.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     event(log, "node_started", name=settings.node.name, host=settings.node.host, port=port, workers=count)
-    if started is not None:
-        gevent.spawn(_tell_when_ready, node, lambda: started(port))
+    gevent.spawn(_tell_when_ready, node, manager, started, port)
     status: int = stop.get()
+    manager.stopping()
     event(log, "draining", window_s=settings.node.drain_s)
     node.leave()
     for worker in workers.all:
@@ -128,10 +131,12 @@ def _run(
     return status
 
 
-def _tell_when_ready(node: Node, started: Callable[[], None]) -> None:
+def _tell_when_ready(node: Node, manager: ServiceManager, started: Callable[[int], None] | None, port: int) -> None:
     while not (node.observed.ready and all(worker.id >= 0 for worker in node.workers.all)):
         gevent.sleep(READY_POLL_S)
-    started()
+    manager.ready()
+    if started is not None:
+        started(port)
 
 
 def _on_signal(stop: AsyncResult[int], workers: Workers) -> None:

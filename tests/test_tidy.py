@@ -160,6 +160,7 @@ SHELLS = {
     "node/kafka/reader.py",
     "node/kafka/replay.py",
     "node/kafka/threads.py",
+    "node/launcher/",
     "node/main.py",
     "node/cluster/members.py",
     "node/logs/slot_logs.py",
@@ -172,6 +173,7 @@ SHELLS = {
     "node/settings/librdkafka.py",
     "node/settings/load.py",
     "node/settings/reference.py",
+    "node/systemd.py",
     "node/workers.py",
     "tests/",
 }
