@@ -20,9 +20,9 @@ USAGE_ERROR = 2
 
 _KAFKA = [
     ("--kafka", "HOST:PORT[,...]", "Kafka brokers to begin with"),
-    ("--topics", "NAMES", "topics that clients may use, with * and ?, as NAME or NAME:json|text|bytes"),
-    ("--publish", "NAMES", "topics that clients may publish into (into namespaces they may anyway)"),
-    ("--namespaces", "NAMES", "first segments of subjects that need no Kafka, as NAME or NAME:json|text|bytes"),
+    ("--topics", "NAMES", "topics that clients may use, with * and ?"),
+    ("--publish", "NAMES", "which of these clients may publish into (into namespaces they may anyway)"),
+    ("--namespaces", "NAMES", "first segments of subjects that need no Kafka"),
 ]
 _CLUSTER = [
     ("--cluster-listen", "HOST:PORT", "address for other nodes (default: none, or 127.0.0.1:7400 if there are any)"),
@@ -80,11 +80,9 @@ def problems(effective: Effective) -> list[Problem]:
 
 def report(problems: Iterable[Problem]) -> int:
     """Print all that is wrong with the configuration, in the order in which it was said; the exit code."""
-    from node.settings.effective import DEFAULT
-    from node.settings.layers import in_order
-    from node.settings.load import MACHINE
+    from node.settings.effective import in_order
 
-    lines = [str(problem) for problem in in_order(problems, {DEFAULT, MACHINE})]
+    lines = [str(problem) for problem in in_order(problems)]
     count = "1 mistake" if len(lines) == 1 else f"{len(lines)} mistakes"
     print(f"whimbrel: {count} in the configuration", file=sys.stderr)
     for line in lines:

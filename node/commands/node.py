@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "examples:\n"
         "  whimbrel node --kafka localhost:9092 --topics 'flights,orders.*'\n"
-        "  whimbrel node --kafka localhost:9092 --topics 'flights,notes:text' --publish notes --listen 0.0.0.0:8080\n"
+        "  whimbrel node --kafka localhost:9092 --topics 'flights,notes' --publish notes --listen 0.0.0.0:8080\n"
         "  whimbrel node --config whimbrel.toml --set cache.bytes=2GiB\n"
         "  umask 077; whimbrel keygen > cluster.key\n"
         "  whimbrel node --name a --voters a,b,c --cluster-listen 192.0.2.1:7400 --join 192.0.2.2:7400 \\\n"

@@ -12,13 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from msgspec.structs import replace
 
 from node.demo.flights import AIRPORTS, FLIGHTS
-from node.settings.keys import KEYS, LISTS, SECTIONS, toml, toml_name, toml_text
 from node.settings.schema import Namespace, Node, Settings, Topic
+from node.settings.show import statements
 
 NAMES: Final = ("a", "b", "c")
 """Of the nodes: all are voters, so two of them are enough to go on."""
@@ -79,39 +79,21 @@ def _pages(places: Sequence[Place]) -> Iterator[str]:
 
 def text_of(settings: Settings) -> str:
     """The file: what differs from the defaults, without what the nodes' flags say."""
-    default = Settings()
+    default = {*statements(Settings())}
     lines = ["# The demo's nodes, all three."]
-    for section in SECTIONS:
-        keys = [key for key in KEYS.values() if key.section == section and not _is_said_by_flags(key.path)]
-        changed = [key for key in keys if key.get(settings) != key.get(default)]
-        plain = [f"{key.name} = {toml(key, key.get(settings))}" for key in changed if not _is_table(key.get(settings))]
-        inner = [key for key in changed if _is_table(key.get(settings))]
-        # Keys of kind `rest` are the section's own.
-        plain += [line for key in inner if key.kind == "rest" for line in _table(key.get(settings))]
-        if plain:
-            lines += ["", f"[{section}]", *plain]
-        for key in inner:
-            if key.kind != "rest":
-                lines += ["", f"[{key.path}]", *_table(key.get(settings))]
-    for name, keys_of_list in LISTS.items():
-        for entry in getattr(settings, name):
-            given = {key.name: (key, getattr(entry, key.attribute)) for key in keys_of_list.values()}
-            lines += ["", f"[[{name}]]"]
-            lines += [f"{at} = {toml(key, value)}" for at, (key, value) in given.items() if value != key.default]
+    header = ""
+    for line, path in statements(settings, with_secrets=True):
+        if not path:
+            header = line or header
+        elif (line, path) not in default and not _is_said_by_flags(path):
+            lines += ["", header] if header else []
+            lines.append(line)
+            header = ""
     return "\n".join(lines) + "\n"
 
 
 def _is_said_by_flags(path: str) -> bool:
     return path in _SAID_BY_FLAGS or (path.startswith("cluster.") and path not in _OF_THE_CLUSTER)
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
-def _table(table: Mapping[str, Any]) -> Iterator[str]:
-    for name, value in table.items():
-        yield f"{toml_name(name)} = {toml_text(value)}"
 
 
 def arguments(place: Place, places: Sequence[Place], bootstrap: str, directory: str) -> list[str]:

@@ -1,16 +1,17 @@
 """Reads the files that `[cluster]` names, and makes the node's keys of them; says where promises are kept, and warns.
 
-Not here: the settings themselves (cluster/cluster.py), what the keys are for (mesh/transport/keys.py).
+Not here: the settings themselves (cluster.py), what the keys are for (mesh/transport/keys.py).
 """
 
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from mesh.transport.keys import SHARED_CHARACTERS_MIN, Keys, KeysError, derive
 from node.settings import relations
+from node.settings.cluster import Cluster
 from node.settings.effective import Effective
 from node.settings.layers import Problem
 from node.settings.schema import Settings
@@ -47,22 +48,11 @@ def in_effect(settings: Settings, environment: Mapping[str, str]) -> dict[str, s
 
 def warnings(settings: Settings) -> list[str]:
     """What is allowed but dangerous, of the settings and of the files that they name."""
-    cluster = settings.cluster
-    files = (("cluster.key_file", cluster.key_file), ("cluster.secret_key_file", cluster.secret_key_file))
     return relations.warnings(settings) + [
         f"OTHERS CAN READ THE KEY: {path} is {name}, which its group or everybody may read. chmod 600 {name}"
-        for path, name in files
+        for path, name, _ in _files(settings.cluster)
         if name and _is_open(Path(name))
     ]
-
-
-def _is_open(file: Path) -> bool:
-    """Whether somebody else may read the file, and may look into its directory."""
-    try:
-        mode, around = file.stat().st_mode, file.absolute().parent.stat().st_mode
-    except OSError:
-        return False  # a problem, not a danger
-    return any(mode & read and around & search for read, search in ((0o040, 0o010), (0o004, 0o001)))
 
 
 def problems(effective: Effective) -> list[Problem]:
@@ -70,10 +60,7 @@ def problems(effective: Effective) -> list[Problem]:
     cluster = effective.settings.cluster
     others = {problem.key for problem in effective.problems + effective.missing()}
     found = []
-    for path, name, read in (
-        ("cluster.key_file", cluster.key_file, _cluster_key),
-        ("cluster.secret_key_file", cluster.secret_key_file, _secret_key),
-    ):
+    for path, name, read in _files(cluster):
         try:
             if name and path not in others:
                 read(name)
@@ -86,6 +73,23 @@ def problems(effective: Effective) -> list[Problem]:
             path = "cluster.node_keys" if cluster.node_keys else "cluster.key"
             found.append(Problem(effective.source(path), path, str(error)))
     return found
+
+
+def _files(cluster: Cluster) -> list[tuple[str, str, Callable[[str], str]]]:
+    """Path of the key, name of the file, what reads it."""
+    return [
+        ("cluster.key_file", cluster.key_file, _cluster_key),
+        ("cluster.secret_key_file", cluster.secret_key_file, _secret_key),
+    ]
+
+
+def _is_open(file: Path) -> bool:
+    """Whether somebody else may read the file, and may look into its directory."""
+    try:
+        mode, around = file.stat().st_mode, file.absolute().parent.stat().st_mode
+    except OSError:
+        return False  # a problem, not a danger
+    return any(mode & read and around & search for read, search in ((0o040, 0o010), (0o004, 0o001)))
 
 
 def _cluster_key(name: str) -> str:

@@ -1,30 +1,173 @@
-"""How a section of the configuration and its keys are written down (schema.py, cluster/cluster.py).
+"""Kinds of values: what may be written for a key, how it is read, and the words for it in an error.
 
-Not here: the keys.
+msgspec checks types, limits and patterns; what it has no notion of (units, rules over a whole list) is a `Kind`.
+
+Not here: the keys (schema.py), where values come from (layers.py).
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
-from node.settings.units import GIB
+from node.settings import units
 
-KIND = "kind"
-"""Name in a field's metadata: how its values are read (keys.py). Empty: as its type says."""
-
-_MOST = {"duration": 3650 * 86400.0, "size": 1024 * GIB, "": 1_000_000_000}
+SECONDS_MAX = 3650 * 86400.0
+BYTES_MAX = 1024 * units.GIB
+COUNT_MAX = 1_000_000_000
 """Where a number has no upper limit of its own, so that no arithmetic on it can overflow."""
 
 
-def about(description: str, kind: str = "", **limits: Any) -> Meta:
-    """What is said of a key, beside its type."""
-    if limits:
-        limits.setdefault("le", _MOST[kind])
-    return Meta(description=description, extra={KIND: kind}, **limits)
+def key_name(field: str) -> str:
+    """The name in the configuration of a field: without its unit."""
+    return field.removesuffix("_s").removesuffix("_max")
 
 
-class Section(msgspec.Struct, frozen=True, kw_only=True):
+class Section(msgspec.Struct, frozen=True, rename=key_name):
     """One section of the file."""
+
+
+def _same(raw: Any) -> Any:
+    return raw
+
+
+def _anything(_: Any) -> bool:
+    return True
+
+
+@dataclass(frozen=True)
+class Kind:
+    """What msgspec does not know of a type."""
+
+    expected: str
+    """What a value must be, to go after "expected"."""
+    read: Callable[[Any], Any] = _same
+    """From what TOML gives to what the type takes; raises ValueError."""
+    write: Callable[[Any], Any] = _same
+    """From the type's value to what TOML would have given."""
+    check: Callable[[Any], bool] = _anything
+    """Whether a value of the right type is allowed."""
+    is_secret: bool = False
+    is_open: bool = False
+    """Whether the keys below are not ours: properties of librdkafka, options of an authorizer."""
+
+
+def kind(expected: str, pattern: str | None = None, **how: Any) -> Meta:
+    """Metadata of a type: a pattern for the whole text, or the attributes of a `Kind`."""
+    return Meta(pattern=pattern and rf"\A(?:{pattern})\Z", extra={"kind": Kind(expected, **how)})
+
+
+def text(pattern: str) -> Meta:
+    """One text of a list or table, the whole of which has a `kind`."""
+    return Meta(pattern=rf"\A(?:{pattern})\Z")
+
+
+def duration(le: float = SECONDS_MAX, **least: float) -> Meta:
+    """Seconds within limits (`gt` or `ge`), written with units or as a number."""
+    lower = f"above {least['gt']:g}, up" if "gt" in least else f"from {units.format_duration(least['ge'])}"
+    expected = f'a duration {lower} to {units.format_duration(le)}, written as "1h30m", "500ms" or 2.5 (seconds)'
+    limits: dict[str, Any] = {**least, "le": le}
+    return Meta(**limits, extra={"kind": Kind(expected, read=_seconds, write=units.format_duration)})
+
+
+def size(ge: int, le: int = BYTES_MAX) -> Meta:
+    """Bytes within limits, written with units or as a whole number."""
+    limits = f"from {units.format_size(ge)} to {units.format_size(le)}"
+    expected = f'a size {limits}, written as "512MiB", "1MB" or 4096 (bytes)'
+    return Meta(ge=ge, le=le, extra={"kind": Kind(expected, read=_bytes, write=units.format_size)})
+
+
+def whole(ge: int, le: int = COUNT_MAX) -> Meta:
+    """A whole number within limits."""
+    return Meta(ge=ge, le=le, extra={"kind": Kind(f"a whole number from {ge} to {le}")})
+
+
+def _seconds(raw: Any) -> float:
+    if isinstance(raw, str):
+        return units.parse_duration(raw)
+    if isinstance(raw, bool) or not isinstance(raw, (int, float)) or not math.isfinite(raw):
+        raise ValueError("not a duration")
+    return float(raw)
+
+
+def _bytes(raw: Any) -> Any:
+    return units.parse_size(raw) if isinstance(raw, str) else raw
+
+
+def _property(raw: Any) -> str:
+    """librdkafka takes all its values as text."""
+    if isinstance(raw, bool):
+        return "true" if raw else "false"
+    if not isinstance(raw, (str, int, float)) or "\0" in str(raw):
+        raise ValueError("not a property's value")
+    return str(raw)
+
+
+NAME = r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,64}"
+_HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]@]+)"
+_PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|\d{1,4})"
+_MEMBER = rf"{_HOST}:(?!0+\Z|65535\Z){_PORT}"
+_NOT_ALL = r"(?!0\.0\.0\.0:|\[[0:.]+\]:)"
+_PUBLIC_KEY = r"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}"
+"""In ZeroMQ's own notation, Z85."""
+
+Name = Annotated[str, kind("1 to 64 characters of a-z A-Z 0-9 . _ -", NAME)]
+Listen = Annotated[str, kind("HOST:PORT, such as 127.0.0.1:8080", rf"{_HOST}:{_PORT}")]
+Brokers = Annotated[
+    str,
+    kind(
+        "HOST:PORT, such as kafka-1:9092, several separated by commas",
+        rf"(?:{_HOST}:{_PORT}(?:,\s*{_HOST}:{_PORT})*)?",
+    ),
+]
+Urls = Annotated[
+    tuple[Annotated[str, text(rf"wss?://{_HOST}(?::{_PORT})?/\S*")], ...],
+    kind("a list of WebSocket addresses, such as wss://a.example.com/v1/ws"),
+]
+Origins = Annotated[
+    tuple[Annotated[str, text(rf"\*|null|[a-z][a-z0-9+.-]*://{_HOST}(?::{_PORT})?")], ...],
+    kind("a list of origins (scheme and host, no path), such as https://app.example.com, or *"),
+]
+TopicPattern = Annotated[
+    str,
+    kind(
+        "a Kafka topic (1 to 249 of a-z A-Z 0-9 . _ -) or a pattern of these with * and ?",
+        r"(?!\.\.?\Z)[A-Za-z0-9._*?-]{1,249}",
+    ),
+]
+NamespaceName = Annotated[
+    str, kind("1 to 249 characters of a-z A-Z 0-9 . _ -, not . or ..", r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,249}")
+]
+Plugin = Annotated[
+    str, kind("the name of an entry point, or module:Class", r"[A-Za-z0-9_.-]+|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+]
+MemberAddress = Annotated[
+    str, kind("HOST:PORT with a port from 1 to 65534, such as 192.0.2.1:7400", rf"(?:{_MEMBER})?")
+]
+MemberAddresses = Annotated[
+    tuple[Annotated[str, text(_NOT_ALL + _MEMBER)], ...],
+    kind("a list of HOST:PORT with ports from 1 to 65534, such as 192.0.2.1:7400"),
+]
+Voters = Annotated[
+    tuple[Annotated[str, text(NAME)], ...],
+    kind(
+        "a list of 1, 3 or 5 different names of nodes, each 1 to 64 characters of a-z A-Z 0-9 . _ -",
+        check=lambda names: len(names) in (0, 1, 3, 5) and len(set(names)) == len(names),
+    ),
+]
+Secret = Annotated[
+    str, kind("a secret of at least 16 characters: whimbrel keygen makes one", r"(?:\S.{14,}\S)?", is_secret=True)
+]
+NodeKeys = Annotated[
+    dict[Annotated[str, text(NAME)], Annotated[str, text(_PUBLIC_KEY)]],
+    kind(
+        "a table of nodes' names and their public keys, 40 characters each: whimbrel keygen --node-key makes one",
+    ),
+]
+Properties = Annotated[dict[str, str], kind("a string, a number, true or false", read=_property, is_open=True)]
+Options = Annotated[dict[str, Any], kind("any value of TOML", is_open=True)]

@@ -21,73 +21,44 @@ from node.settings.relations import REFUSED
 
 _NONE = "No such configuration property"
 _NONE_SUCH = "whimbrel.none.such"
-
-_MECHANISM = {"sasl.mechanism", "sasl.mechanisms"}
 _MECHANISMS = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER"
 """Without one the library takes GSSAPI, which the one that pip installs cannot do."""
 
-_COMMON = [
-    "client.id",
-    "client.rack",
-    "compression.type",
-    "fetch.max.bytes",
-    "fetch.message.max.bytes",
-    "fetch.min.bytes",
-    "fetch.wait.max.ms",
-    "group.id",
-    "isolation.level",
-    "linger.ms",
-    "max.partition.fetch.bytes",
-    "message.max.bytes",
-    "receive.message.max.bytes",
-    "sasl.mechanism",
-    "sasl.mechanisms",
-    "sasl.password",
-    "sasl.username",
-    "security.protocol",
-    "socket.keepalive.enable",
-    "socket.timeout.ms",
-    "ssl.ca.location",
-    "ssl.ca.pem",
-    "ssl.certificate.location",
-    "ssl.certificate.pem",
-    "ssl.endpoint.identification.algorithm",
-    "ssl.key.location",
-    "ssl.key.password",
-    "ssl.key.pem",
-    "statistics.interval.ms",
-]
+_COMMON = """
+client.id client.rack compression.type fetch.max.bytes fetch.message.max.bytes fetch.min.bytes fetch.wait.max.ms
+isolation.level linger.ms max.partition.fetch.bytes message.max.bytes receive.message.max.bytes sasl.mechanism
+sasl.mechanisms sasl.password sasl.username security.protocol socket.keepalive.enable socket.timeout.ms ssl.ca.location
+ssl.ca.pem ssl.certificate.location ssl.certificate.pem ssl.endpoint.identification.algorithm ssl.key.location
+ssl.key.password ssl.key.pem statistics.interval.ms group.id
+""".split()  # noqa: SIM905 - for people to read
 """To suggest when a name is unknown: the library does not list its properties."""
 
 
 def problems(effective: Effective) -> list[Problem]:
     """What the library refuses in `[kafka.client]`, `[kafka.consumer]` and `[kafka.producer]`."""
     kafka = effective.settings.kafka
-    found: list[Problem] = []
+    found = []
     for table in ("client", "consumer", "producer"):
         for name, value in getattr(kafka, table).items():
             complaint = "" if name in REFUSED else _about_one(name, value)
-            if complaint:
-                path = f"kafka.{table}.{name}"
-                # A name that does not exist may be a misspelt password.
-                hidden = is_secret(path) or _NONE in complaint
-                text = complaint if hidden else f"found {toml_text(value)}: {complaint}"
-                found.append(Problem(effective.source(path), path, text))
+            path = f"kafka.{table}.{name}"
+            if complaint and not (is_secret(path) or _NONE in complaint):  # a name that is none may be a password's
+                complaint = f"found {toml_text(value)}: {complaint}"
+            found += [Problem(effective.source(path), path, complaint)] if complaint else []
     if found:
         return found
-    complaints = {}
+    together = {}
     for table, make, own in (("consumer", Consumer, kafka.consumer), ("producer", Producer, kafka.producer)):
         properties = kafka.client | own
-        if properties.get("security.protocol", "").lower().startswith("sasl") and not _MECHANISM & properties.keys():
+        protocol = properties.get("security.protocol", "")
+        if protocol.lower().startswith("sasl") and not {"sasl.mechanism", "sasl.mechanisms"} & properties.keys():
             source = effective.source("kafka.client.security.protocol")
-            text = f'not given, expected one of {_MECHANISMS}: security.protocol is "{properties["security.protocol"]}"'
+            text = f'not given, expected one of {_MECHANISMS}: security.protocol is "{protocol}"'
             return [Problem(source, "kafka.client.sasl.mechanism", text)]
-        complaint = _about_all(make, properties)
-        if complaint:
-            complaints[f"kafka.client and kafka.{table} together"] = complaint
-    if len(complaints) == 2 and len({*complaints.values()}) == 1:
-        complaints = {"kafka.client": complaints.popitem()[1]}  # the same cause, once
-    return [Problem("", where, complaint) for where, complaint in complaints.items()]
+        together[f"kafka.client and kafka.{table} together"] = _about_all(make, properties)
+    if len({*together.values()}) == 1:  # the same cause, once
+        together = {"kafka.client": together.popitem()[1]}
+    return [Problem("", where, complaint) for where, complaint in together.items() if complaint]
 
 
 def _about_one(name: str, value: str) -> str:
@@ -95,13 +66,11 @@ def _about_one(name: str, value: str) -> str:
     try:
         Producer({name: value, _NONE_SUCH: ""})
     except KafkaException as error:
-        complaint = _clean(error.args[0].str())
+        complaint = _clean(error)
         if _NONE_SUCH in complaint:
             return ""
-        if _NONE in complaint:
-            close = difflib.get_close_matches(name, _COMMON, n=1, cutoff=0.75)
-            complaint += f"; did you mean {close[0]}?" if close else ""
-        return complaint
+        close = difflib.get_close_matches(name, _COMMON, n=1, cutoff=0.75) if _NONE in complaint else []
+        return complaint + (f"; did you mean {close[0]}?" if close else "")
     except (TypeError, ValueError, AttributeError):
         return "a function or an object in the library, which a configuration cannot give"
     raise AssertionError("the library took a property that does not exist")
@@ -109,16 +78,15 @@ def _about_one(name: str, value: str) -> str:
 
 def _about_all(make: Any, properties: dict[str, str]) -> str:
     """What is wrong with properties together, though not with any by itself."""
-    without = {*REFUSED, "debug"}
-    kept = {name: value for name, value in properties.items() if name not in without}
+    kept = {name: value for name, value in properties.items() if name not in REFUSED and name != "debug"}
     try:
         made = make({"group.id": "check"} | kept | {"log_level": "0"})
     except KafkaException as error:
-        return _clean(error.args[0].str())
+        return _clean(error)
     if make is Consumer:
         made.close()
     return ""
 
 
-def _clean(text: str) -> str:
-    return re.sub(r"^Failed to create \w+: |\s+(?=\s|\Z)", "", text).replace("\n", " ")
+def _clean(error: KafkaException) -> str:
+    return re.sub(r"^Failed to create \w+: |\s+(?=\s|\Z)", "", error.args[0].str()).replace("\n", " ")

@@ -1,4 +1,4 @@
-"""In which line of a TOML text each key stands, which `tomllib` does not tell.
+"""The line in which each key of a TOML text stands, which `tomllib` does not tell, nor any library that we found.
 
 A statement of TOML ends with its line, or goes on in the next one if it cannot be parsed so far. So the text is cut
 into statements by parsing, and each statement, parsed alone, says which keys it sets.
@@ -9,7 +9,7 @@ Not here: what the keys mean (layers.py).
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 Path = tuple[str | int, ...]
@@ -34,8 +34,7 @@ def lines(text: str) -> dict[Path, int]:
             if isinstance(table[-1], int):
                 found.setdefault(table[:-1], first)
         else:
-            for path in _paths(parsed):
-                found[table + path] = first
+            found |= {table + path: first for path in _paths(parsed)}
         statement, first = "", number + 1
     return found
 
@@ -62,10 +61,8 @@ def _header(parsed: dict[str, Any], entries: dict[Path, int]) -> Path:
     return path
 
 
-def _paths(value: Any) -> list[Path]:
-    found: list[Path] = []
+def _paths(value: Any) -> Iterator[Path]:
     items = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for name, item in items:
-        found.append((name,))
-        found += [(name, *path) for path in _paths(item)]
-    return found
+        yield (name,)
+        yield from ((name, *path) for path in _paths(item))

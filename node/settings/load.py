@@ -1,6 +1,6 @@
 """Reads the configuration: file, then environment, then flags.
 
-Not here: what they mean (layers.py, effective.py). This is the only place that reads the file.
+Not here: what they say (layers.py). This is the only place that reads the file.
 """
 
 from __future__ import annotations
@@ -9,13 +9,10 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from node.settings.effective import Effective, combine
+from node.settings.effective import MACHINE, Effective, effective
 from node.settings.keys import KEYS
-from node.settings.layers import Layer, Problem, from_environment, from_file, from_flags
+from node.settings.layers import Layers, Problem
 from node.settings.lines import lines
-
-MACHINE = "host name"
-"""The source of a value that nobody gave and the machine has."""
 
 
 def load(
@@ -28,26 +25,32 @@ def load(
         flags: Each with its value, in order: `("--set", "cache.ttl=5m")`.
         host_name: The machine's, after which the node is named if nobody says how.
     """
+    layers = Layers()
+    try:
+        layers.values["node.name"] = KEYS["node.name"].read(host_name.partition(".")[0])
+        layers.sources["node.name"] = MACHINE
+    except ValueError:
+        pass  # no name for a node
     path = config if config is not None else environment.get("WHIMBREL_CONFIG")
-    file = _read(path) if path else Layer()
-    return combine([_machine(host_name), file, from_environment(environment), from_flags(flags)])
+    if path:
+        _read(layers, path)
+    layers.put_environment(environment)
+    layers.put_flags(flags)
+    return effective(layers)
 
 
-def _machine(host_name: str) -> Layer:
-    """What follows from where we run; a host name that is no name for a node says nothing."""
-    layer = Layer()
-    layer.put(MACHINE, "node.name", KEYS["node.name"], host_name.partition(".")[0])
-    return Layer(values=layer.values)
-
-
-def _read(name: str) -> Layer:
+def _read(layers: Layers, name: str) -> None:
     try:
         text = Path(name).read_bytes().decode()
         content = tomllib.loads(text)
     except OSError as error:
-        return Layer(unread=True, problems=[Problem(name, "", f"cannot be read: {error.strerror}")])
+        reason = f"cannot be read: {error.strerror}"
     except UnicodeDecodeError as error:
-        return Layer(unread=True, problems=[Problem(name, "", f"not UTF-8: {error.reason} at byte {error.start}")])
+        reason = f"not UTF-8: {error.reason} at byte {error.start}"
     except tomllib.TOMLDecodeError as error:
-        return Layer(unread=True, problems=[Problem(name, "", f"not TOML: {error}")])
-    return from_file(name, content, lines(text.replace("\r\n", "\n")))
+        reason = f"not TOML: {error}"
+    else:
+        layers.put_file(name, content, lines(text.replace("\r\n", "\n")))
+        return
+    layers.unread = True
+    layers.problems.append(Problem(name, "", reason))

@@ -1,89 +1,63 @@
-"""Writes REFERENCE.md, the description of every key, from the schema.
+"""Writes the tables of REFERENCE.md, the description of every key, from the schema; the text between them is its own.
 
-`python -m node.settings.reference > node/settings/REFERENCE.md`; a test holds the file equal to what this gives.
+`python -m node.settings.reference` writes them anew; a test holds the file equal to what this gives.
 """
 
 from __future__ import annotations
 
+import ast
 import inspect
-import sys
 from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
 
 import msgspec
 
-from node.settings.keys import KEYS, LISTS, SECTIONS, Key, toml
+from node.settings.keys import KEYS, LISTS, SECTIONS, toml
 from node.settings.layers import FLAGS, variable
 from node.settings.relations import AT_MOST, REFUSED
-from node.settings.schema import Namespace, Topic
-from node.settings.show import LIST_AFTER
+from node.settings.schema import Settings
 
-HEAD = """\
-# Configuration
-
-Written by `python -m node.settings.reference` from the schema: do not edit.
-
-A node reads a TOML file (`--config FILE`, or `WHIMBREL_CONFIG`), then environment variables, then flags; the last
-has the last word, key by key. `whimbrel check-config`, with the same flags, prints what is in effect and where each
-value came from, and ends with exit code 2 if anything is wrong. An unknown key is an error.
-
-* **Durations** are text with units (`"10m"`, `"1h30m"`, `"500ms"`; d, h, m, s, ms, us) or numbers of seconds.
-* **Sizes** are text with units (`"512MiB"`, `"1MB"`; KiB, MiB, GiB, TiB are powers of 1024, kB, MB, GB, TB of 1000)
-  or whole numbers of bytes.
-* **Environment**: `WHIMBREL_CACHE_TTL=5m` is `cache.ttl`. Lists are separated by commas.
-  `WHIMBREL_KAFKA_CLIENT_SASL_PASSWORD` is `sasl.password` in `[kafka.client]`.
-* **Flags**: `--set cache.ttl=5m` sets any key, and some have flags of their own (last column).
-* **Topics and namespaces** on the command line and in the environment: `--topics 'flights,logs:text,orders.*'`
-  (`WHIMBREL_TOPICS`) and `--namespaces 'chat,log:text'` (`WHIMBREL_NAMESPACES`) replace the file's lists;
-  `--publish 'notes'` (`WHIMBREL_PUBLISH`) lets clients publish to topics and namespaces besides what the lists say, and
-  adds topics that are lacking; where there are only namespaces and no Kafka it must name one of them.
-* Secrets (passwords, private keys, tokens, the cluster's key) are shown as `***`.
-"""
+PAGE = Path(__file__).with_name("REFERENCE.md")
 
 
-def markdown() -> str:
-    """The whole page."""
-    return "\n".join(_parts())
+def markdown(page: str) -> str:
+    """The page with its generated parts anew: each stands between two comments."""
+    parts = {
+        "sections": "\n".join(line for section in Settings.__struct_fields__ for line in _section(section)),
+        "relations": "".join(f"* `{low}` is at most `{high}`: {why}.\n" for low, high, why in AT_MOST),
+        "refused": "".join(f"* `{name}`: {why}.\n" for name, why in REFUSED.items()),
+    }
+    for name, text in parts.items():
+        before, mark, rest = page.partition(f"<!-- {name} -->\n")
+        page = before + mark + text + rest[rest.index("<!-- end -->") :]
+    return page
 
 
-def _parts() -> Iterator[str]:
-    yield HEAD
-    for section, struct in SECTIONS.items():
-        yield from _section(f"[{section}]", struct, [key for key in KEYS.values() if key.section == section])
-        if section in LIST_AFTER:
-            name = LIST_AFTER[section]
-            yield from _section(
-                f"[[{name}]]", {"topics": Topic, "namespaces": Namespace}[name], [*LISTS[name].values()]
-            )
-    yield "## Between keys\n"
-    yield from (f"* `{lesser}` is at most `{greater}`: {why}." for lesser, greater, why in AT_MOST)
-    yield "* No entry of `topics` is one that an earlier entry always comes before, or has the name of a namespace."
-    yield "* `kafka.bootstrap` is needed where there are topics, and `topics` where there are no namespaces."
-    yield "* Where there are other nodes, `cluster.key` or `cluster.key_file` is needed, not both; with `cluster.join`,"
-    yield "  `cluster.voters`; where `cluster.listen` stands for all addresses of the machine, `cluster.advertise`."
-    yield "* `cluster.node_keys` and `cluster.secret_key_file` are given both or neither; there is a key of this node"
-    yield "  and of each voter."
-    yield "* The ports of `cluster.listen` are not that of `node.listen`.\n"
-    yield "## Properties of librdkafka that cannot be set\n"
-    yield from (f"* `{name}`: {why}." for name, why in REFUSED.items())
-    yield ""
+def descriptions(struct: type) -> dict[str, str]:
+    """Field -> the text under it."""
+    (body,) = [node.body for node in ast.parse(inspect.getsource(struct)).body if isinstance(node, ast.ClassDef)]
+    return {
+        field.target.id: " ".join(text.value.value.split())
+        for field, text in pairwise(body)
+        if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)
+        if isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant) and isinstance(text.value.value, str)
+    }
 
 
-def _section(title: str, struct: type, keys: list[Key]) -> Iterator[str]:
-    yield f"## {title}\n\n{inspect.cleandoc(struct.__doc__ or '')}\n"
+def _section(section: str) -> Iterator[str]:
+    struct, described = (SECTIONS | LISTS)[section], descriptions((SECTIONS | LISTS)[section])
+    yield f"## {f'[[{section}]]' if section in LISTS else f'[{section}]'}\n\n{inspect.cleandoc(struct.__doc__ or '')}\n"
     yield "| Key | Default | Meaning | Value is | Environment, flag |\n|---|---|---|---|---|"
-    flags = {path: flag for flag, path in FLAGS.items()}
-    for key in keys:
-        set_by = f"`{variable(key.path)}`" if key.section not in LISTS else ""
-        if key.kind in ("properties", "rest"):
-            set_by = f"`{variable(key.section if key.kind == 'rest' else key.path)}_…`"
-        if key.path in flags:
-            set_by += f", `{flags[key.path]}`"
-        name = "…" if key.kind == "rest" else key.name
+    flags = {path: f", `{flag}`" for flag, path in FLAGS.items()}
+    for key in (key for key in KEYS.values() if key.section == section):
+        name = key.path.removeprefix(f"{section}.").replace("*", "…")
         default = "" if key.default in ({}, msgspec.NODEFAULT) else f"`{toml(key, key.default)}`"
-        value = key.expected.partition(", written as")[0]
-        yield f"| `{name}` | {default} | {key.description} | {value} | {set_by} |"
+        value = key.kind.expected.partition(", written as")[0]
+        set_by = f"`{variable(key.path)}{'…' if key.kind.is_open else ''}`{flags.get(key.path, '')}"
+        yield f"| `{name}` | {default} | {described[key.attribute]} | {value} | {'' if section in LISTS else set_by} |"
     yield ""
 
 
 if __name__ == "__main__":
-    sys.stdout.write(markdown())
+    PAGE.write_text(markdown(PAGE.read_text()))

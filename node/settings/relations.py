@@ -1,18 +1,22 @@
 """What must hold between values, what a node cannot do without, and what its operator should be told.
 
-Not here: limits of single values (schema.py, cluster/cluster.py), properties that Kafka's library refuses
-(librdkafka.py).
+Not here: limits of single values (schema.py), properties that Kafka's library refuses (librdkafka.py).
 """
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 
 from gateway.link.topic_rules import INTERNAL
 from node.settings.cluster import host_of, is_wildcard
-from node.settings.schema import Settings, Topic
+from node.settings.keys import KEYS, toml
+from node.settings.schema import Settings
+
+Broken = tuple[str, str, str]
+"""A key, the other key that it is at odds with (or none), and what is wrong; `{source}`: where the other was said."""
 
 AT_MOST: list[tuple[str, str, str]] = [
     ("cache.ttl", "cache.snapshot_ttl", "the latest value outlives a subject's other messages"),
@@ -22,23 +26,25 @@ AT_MOST: list[tuple[str, str, str]] = [
     ("client.publishes", "publish.queue", "one client's publishes must find room on the node"),
     ("client.hello_timeout", "client.heartbeat", "a connection must not be silent for longer"),
     ("client.subject_bytes", "client.frame_bytes", "a frame carries a subject"),
-    ("link.page_bytes", "client.outbox_bytes", "a page of history must fit into an empty outbox"),
 ]
 """Lesser key, greater key, why: the value of the first is at most that of the second."""
 
+_OFFSETS = "the node commits no offsets: it reads from where its cache ends"
+_NO_GROUP = "the node reads every partition itself, without a consumer group"
+_ALL = "the node needs all: a publish is acknowledged when it cannot be lost any more"
 REFUSED: dict[str, str] = {
     "bootstrap.servers": "say kafka.bootstrap",
     "metadata.broker.list": "say kafka.bootstrap",
-    "enable.auto.commit": "the node commits no offsets: it reads from where its cache ends",
-    "enable.auto.offset.store": "the node commits no offsets: it reads from where its cache ends",
+    "enable.auto.commit": _OFFSETS,
+    "enable.auto.offset.store": _OFFSETS,
     "auto.offset.reset": "an offset that is gone must be seen, to be stated as a gap, not skipped",
     "enable.partition.eof": "the node needs it to know when it has all of a partition",
-    "partition.assignment.strategy": "the node reads every partition itself, without a consumer group",
-    "group.protocol": "the node reads every partition itself, without a consumer group",
-    "group.instance.id": "the node reads every partition itself, without a consumer group",
+    "partition.assignment.strategy": _NO_GROUP,
+    "group.protocol": _NO_GROUP,
+    "group.instance.id": _NO_GROUP,
     "enable.idempotence": "the node needs it on: a publish must reach Kafka once and in order",
-    "acks": "the node needs all: a publish is acknowledged when it cannot be lost any more",
-    "request.required.acks": "the node needs all: a publish is acknowledged when it cannot be lost any more",
+    "acks": _ALL,
+    "request.required.acks": _ALL,
     "transactional.id": "the node publishes outside of transactions",
     "message.timeout.ms": "say publish.timeout",
     "delivery.timeout.ms": "say publish.timeout",
@@ -79,57 +85,60 @@ def missing(settings: Settings, wrong: Collection[str]) -> Iterator[tuple[str, s
         yield "cluster.secret_key_file", "", "the file with this node's keys, as cluster.node_keys is given"
 
 
-def contradictions(settings: Settings) -> Iterator[tuple[str, str, str]]:
-    """Keys of the cluster that go against another: path, the other's path, what is wrong.
+def broken(settings: Settings, values: Mapping[str, Any]) -> Iterator[Broken]:
+    """Everything that does not go together.
 
-    `{source}` in the text stands for where the other one was said.
+    Args:
+        values: Values that are right by themselves, by path.
     """
-    cluster = settings.cluster
+    for lesser, greater, why in AT_MOST:
+        low, high = KEYS[lesser].get(settings), KEYS[greater].get(settings)
+        if low > high:
+            found, most = toml(KEYS[lesser], low), toml(KEYS[greater], high)
+            yield lesser, greater, f"found {found}, expected at most {greater}, which is {most} ({{source}}): {why}"
+    yield from _contradictions(settings)
+    yield from _unusable(values)
+    for path in values:
+        name = re.sub(r"kafka\.(client|consumer|producer)\.", "", path)
+        if name in REFUSED:
+            yield path, "", f"cannot be set: {REFUSED[name]}"
+
+
+def _contradictions(settings: Settings) -> Iterator[Broken]:
+    cluster, clients = settings.cluster, settings.node
     if cluster.key and cluster.key_file:
         text = f'found "{cluster.key_file}", expected only one of cluster.key_file and cluster.key ({{source}})'
         yield "cluster.key_file", "cluster.key", text
     if cluster.advertise and is_wildcard(host_of(cluster.advertise)):
         text = f'found "{cluster.advertise}", expected an address at which other nodes reach this one'
         yield "cluster.advertise", "", text
-    ours, clients = (cluster.port, cluster.port + 1) if cluster.is_on else (), settings.node
-    if clients.port in ours and (
-        clients.host == cluster.host or is_wildcard(clients.host) or is_wildcard(cluster.host)
-    ):
-        text = (
-            f'found "{cluster.address}", expected a port other than that of node.listen ({{source}}) and that less one'
-        )
-        yield "cluster.listen", "node.listen", text
-    lacking = sorted({settings.node.name, *settings.voters} - cluster.node_keys.keys())
+    is_shared = clients.host == cluster.host or is_wildcard(clients.host) or is_wildcard(cluster.host)
+    if cluster.is_on and clients.port in (cluster.port, cluster.port + 1) and is_shared:
+        expected = "a port other than that of node.listen ({source}) and that less one"
+        yield "cluster.listen", "node.listen", f'found "{cluster.address}", expected {expected}'
+    lacking = sorted({clients.name, *settings.voters} - cluster.node_keys.keys())
     if cluster.node_keys and lacking:
         text = f"expected a key of this node and of each voter too: {', '.join(lacking)} lacking"
         yield "cluster.node_keys", "cluster.voters", text
 
 
-def unusable(settings: Settings) -> Iterator[tuple[str, str]]:
-    """Names of topics and namespaces that can never be used, and why."""
-    taken: dict[str, int] = {}
-    for index, namespace in enumerate(settings.namespaces):
-        if namespace.name in taken:
-            text = f'found "{namespace.name}", expected a name that no earlier entry has: it would never be used'
-            yield f"namespaces[{index}].name", text
-        taken.setdefault(namespace.name, index)
-    for index, topic in enumerate(settings.topics):
-        if topic.name in taken:
-            text = f'found "{topic.name}", expected a name that is not that of namespaces[{taken[topic.name]}], too'
-            yield f"topics[{index}].name", text
-    for later, earlier in unreachable(settings.topics):
-        name, first = (settings.topics[index].name for index in (later, earlier))
-        text = f'found "{name}", expected a name that the earlier "{first}" does not match: it would never be used'
-        yield f"topics[{later}].name", text
-
-
-def unreachable(topics: Sequence[Topic]) -> Iterator[tuple[int, int]]:
-    """Entries of `topics` that can never be used, each with the earlier one that always comes first."""
-    for later, topic in enumerate(topics):
-        for earlier in range(later):
-            if covers(topics[earlier].name, topic.name):
-                yield later, earlier
-                break
+def _unusable(values: Mapping[str, Any]) -> Iterator[Broken]:
+    """Entries of the lists that can never be used, because an earlier one always comes first."""
+    names = [(path, name) for path, name in values.items() if re.fullmatch(r"\w+\[\d+\]\.name", path)]
+    topics, namespaces = ([one for one in names if one[0].startswith(of)] for of in ("topics", "namespaces"))
+    taken: dict[str, str] = {}
+    for path, name in namespaces:
+        if name in taken:
+            yield path, "", f'found "{name}", expected a name that no earlier entry has: it would never be used'
+        taken.setdefault(name, path)
+    for at, (path, name) in enumerate(topics):
+        if name in taken:
+            other = taken[name].removesuffix(".name")
+            yield path, "", f'found "{name}", expected a name that is not that of {other}, too'
+        first = next((earlier for _, earlier in topics[:at] if covers(earlier, name)), None)
+        if first is not None:
+            expected = f'a name that the earlier "{first}" does not match: it would never be used'
+            yield path, "", f'found "{name}", expected {expected}'
 
 
 def covers(pattern: str, other: str) -> bool:

@@ -1,9 +1,8 @@
 """Durations and sizes as people write them: `10m`, `1h30m`, `500ms`; `512MiB`, `1MB`.
 
-Invariants:
-- What `format_*` writes, `parse_*` reads back to the same value.
+Invariant: what `format_*` writes, `parse_*` reads back to the same value.
 
-Not here: limits of a value (schema.py).
+Not here: limits of a value (fields.py).
 """
 
 from __future__ import annotations
@@ -11,28 +10,17 @@ from __future__ import annotations
 import math
 import re
 
-KIB = 1024
-MIB = 1024 * KIB
-GIB = 1024 * MIB
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
 
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001, "us": 0.000001}
-_BYTES = {
-    "TiB": 1024 * GIB,
-    "GiB": GIB,
-    "MiB": MIB,
-    "KiB": KIB,
-    "TB": 10**12,
-    "GB": 10**9,
-    "MB": 10**6,
-    "kB": 1000,
-    "B": 1,
-}
-_BYTES_BY_NAME = {unit.lower(): size for unit, size in _BYTES.items()}
+_BYTES = {"TiB": 1 << 40, "GiB": GIB, "MiB": MIB, "KiB": KIB, "TB": 10**12, "GB": 10**9, "MB": 10**6, "kB": 1000}
+_BYTES_OF = {unit.lower(): count for unit, count in _BYTES.items()} | {"b": 1, "": 1}
 
-_NUMBER = r"(\d+(?:\.\d+)?(?:e-?\d{1,3})?)"
-_PART = re.compile(_NUMBER + r"\s*(us|ms|[dhms])\s*", re.ASCII)
-_PLAIN = re.compile(_NUMBER, re.ASCII)
-_SIZE = re.compile(_NUMBER + r"\s*([A-Za-z]*)", re.ASCII)
+_NUMBER = r"\d+(?:\.\d+)?(?:e-?\d{1,3})?"
+_PART = rf"({_NUMBER})\s*(us|ms|[dhms])\s*"
+_SIZE = re.compile(rf"({_NUMBER})\s*([A-Za-z]*)", re.ASCII)
 
 
 def parse_duration(text: str) -> float:
@@ -42,18 +30,11 @@ def parse_duration(text: str) -> float:
         ValueError: If it is none of these.
     """
     text = text.strip()
-    if _PLAIN.fullmatch(text):
+    if re.fullmatch(_NUMBER, text, re.ASCII):
         return _finite(float(text))
-    total, end = 0.0, 0
-    while end < len(text):
-        part = _PART.match(text, end)
-        if part is None:
-            raise ValueError("not a duration")
-        total += float(part[1]) * _SECONDS[part[2]]
-        end = part.end()
-    if not text:
+    if not re.fullmatch(rf"(?:{_PART})+", text, re.ASCII):
         raise ValueError("not a duration")
-    return _finite(total)
+    return _finite(sum(float(count) * _SECONDS[unit] for count, unit in re.findall(_PART, text, re.ASCII)))
 
 
 def format_duration(seconds: float) -> str:
@@ -72,7 +53,7 @@ def parse_size(text: str) -> int:
         ValueError: If it is none of these, or not a whole number of bytes.
     """
     found = _SIZE.fullmatch(text.strip())
-    unit = _BYTES_BY_NAME.get(found[2].lower() or "b") if found else None
+    unit = _BYTES_OF.get(found[2].lower()) if found else None
     if found is None or unit is None:
         raise ValueError("not a size")
     if found[1].isdigit():
@@ -85,7 +66,7 @@ def parse_size(text: str) -> int:
 
 def format_size(size: int) -> str:
     """The size in the unit that gives the smallest whole number."""
-    count, unit = min((size // factor, unit) for unit, factor in _BYTES.items() if size % factor == 0)
+    count, unit = min((size // count, unit) for unit, count in {**_BYTES, "B": 1}.items() if size % count == 0)
     return f"{count}{unit}" if size else "0B"
 
 

@@ -5,6 +5,8 @@ Not here: starting the worker and handing it over (node/workers.py).
 
 from __future__ import annotations
 
+from msgspec.structs import asdict
+
 from gateway.link.settings import GatewaySettings, TopicRule
 from node.settings.schema import Settings
 
@@ -17,7 +19,6 @@ def gateway_settings(settings: Settings, *, index: int, cluster: str, link: str,
         link: ZeroMQ address of the node's end of the link.
         port: Where to listen: `settings.node.port`, or the one chosen when that is 0.
     """
-    client = settings.client
     return GatewaySettings(
         index=index,
         node=settings.node.name,
@@ -28,20 +29,12 @@ def gateway_settings(settings: Settings, *, index: int, cluster: str, link: str,
         servers=list(settings.node.servers),
         origins=list(settings.node.origins),
         topics=topic_rules(settings),
-        connections_max=client.connections_max,
-        subscriptions_max=client.subscriptions_max,
-        publishes_max=client.publishes_max,
-        frame_bytes_max=client.frame_bytes_max,
-        subject_bytes_max=client.subject_bytes_max,
-        outbox_bytes_max=client.outbox_bytes_max,
-        last_max=client.last_max,
-        heartbeat_s=client.heartbeat_s,
-        hello_timeout_s=client.hello_timeout_s,
         authorizer=settings.authorizer.use,
         authorizer_options=settings.authorizer.options,
         log_format=settings.log.format,
         log_level=settings.log.level,
         controls=settings.cluster.controls,
+        **asdict(settings.client),
     )
 
 

@@ -49,7 +49,7 @@ _NODE: list[tuple[str, str, str, Callable[[Parts], float]]] = [
     ("publish_retries", "counter", "Publishes recognised as retries",
      lambda parts: parts.publishing.retries_recognised),
     ("link_cut_offs", "counter", "Times that a worker's queue was full", lambda parts: parts.workers.cut_offs),
-    ("link_queue_max", "gauge", "Limit: link.queue", lambda parts: parts.settings.link.queue_max),
+    ("link_queue_max", "gauge", "Limit: packets waiting for a worker", lambda parts: parts.settings.link.queue_max),
     ("replay_messages_max", "gauge", "Limit: replay.messages", lambda parts: parts.settings.replay.messages_max),
     ("client_connections_max", "gauge", "Limit: client.connections",
      lambda parts: parts.settings.client.connections_max),

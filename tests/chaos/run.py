@@ -79,10 +79,7 @@ def profile(rng: Random) -> Profile:
     if deletes:
         names.append("deletions")
     if rng.random() < 0.5:
-        settings |= {"link.queue": str(rng.choice([16, 64]))}
-        names.append("small link")
-    if rng.random() < 0.5:
-        settings |= {"client.outbox_bytes": "16KiB", "link.page_bytes": "4KiB", "link.page_messages": "20"}
+        settings |= {"client.outbox_bytes": rng.choice(["4KiB", "16KiB"])}
         names.append("small outbox and pages")
     return Profile(", ".join(names), settings, replay, deletes, cache == "roomy")
 
@@ -125,7 +122,7 @@ class Run:
         self._say = say
         self._began = time.monotonic()
         settings = {"node.run_dir": str(directory), "kafka.metadata_interval": "500ms", **self.profile.settings}
-        topics = f"{EVENTS},{NOTES}:text"
+        topics = f'[{{name = "{EVENTS}"}}, {{name = "{NOTES}", value = "text"}}]'
         self.node = RunningNode(directory, kafka.bootstrap, topics, publish=NOTES, workers=2, settings=settings)
         self.load = Load(kafka.bootstrap, rng.randrange(2**32), rate)
         self.reader = Reader(kafka.bootstrap)

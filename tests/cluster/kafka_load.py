@@ -20,7 +20,7 @@ STEP_S = 0.02
 KEYS = [b"k%02d" % number for number in range(40)]
 HOT = KEYS[:6]
 """They get half of all records, so that a pause is seen."""
-TOPICS = f"{EVENTS},{NOTES}:text"
+TOPICS = f'[{{name = "{EVENTS}"}}, {{name = "{NOTES}", value = "text"}}]'
 """For the flag of a node."""
 
 

@@ -83,8 +83,8 @@ def test_the_file_has_nothing_but_what_differs_from_the_defaults() -> None:
         "kafka": ["consumer"],
     }
     assert tomllib.loads(text)["topics"] == [
-        {"name": "flights"},
-        {"name": "airports"},
+        {"name": "flights", "value": "json", "publish": False},
+        {"name": "airports", "value": "json", "publish": False},
         {"name": "notes", "value": "text", "publish": True},
     ]
     assert len(text.splitlines()) < 40

@@ -15,7 +15,7 @@ from tests.support.produce import Source
 
 StartNode = Callable[..., RunningNode]
 
-TOPICS = "text-*:text,bytes-*:bytes,*"
+TOPICS = '[{name = "text-*", value = "text"}, {name = "bytes-*", value = "bytes"}, {name = "pub-*"}, {name = "*"}]'
 
 
 @pytest.fixture(scope="package")

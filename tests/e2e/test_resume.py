@@ -118,7 +118,7 @@ def test_what_the_cache_no_longer_has_comes_from_kafka(
     """Also after the node was killed and started again; through several pages, with live messages in between."""
     topic = unique_topic()
     real_kafka.create_topic(topic, 2)
-    node = start_node(real_kafka.bootstrap, topic, settings={**SHORT, "link.page_messages": "7"})
+    node = start_node(real_kafka.bootstrap, topic, settings={**SHORT, "client.outbox_bytes": "1KiB"})
     source = Source(real_kafka.bootstrap)
 
     def add(count: int) -> None:

@@ -158,7 +158,7 @@ def test_new_keys_are_printed_so_that_they_can_be_used_as_they_are(
     (tmp_path / "node.key").write_text(pair[1])
     flags = ["--namespaces", "chat", "--name", "b", "--voters", "b", "--join", "127.0.0.1:7400,127.0.0.1:7402"]
     flags += ["--cluster-listen", "127.0.0.1:7402", "--cluster-key-file", str(tmp_path / "cluster.key")]
-    flags += ["--set", f"cluster.node_keys=b={tomllib.loads(pair[1])['public']}"]
+    flags += ["--set", f'cluster.node_keys={{ b = "{tomllib.loads(pair[1])["public"]}" }}']
     flags += ["--set", f"cluster.secret_key_file={tmp_path / 'node.key'}"]
     code, out, err = outcome(capsys, "check-config", *flags)
     assert (code, err) == (0, "")

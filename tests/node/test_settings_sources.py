@@ -11,16 +11,19 @@ from hypothesis import strategies as st
 
 from gateway.link.settings import GatewaySettings, TopicRule
 from node.settings import Effective, Settings, gateway_settings, load
-from node.settings.effective import combine
+from node.settings.effective import effective as put_together
 from node.settings.keys import KEYS, Key, toml_text
-from node.settings.layers import FLAGS, from_environment, from_file, from_flags, variable
+from node.settings.layers import FLAGS, Layers, variable
 from node.settings.lines import lines
 from node.settings.show import show
 
 
-def of_toml(text: str, name: str = "x.toml", **environment: str) -> Effective:
-    layers = [from_file(name, tomllib.loads(text), lines(text)), from_environment(environment)]
-    effective = combine(layers)
+def of_toml(text: str, *flags: tuple[str, str], **environment: str) -> Effective:
+    layers = Layers()
+    layers.put_file("x.toml", tomllib.loads(text), lines(text))
+    layers.put_environment(environment)
+    layers.put_flags(flags)
+    effective = put_together(layers)
     assert not effective.problems, effective.problems
     return effective
 
@@ -61,21 +64,22 @@ def test_the_flag_for_the_file_wins_over_the_variable(tmp_path: Path) -> None:
 
 
 SAMPLES: dict[str, tuple[str, Any]] = {
-    "duration": ("90s", 90.0),
-    "size": ("100KiB", 102400),
-    "listen": ("[::1]:9", "[::1]:9"),
-    "brokers": ("a:1, SASL-b:2,[::1]:3", "a:1, SASL-b:2,[::1]:3"),
-    "servers": ("wss://a/v1/ws, ws://b:80/x/v1/ws,", ("wss://a/v1/ws", "ws://b:80/x/v1/ws")),
-    "origins": ("*,https://a.b:8443", ("*", "https://a.b:8443")),
-    "name": ("n-1", "n-1"),
-    "cluster_address": ("[::1]:9", "[::1]:9"),
-    "cluster_addresses": ("a:1,[::1]:65534", ("a:1", "[::1]:65534")),
-    "voters": ("a, b,c", ("a", "b", "c")),
-    "secret": ("0123456789 abcde", "0123456789 abcde"),
-    "node_keys": (f"node={'k' * 40}, n.2={'=' * 40}", {"node": "k" * 40, "n.2": "=" * 40}),
-    "plugin": ("my.module:Class", "my.module:Class"),
-}
-BY_PATH: dict[str, tuple[str, Any]] = {
+    "node.listen": ("[::1]:9", "[::1]:9"),
+    "kafka.bootstrap": ("a:1, SASL-b:2,[::1]:3", "a:1, SASL-b:2,[::1]:3"),
+    "node.servers": ("wss://a/v1/ws, ws://b:80/x/v1/ws,", ("wss://a/v1/ws", "ws://b:80/x/v1/ws")),
+    "node.origins": ("*,https://a.b:8443", ("*", "https://a.b:8443")),
+    "node.name": ("n-1", "n-1"),
+    "cluster.name": ("n-1", "n-1"),
+    "cluster.listen": ("[::1]:9", "[::1]:9"),
+    "cluster.advertise": ("[::1]:9", "[::1]:9"),
+    "cluster.join": ("a:1,[::1]:65534", ("a:1", "[::1]:65534")),
+    "cluster.voters": ("a, b,c", ("a", "b", "c")),
+    "cluster.key": ("0123456789 abcde", "0123456789 abcde"),
+    "cluster.node_keys": (
+        f'{{ node = "{"k" * 40}", "n.2" = "{"=" * 40}" }}',
+        {"node": "k" * 40, "n.2": "=" * 40},
+    ),
+    "authorizer.use": ("my.module:Class", "my.module:Class"),
     "node.run_dir": ("/run/a b", "/run/a b"),
     "cluster.key_file": ("/etc/a b", "/etc/a b"),
     "cluster.secret_key_file": ("a.key", "a.key"),
@@ -85,25 +89,24 @@ BY_PATH: dict[str, tuple[str, Any]] = {
     "log.format": ("json", "json"),
     "log.level": ("error", "error"),
     "client.subject_bytes": ("64KiB", 65536),
-    "link.queue": ("17", 17),
 }
+LEAVES = [key for key in KEYS.values() if not key.kind.is_open and key.section not in ("topics", "namespaces")]
 
 
 def sample(key: Key) -> tuple[str, Any]:
-    return BY_PATH.get(key.path) or SAMPLES.get(key.kind) or ("7", 7)
-
-
-LEAVES = [key for key in KEYS.values() if key.kind not in ("properties", "rest")]
+    if key.path in SAMPLES:
+        return SAMPLES[key.path]
+    if "a size" in key.kind.expected:
+        return "100KiB", 102400
+    return ("90s", 90.0) if isinstance(key.default, float) else ("7", 7)
 
 
 @pytest.mark.parametrize("path", [key.path for key in LEAVES])
 def test_every_key_can_be_set_from_everywhere_and_is_then_different(path: str, tmp_path: Path) -> None:
     key = KEYS[path]
     text, value = sample(key)
-    raw = list(value) if isinstance(value, tuple) else text if isinstance(value, str) or key.kind else value
     file = tmp_path / "x.toml"
-    written = toml_text(value if key.kind == "node_keys" or isinstance(value, bool) else raw)
-    file.write_text(f"[{key.section}]\n{key.name} = {written}\n")
+    file.write_text(f"[{key.section}]\n{key.name} = {toml_text(value)}\n")
     ways: list[tuple[Effective, str]] = [
         (load(str(file), {}, []), f"{file}:2"),
         (load(None, {variable(path): text}, []), variable(path)),
@@ -153,40 +156,37 @@ def test_options_of_the_authorizer_are_passed_as_they_are() -> None:
     assert effective.source("authorizer.files") == "x.toml:3"
 
 
-def topics_of(*layers: Any) -> list[str]:
-    effective = combine(layers)
-    assert not effective.problems, effective.problems
+TOPICS = "[[topics]]\nname = 'a'\nvalue = 'text'\n\n[[topics]]\nname = 'b'\npublish = true\n"
+
+
+def topics_of(effective: Effective) -> list[str]:
     return [f"{topic.name}:{topic.value}{'!' if topic.publish else ''}" for topic in effective.settings.topics]
 
 
 @pytest.mark.parametrize(
     ("topics", "publish", "expected"),
     [
-        ("a, b:text,c.*:bytes,", "", ["a:json", "b:text", "c.*:bytes"]),
+        ("a, b,c.*,", "", ["a:json", "b:json", "c.*:json"]),
         ("", "", []),
         ("a,b", "b", ["a:json", "b:json!"]),
-        ("a", "n", ["a:json", "n:json!"]),
-        ("", "n,m", ["n:json!", "m:json!"]),
-        ("a,*:text", "n", ["a:json", "n:text!", "*:text"]),
-        ("n.x:text,*", "n.*", ["n.x:text!", "n.*:json!", "*:json"]),
-        ("a,b:text", "*", ["a:json!", "b:text!", "*:json!"]),
-        ("a", "a,a", ["a:json!"]),
+        ("n.*,*", "n.*", ["n.*:json!", "*:json"]),
+        ("a,b", "b,a,a", ["a:json!", "b:json!"]),
+        ('[{name = "a", value = "text"}, {name = "b"}]', "a", ["a:text!", "b:json"]),
     ],
 )
-def test_publishing_is_allowed_without_changing_anything_else(topics: str, publish: str, expected: list[str]) -> None:
-    assert topics_of(from_flags([("--topics", topics), ("--publish", publish)])) == expected
-    assert topics_of(from_environment({"WHIMBREL_TOPICS": topics, "WHIMBREL_PUBLISH": publish})) == expected
-    assert topics_of(from_flags([("--set", f"topics={topics}"), ("--publish", publish)])) == expected
+def test_topics_come_as_names_or_as_in_toml_and_some_to_publish_into(
+    topics: str, publish: str, expected: list[str]
+) -> None:
+    assert topics_of(of_toml("", ("--topics", topics), ("--publish", publish))) == expected
+    assert topics_of(of_toml("", WHIMBREL_TOPICS=topics, WHIMBREL_PUBLISH=publish)) == expected
+    assert topics_of(of_toml("", ("--set", f"topics={topics}"), ("--publish", publish))) == expected
 
 
 def test_a_later_layer_replaces_all_topics_but_adds_to_what_may_be_published() -> None:
-    text = "[[topics]]\nname = 'a'\nvalue = 'text'\n\n[[topics]]\nname = 'b'\npublish = true\n"
-    file = from_file("x.toml", tomllib.loads(text), lines(text))
-    assert topics_of(file) == ["a:text", "b:json!"]
-    assert topics_of(file, from_environment({"WHIMBREL_PUBLISH": "a"})) == ["a:text!", "b:json!"]
-    assert topics_of(file, from_environment({"WHIMBREL_TOPICS": "c"})) == ["c:json"]
-    effective = combine([file, from_flags([("--publish", "a")])])
-    assert effective.sources == {
+    assert topics_of(of_toml(TOPICS)) == ["a:text", "b:json!"]
+    assert topics_of(of_toml(TOPICS, WHIMBREL_PUBLISH="a")) == ["a:text!", "b:json!"]
+    assert topics_of(of_toml(TOPICS, WHIMBREL_TOPICS="c")) == ["c:json"]
+    assert of_toml(TOPICS, ("--publish", "a")).sources == {
         "topics[0].name": "x.toml:2",
         "topics[0].value": "x.toml:3",
         "topics[0].publish": "--publish",
@@ -213,7 +213,7 @@ def test_the_effective_configuration_is_shown_with_its_sources_and_without_its_s
         'name = "flights" # WHIMBREL_TOPICS',
         'value = "json" # default',
         'ttl = "5m" # --set',
-        "queue = 4000 # default",
+        "queue = 10000 # default",
         'secret = "***" # --set',
     } <= found
     assert len([line for line in found if line.endswith("# default")]) >= 25
@@ -239,13 +239,14 @@ def test_what_is_shown_is_a_file_that_gives_the_same_settings(data: st.DataObjec
             **data.draw(st.dictionaries(st.sampled_from("xyz"), words | st.lists(st.integers()))),
         },
     }
-    first = combine([from_file("x", content, {})])
+    layers = Layers()
+    layers.put_file("x", content, {})
+    first = put_together(layers)
     assert not first.problems
     text = show(first)
     if '"***"' in text:
         return
-    second = combine([from_file("x", tomllib.loads(text), lines(text))])
-    assert second.settings == first.settings
+    assert of_toml(text).settings == first.settings
 
 
 def test_a_worker_is_told_what_concerns_it() -> None:

@@ -144,7 +144,7 @@ class Cluster:
         *,
         voters: str = "",
         network: Network | None = None,
-        namespaces: str = "chat:text",
+        namespaces: str = '[{name = "chat", value = "text"}]',
         bootstrap: str = "",
         topics: str = "",
         publish: str = "",
