@@ -1,10 +1,10 @@
 """The worker's end of the link: a ZeroMQ DEALER, read in the loop.
 
-ZeroMQ's descriptor is edge-triggered: it is drained until `Again`, and looked at now and then in any case (`poll`),
-because an edge can be lost. Draining stops after a while so that clients get their turn; a timer goes on with it.
-What the node does not take waits here, in order.
+All packets that wait are taken together, within bounds, so that what they bring is handled once: costs per packet fall
+as load rises. What the node does not take waits here, in order.
 
-Not here: what the events mean (sessions/clients.py), their form (link/events.py, link/packets.py).
+Not here: what the events mean (sessions/sessions.py), their form (link/events.py, link/packets.py), when the socket is
+read (mesh/transport/pump.py).
 """
 
 from __future__ import annotations
@@ -21,33 +21,36 @@ import zmq
 
 from gateway.link import events as link
 from gateway.link.logs import event
+from gateway.link.numbering import Arrivals
 from gateway.link.packets import packets
+from mesh.transport.pump import Pump
 
 log = logging.getLogger(__name__)
 
 SEND_PACKETS_MAX = 10_000
 RECEIVE_PACKETS_MAX = 1_000
-TURN_S = 0.01
-"""How long one turn of draining may take."""
-PAUSE_S = 0.0001
-"""Zero would not let the loop look at its sockets in between."""
+HANDLED_BYTES_MAX = 512 * 1024
+"""Of packets whose events are handled together: about as much as clients can be sent in 20 ms."""
 EXIT_STATUS = 70
+_DONTWAIT = int(zmq.DONTWAIT)
 
 
 class Uplink:
-    """Sends lists of events to the node, and hands over what it says, packet by packet."""
+    """Sends lists of events to the node, and hands over what it says."""
 
     def __init__(
         self,
         loop: Any,
         address: str,
         routing_id: str,
-        told: Callable[[list[link.FromNode]], None],
+        handle: Callable[[list[link.FromNode]], None],
         jumped: Callable[[], None],
     ) -> None:
-        self._told = told
+        self._handle = handle
         self._jumped = jumped
-        self._next = 0
+        self._arrivals = Arrivals()
+        self._arrived: list[link.FromNode] = []
+        self._arrived_bytes = 0
         self.heard_at = time.monotonic()
         """When the node said something last. It does at least once a second."""
         self._waiting: deque[bytes] = deque()
@@ -61,9 +64,8 @@ class Uplink:
         self._socket.setsockopt(zmq.SNDHWM, SEND_PACKETS_MAX)
         self._socket.setsockopt(zmq.RCVHWM, RECEIVE_PACKETS_MAX)
         self._socket.connect(address)
-        self._watcher = loop.io(self._socket.getsockopt(zmq.FD), 1)
-        self._watcher.start(self._drain)
-        self._again = loop.timer(PAUSE_S)
+        self._pump = Pump(loop, _crash, self._hand_over)
+        self._pump.add(self._socket, self._fetch, self._take)
 
     def send(self, events: list[link.FromWorker]) -> None:
         """Send these after what waits; what the link does not take now waits for the next call."""
@@ -74,43 +76,41 @@ class Uplink:
             return
         try:
             while self._waiting:
-                self._socket.send(self._waiting[0], zmq.DONTWAIT)
+                self._socket.send(self._waiting[0], _DONTWAIT)
                 self.waiting_bytes -= len(self._waiting.popleft())
         except zmq.Again:
             pass
-        # The send may have swallowed the edge of an arrival.
-        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            self._again.start(self._drain)
-
-    def poll(self) -> None:
-        """Look whether anything came, whatever the descriptor says."""
-        self._drain()
+        self._pump.check(self._socket)
 
     def close(self) -> None:
         """Close the link at once."""
-        self._watcher.stop()
-        self._again.stop()
+        self._pump.close()
         self._socket.close(0)
         self._context.destroy(0)
 
-    def _drain(self) -> None:
-        try:
-            until = time.monotonic() + TURN_S
-            while True:
-                counter, packet = self._socket.recv_multipart(zmq.DONTWAIT)
-                number = int.from_bytes(counter, "big")
-                if number != self._next:
-                    event(log, "link_jumped", expected=self._next, found=number)
-                    self._jumped()
-                self._next = number + 1
-                self.heard_at = time.monotonic()
-                self._told(self._decode(packet))
-                if time.monotonic() >= until:
-                    self._again.start(self._drain)
-                    return
-        except zmq.Again:
-            return
-        except Exception:
-            # Half-handled news leaves the worker's picture wrong: die, be restarted, and let clients resume.
-            event(log, "link_failed", logging.CRITICAL, exc_info=True)
-            os._exit(EXIT_STATUS)
+    def _fetch(self) -> list[bytes]:
+        return self._socket.recv_multipart(_DONTWAIT)
+
+    def _take(self, parts: list[bytes]) -> None:
+        header, packet = parts
+        jump = self._arrivals.arrived(header)
+        if jump:
+            self._hand_over()
+            event(log, "link_jumped", packets=jump)
+            self._jumped()
+        self.heard_at = time.monotonic()
+        self._arrived += self._decode(packet)
+        self._arrived_bytes += len(packet)
+        if self._arrived_bytes >= HANDLED_BYTES_MAX:
+            self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._arrived:
+            events, self._arrived, self._arrived_bytes = self._arrived, [], 0
+            self._handle(events)
+
+
+def _crash() -> None:
+    """Half-handled news leaves the worker's picture wrong: die, be restarted, and let clients resume."""
+    event(log, "link_failed", logging.CRITICAL, exc_info=True)
+    os._exit(EXIT_STATUS)

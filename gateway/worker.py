@@ -3,7 +3,7 @@
 Started by the node with its settings as one line of JSON on standard input. When standard input ends the node is
 gone, and nothing here can be served any more.
 
-Not here: any decision about a client (sessions/clients.py, sessions/session.py) or a request (http/server.py,
+Not here: any decision about a client (sessions/) or a request (http/server.py,
 http/site.py).
 """
 
@@ -22,8 +22,8 @@ import msgspec
 from gevent import get_hub
 from gevent.event import Event
 
-from gateway.http.pages import Pages
-from gateway.http.queries import Asks
+from gateway.http.origins import Origins
+from gateway.http.queries import Queries
 from gateway.http.server import Server, listen
 from gateway.http.site import Site
 from gateway.link import codes
@@ -31,19 +31,18 @@ from gateway.link import events as link
 from gateway.link.logs import event, set_up
 from gateway.link.settings import GatewaySettings
 from gateway.sessions.authority import Authority, LoadError, load
-from gateway.sessions.authorizer import ConnectionInfo, Decision, Question
-from gateway.sessions.clients import Clients
-from gateway.sessions.stats import Stats
+from gateway.sessions.authorizer import ConnectionInfo
+from gateway.sessions.session import Decision, Question, Session
+from gateway.sessions.sessions import TICK_S, Sessions
 from gateway.sockets.connection import Connection
 from gateway.sockets.wheel import Wheel
 from gateway.uplink import Uplink
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.05
 STATS_S = 1.0
 LINK_BYTES_MAX = 128 * 1024 * 1024
-"""Of events that the node does not take. Publishes alone are kept below that (sessions/clients.py): such a node is
+"""Of events that the node does not take. Publishes alone are kept below that (sessions/publishing.py): such a node is
 lost.
 """
 NODE_LOST_SPREAD_S = 1.0
@@ -54,33 +53,38 @@ EXIT_NODE_LOST = 1
 
 
 class Worker:
-    """Wires everything together; one per process."""
+    """Wires everything together, and performs what the sessions want; one per process."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
-        self.stats = Stats()
+        self.frame_bytes_max = settings.frame_bytes_max
+        self.outbox_bytes_max = settings.outbox_bytes_max
         self.loop = get_hub().loop
-        self.clients = Clients(settings, self.stats)
-        self.wheel: Wheel[Connection] = Wheel(self.now(), TICK_S)
+        authorizer = load(settings.authorizer, settings.authorizer_options)
+        self.sessions = Sessions(self.now(), settings, authorizer)
         self.connections: dict[Connection, None] = {}
         """All sockets, also those whose session has ended."""
-        self.blocked: dict[Connection, None] = {}
-        """Those with an outbox."""
         self.draining = False
         self.node_is_silent = False
         self.done = Event()
         self.exit_status = 0
-        self._authority = Authority(load(settings.authorizer, settings.authorizer_options), self._decided)
-        self.pages = Pages(settings)
-        self._asks = Asks(self._ask, self.now)
+        self._outputs = self.sessions.outputs
+        self._stats = self.sessions.stats
+        self._authority = Authority(authorizer, self._decided)
+        self._closing: Wheel[Connection] = Wheel(self.now(), TICK_S)
+        self._blocked: dict[Connection, None] = {}
+        """Those with an outbox."""
+        self._origins = Origins(settings.origins, settings.host, settings.servers)
+        self._queries = Queries(self._query, self.now)
+        self._is_sending = False
         self._is_flushing = False
-        self._is_performing = False
         self._ticked = self.now()
         self._stats_sent = self._ticked
         self._delay_s = 0.0
-        self._server = Server(listen(settings.host, settings.port), Site(self._asks.ask, self.pages), self)
+        site = Site(self._queries.ask, self._origins, settings.controls)
+        self._server = Server(listen(settings.host, settings.port), site, self, self._origins, self._stats)
         routing_id = f"worker-{settings.index}-{os.getpid()}"
-        self._uplink = Uplink(self.loop, settings.link, routing_id, self._told, self._jumped)
+        self._uplink = Uplink(self.loop, settings.link, routing_id, self._handle, self._link_jumped)
         self._timer = self.loop.timer(TICK_S, TICK_S)
 
     @staticmethod
@@ -104,59 +108,95 @@ class Worker:
     def upgraded(self, fd: int, encoding: int, info: ConnectionInfo, data: bytes) -> None:
         """A handshake is done: the socket is ours, with bytes that came behind it."""
         connection = Connection(self, fd)
-        connection.session = self.clients.connect(encoding, info, connection)
+        connection.session = self.sessions.connected(self.now(), encoding, info, connection)
         self.connections[connection] = None
-        self.stats.handshakes += 1
-        self.wheel.schedule(self.now(), connection, self.settings.hello_timeout_s)
         connection.start(data)
 
     # For connections.
 
-    def perform(self) -> None:
-        """Do everything that the clients' core has asked for."""
-        clients = self.clients
-        if self._is_performing:
-            return
-        self._is_performing = True
-        try:
-            while clients.questions or clients.sends or clients.closes or clients.paged:
-                questions, clients.questions = clients.questions, []
-                for question in questions:
-                    self._authority.ask(question)
-                sends, clients.sends = clients.sends, {}
-                for session, pieces in sends.items():
-                    session.connection.send(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-                closes, clients.closes = clients.closes, []
-                for session, code, reason in closes:
-                    session.connection.close(code, reason)
-                paged, clients.paged = clients.paged, []
-                for session in paged:
-                    if session.connection.outbox is None:
-                        session.drained()
-        finally:
-            self._is_performing = False
-        if clients.events and not self._is_flushing:
-            self._is_flushing = True
-            self.loop.run_callback(self._flush)
+    def received(self, session: Session, kind: int, data: bytes) -> None:
+        self.sessions.received(self.now(), session, kind, data)
+
+    def pinged(self, session: Session, payload: bytes) -> None:
+        self.sessions.pinged(session, payload)
+
+    def failed(self, session: Session, code: int, reason: str) -> None:
+        self._stats.bad_frames += code != codes.INTERNAL
+        self.sessions.close(session, code, reason)
+
+    def left(self, session: Session) -> None:
+        self.sessions.gone(session)
+
+    def heard(self, session: Session) -> None:
+        self.sessions.heard(session)
+
+    def may_read(self, session: Session) -> bool:
+        return self.sessions.may_read(session)
+
+    def sent(self, size: int) -> None:
+        self._stats.bytes_out += size
+
+    def blocked(self, connection: Connection) -> None:
+        self._blocked[connection] = None
+
+    def overflowed(self, connection: Connection, reason: str) -> None:
+        self._stats.slow_consumers += 1
+        self.sessions.close(connection.session, codes.SLOW_CONSUMER, reason)
+
+    def drained(self, connection: Connection) -> None:
+        self._blocked.pop(connection, None)
+        self.sessions.drained(connection.session)
+
+    def closing(self, connection: Connection, wait_s: float) -> None:
+        self._closing.schedule(self.now(), connection, wait_s)
 
     def ended(self, connection: Connection) -> None:
-        """A socket is closed."""
-        self.stats.closed += 1
+        self._stats.closed += 1
         self.connections.pop(connection, None)
-        self.blocked.pop(connection, None)
+        self._blocked.pop(connection, None)
+
+    def flush(self) -> None:
+        """Do everything that the sessions want; what is for the node leaves at the loop's next pass."""
+        outputs = self._outputs
+        if self._is_flushing:
+            return
+        self._is_flushing = True
+        try:
+            while outputs.are_urgent:
+                questions, outputs.questions = outputs.questions, []
+                for question in questions:
+                    self._authority.ask(question)
+                failures, outputs.failures = outputs.failures, []
+                for kind, failure in failures:
+                    event(log, "authorizer_failed", question=kind, error=f"{type(failure).__name__}: {failure}")
+                sends, outputs.sends = outputs.sends, {}
+                for session, pieces in sends.items():
+                    session.connection.send(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                closes, outputs.closes = outputs.closes, []
+                for session, code, reason in closes:
+                    session.connection.close(code, reason)
+                drains, outputs.drains = outputs.drains, []
+                for session in drains:
+                    if session.connection.outbox is None:
+                        self.sessions.drained(session)
+        finally:
+            self._is_flushing = False
+        if outputs.events and not self._is_sending:
+            self._is_sending = True
+            self.loop.run_callback(self._send)
 
     # From the loop.
 
-    def _ask(self, ask: link.Ask) -> None:
-        self.clients.events.append(ask)
-        self.perform()
-
-    def _flush(self) -> None:
-        self._is_flushing = False
-        events, self.clients.events = self.clients.events, []
+    def _send(self) -> None:
+        self._is_sending = False
+        events, self._outputs.events = self._outputs.events, []
         self._uplink.send(events)
         if self._uplink.waiting_bytes > LINK_BYTES_MAX:
             self.node_lost()
+
+    def _query(self, query: link.Query) -> None:
+        self._outputs.events.append(query)
+        self.flush()
 
     def _tick(self) -> None:
         now = self.now()
@@ -165,69 +205,62 @@ class Worker:
         self._ticked = now
         if late_s > self.settings.node_silent_s / 2:
             self._uplink.heard_at = now  # this process stood still itself
-        self._uplink.poll()
         self._look_at_node(now)
-        due = self.wheel.advance(now)
-        if due:
-            made: dict[tuple[object, ...], bytes] = {}
-            for connection in due:
-                connection.due(now, made)
-            self.perform()
+        for connection in self._closing.advance(now):
+            connection.end()
+        self.sessions.tick(now)
+        self.flush()
         if now - self._stats_sent >= STATS_S:
             self._stats_sent = now
-            self.clients.events.append(self._stats())
-        self._flush()
+            self._outputs.events.append(self._measured())
+        self._send()
 
     def _look_at_node(self, now: float) -> None:
         """A node that lives and says nothing (stopped, or stuck) serves nobody: its clients had better go elsewhere."""
         was_silent = self.node_is_silent
         self.node_is_silent = now - self._uplink.heard_at > self.settings.node_silent_s
         if self.node_is_silent and not was_silent:
-            event(log, "node_silent", logging.WARNING, clients=len(self.clients))
+            event(log, "node_silent", logging.WARNING, clients=len(self.sessions))
             gevent.spawn(self._close_all, codes.NODE_LOST, "the node process does not answer", NODE_LOST_SPREAD_S)
 
-    def _stats(self) -> link.Stats:
-        stats = self.stats
+    def _measured(self) -> link.Stats:
+        self.sessions.measure()
+        stats = self._stats
         stats.connections = len(self.connections)
-        stats.subscriptions = self.clients.subscription_count
-        stats.subjects = self.clients.subject_count
-        stats.outboxes = len(self.blocked)
-        stats.outbox_bytes = sum(one.outbox.size for one in self.blocked if one.outbox is not None)
-        stats.authorizer_failures = self._authority.failures
-        stats.http_requests = self._server.requests
+        stats.outboxes = len(self._blocked)
+        stats.outbox_bytes = sum(one.outbox.size for one in self._blocked if one.outbox is not None)
         stats.loop_delay_s, self._delay_s = self._delay_s, 0.0
         return link.Stats(stats.values())
 
-    def _decided(self, question: Question, decision: Decision) -> None:
-        question.session.decide(question, decision)
-        if not self._is_performing:
-            self.perform()
-            question.session.connection.resume_reading()
+    def _decided(self, question: Question, decision: Decision, failure: Exception | None) -> None:
+        self.sessions.decided(question, decision, failure)
+        self.flush()
+        question.session.connection.resume_reading()
 
-    def _told(self, events: list[link.FromNode]) -> None:
-        for said in events:
-            if isinstance(said, link.Tell):
-                self._asks.told(said)
-            elif isinstance(said, link.Drain):
-                gevent.spawn(self._drain, said)
-            else:
-                if isinstance(said, link.Servers):
-                    self.pages.learn(said.servers)
-                self.clients.told(said)
-        self.perform()
+    def _handle(self, events: list[link.FromNode]) -> None:
+        self.sessions.handle(events)
+        for one in events:
+            match one:
+                case link.Reply():
+                    self._queries.replied(one)
+                case link.Servers():
+                    self._origins.learn(one.servers)
+                case link.Drain():
+                    gevent.spawn(self._drain, one)
+        self.flush()
 
-    def _jumped(self) -> None:
-        self._asks.jumped()
-        self.clients.jumped()
-        self.perform()
+    def _link_jumped(self) -> None:
+        self._queries.link_jumped()
+        self.sessions.link_jumped()
+        self.flush()
 
     # The end.
 
     def _drain(self, drain: link.Drain) -> None:
-        event(log, "draining", clients=len(self.clients), window_s=drain.window_s)
+        event(log, "draining", clients=len(self.sessions), window_s=drain.window_s)
         self._stop_listening()
-        self.clients.move(drain.window_s, drain.servers)
-        self.perform()
+        self.sessions.move(drain.window_s, drain.servers)
+        self.flush()
         until = self.now() + drain.window_s
         while self.connections and self.now() < until:
             gevent.sleep(CLOSE_STEP_S)
@@ -238,7 +271,7 @@ class Worker:
         """Nothing can be served any more: send the clients away, not all in one instant, and exit."""
         if self.draining:
             return
-        event(log, "node_lost", logging.ERROR, clients=len(self.clients))
+        event(log, "node_lost", logging.ERROR, clients=len(self.sessions))
         self._stop_listening()
         self.exit_status = EXIT_NODE_LOST
         gevent.spawn(self._leave)
@@ -253,13 +286,13 @@ class Worker:
         self._server.close()
 
     def _close_all(self, code: int, reason: str, spread_s: float) -> None:
-        sessions = list(self.clients.sessions)
+        sessions = self.sessions.all
         steps = max(int(spread_s / CLOSE_STEP_S), 1)
         for step in range(steps):
             batch = sessions[step::steps]
             for session in batch:
-                session.close(code, reason)
-            self.perform()
+                self.sessions.close(session, code, reason)
+            self.flush()
             if batch:
                 gevent.sleep(CLOSE_STEP_S)
         until = self.now() + LAST_WORDS_S
@@ -306,7 +339,7 @@ def _watch_stdin(worker: Worker) -> None:
 
 
 def _ignore_first_signal() -> None:
-    """The node stops its workers over the link; somebody who insists gets his way."""
+    """The node stops its workers over the link, so the first signal does nothing; a second one exits at once."""
     seen: list[int] = []
 
     def on_signal(number: int) -> None:

@@ -120,33 +120,33 @@ class Node:
                 self.interest.drop(worker.id, said.subject, said.encoding)
             case link.Publish():
                 self.publishing.publish(time.monotonic(), worker.id, said)
-            case link.Ask():
-                self.workers.send(worker.id, self._tell(said))
+            case link.Query():
+                self.workers.send(worker.id, self._reply(said))
             case link.Stats():
                 worker.stats = said.values
             case link.Ready():
                 event(log, "worker_ready", index=said.index, pid=said.pid)
 
-    def _tell(self, ask: link.Ask) -> link.Tell:
-        match ask.what:
+    def _reply(self, query: link.Query) -> link.Reply:
+        match query.what:
             case "ready":
                 ready = self.observed.ready
                 body = {"ready": ready, "problems": self.observed.problems(self.parts)}
-                return link.Tell(ask.rid, 200 if ready else 503, "application/json", msgspec.json.encode(body))
+                return link.Reply(query.rid, 200 if ready else 503, "application/json", msgspec.json.encode(body))
             case "status":
                 body = self.observed.status(self.parts)
-                return link.Tell(ask.rid, 200, "application/json", msgspec.json.encode(body))
+                return link.Reply(query.rid, 200, "application/json", msgspec.json.encode(body))
             case "metrics":
                 text = render(self.parts, self.observed)
-                return link.Tell(ask.rid, 200, "text/plain; version=0.0.4; charset=utf-8", text)
-        if ask.what.startswith("demo/") and self.settings.cluster.controls and self.cluster is not None:
-            what, _, seconds = ask.what.removeprefix("demo/").partition("?seconds=")
+                return link.Reply(query.rid, 200, "text/plain; version=0.0.4; charset=utf-8", text)
+        if query.what.startswith("demo/") and self.settings.cluster.controls and self.cluster is not None:
+            what, _, seconds = query.what.removeprefix("demo/").partition("?seconds=")
             if what == "kill":
                 gevent.spawn_later(KILL_AFTER_S, os.kill, os.getpid(), signal.SIGKILL)
             else:
                 self.cluster.cut(float(seconds))
-            return link.Tell(ask.rid, 202, "application/json", b"{}")
-        return link.Tell(ask.rid, 404, "text/plain; charset=utf-8", b"not known\n")
+            return link.Reply(query.rid, 202, "application/json", b"{}")
+        return link.Reply(query.rid, 404, "text/plain; charset=utf-8", b"not known\n")
 
     def worker_gone(self, worker: WorkerId) -> None:
         """A worker has died, or was cut off: it holds nothing any more."""

@@ -19,7 +19,7 @@ SHARED_S = 0.1
 """How long an answer serves others, from when it came."""
 
 
-class _Asked:
+class _Pending:
     __slots__ = ("result", "rid", "until")
 
     def __init__(self, rid: int, until: float) -> None:
@@ -29,39 +29,39 @@ class _Asked:
         self.result = AsyncResult()
 
 
-class Asks:
-    """The last question of each kind. `send` has the node asked; `now` is a clock that only goes forward."""
+class Queries:
+    """The last question of each kind. `send` passes a query to the node; `now` is a clock that only goes forward."""
 
-    def __init__(self, send: Callable[[link.Ask], None], now: Callable[[], float]) -> None:
+    def __init__(self, send: Callable[[link.Query], None], now: Callable[[], float]) -> None:
         self._send = send
         self._now = now
-        self._asked: dict[str, _Asked] = {}
+        self._pending: dict[str, _Pending] = {}
         self._last_rid = 0
 
-    def ask(self, what: str) -> link.Tell | None:
+    def ask(self, what: str) -> link.Reply | None:
         """The node's answer; None if it does not come in time. Waits in the calling greenlet."""
         now = self._now()
-        asked = self._asked.get(what)
-        if asked is None or asked.until <= now:
+        pending = self._pending.get(what)
+        if pending is None or pending.until <= now:
             self._last_rid += 1
-            asked = self._asked[what] = _Asked(self._last_rid, now + WAIT_S)
-            self._send(link.Ask(asked.rid, what))
+            pending = self._pending[what] = _Pending(self._last_rid, now + WAIT_S)
+            self._send(link.Query(pending.rid, what))
         try:
-            told: link.Tell | None = asked.result.get(timeout=asked.until - now)
-            return told
+            reply: link.Reply | None = pending.result.get(timeout=pending.until - now)
+            return reply
         except gevent.Timeout:
             return None
 
-    def told(self, tell: link.Tell) -> None:
+    def replied(self, reply: link.Reply) -> None:
         """The node has answered."""
-        for asked in self._asked.values():
-            if asked.rid == tell.rid:
-                asked.until = self._now() + SHARED_S
-                asked.result.set(tell)
+        for pending in self._pending.values():
+            if pending.rid == reply.rid:
+                pending.until = self._now() + SHARED_S
+                pending.result.set(reply)
 
-    def jumped(self) -> None:
+    def link_jumped(self) -> None:
         """Answers may be lost: wait for none."""
-        for asked in self._asked.values():
-            if not asked.result.ready():
-                asked.result.set(None)
-        self._asked.clear()
+        for pending in self._pending.values():
+            if not pending.result.ready():
+                pending.result.set(None)
+        self._pending.clear()

@@ -16,7 +16,7 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 from urllib.parse import unquote
 
 from gevent import socket, spawn_raw
@@ -27,9 +27,7 @@ from gateway.http.origins import Origins
 from gateway.link import events as link
 from gateway.link.logs import event
 from gateway.sessions.authorizer import ConnectionInfo
-
-if TYPE_CHECKING:
-    from gateway.worker import Worker
+from gateway.sessions.stats import Stats
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +45,17 @@ BACKLOG = 4096
 
 _FIELD = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)(?:\r\n|\Z)", re.MULTILINE)
 _VERSIONS = ("HTTP/1.1", "HTTP/1.0")
+
+
+class UpgradeOwner(Protocol):
+    """Whoever takes the sockets that have become WebSockets."""
+
+    @property
+    def is_full(self) -> bool:
+        """Whether no more connections are taken."""
+
+    def upgraded(self, fd: int, encoding: int, info: ConnectionInfo, data: bytes) -> None:
+        """A handshake is done: take the socket, and bytes that came behind it."""
 
 
 class HttpError(ValueError):
@@ -198,7 +207,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     def _refuse(self, bad: HttpError) -> None:
         """Answer what is not understood, and hang up."""
         status, why = bad.args
-        self.server.worker.stats.bad_frames += 1
+        self.server.stats.bad_frames += 1
         body = f"{why}\n".encode()
         head = (
             f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -216,7 +225,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     def upgrade_connection(self) -> list[bytes] | None:
         fields = self._fields
-        worker = self.server.worker
+        server = self.server
         key = fields.get("sec-websocket-key", "")
         if fields["sec-websocket-version"] != "13":
             return self._no("426 Upgrade Required", "this is WebSocket version 13", ("Sec-WebSocket-Version", "13"))
@@ -225,16 +234,16 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         if self._has_body:
             return self._no("400 Bad Request", "a handshake has no body")
         origin, host = fields.get("origin"), fields.get("host", "")
-        if not (self.server.origins.accepts(origin, host) or worker.pages.knows(origin, host)):
-            worker.stats.refused += 1
+        if not server.origins.may_connect(origin, host):
+            server.stats.refused += 1
             why = f"the origin {origin!r} is neither a node's own nor one of its `origins`"
             return self._no("403 Forbidden", why)
         offered = [one.strip() for one in fields.get("sec-websocket-protocol", "").split(",") if one.strip()]
         chosen = next((one for one in offered if one in ENCODINGS), None)
         if offered and chosen is None:
             return self._no("400 Bad Request", f"the sub-protocols here are {', '.join(ENCODINGS)}")
-        if worker.is_full:
-            worker.stats.refused += 1
+        if server.owner.is_full:
+            server.stats.refused += 1
             return self._no("503 Service Unavailable", "no more connections here, try another server")
         answer = [
             ("Upgrade", "websocket"),
@@ -260,7 +269,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         )
         sock, self.socket = self.socket, None
         del self.websocket, self.environ["wsgi.websocket"]
-        self.server.worker.upgraded(sock.detach(), self.encoding, info, self.rfile.take_rest())
+        self.server.owner.upgraded(sock.detach(), self.encoding, info, self.rfile.take_rest())
 
     def _no(self, status: str, why: str, *headers: tuple[str, str]) -> list[bytes]:
         body = f"{why}\n".encode()
@@ -272,7 +281,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     def log_request(self) -> None:
         """Requests are counted, not logged."""
-        self.server.requests += 1
+        self.server.stats.http_requests += 1
 
 
 class Server(WSGIServer):  # type: ignore[misc]
@@ -280,12 +289,14 @@ class Server(WSGIServer):  # type: ignore[misc]
 
     handler_class = Handler
 
-    def __init__(self, listener: Any, application: Callable[..., Any], worker: Worker) -> None:
+    def __init__(
+        self, listener: Any, application: Callable[..., Any], owner: UpgradeOwner, origins: Origins, stats: Stats
+    ) -> None:
         super().__init__(listener, application, spawn=spawn_raw, log=None, error_log=log)
-        self.worker = worker
-        self.origins = Origins(worker.settings)
+        self.owner = owner
+        self.origins = origins
+        self.stats = stats
         self.logger = log
-        self.requests = 0
         self._under_way: dict[Any, None] = {}
         """Sockets of HTTP connections, oldest first."""
 
@@ -309,7 +320,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         """Hang up on the oldest: a handshake takes a moment, so whoever opens sockets and sends nothing goes first."""
         oldest = next(iter(self._under_way))
         del self._under_way[oldest]
-        self.worker.stats.refused += 1
+        self.stats.refused += 1
         try:
             oldest.shutdown(socket.SHUT_RDWR)
         except OSError:

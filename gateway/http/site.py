@@ -2,7 +2,7 @@
 
 All but the files are the node's to answer; if it does not within a bounded time, that is said with 503.
 
-Not here: reading requests, the WebSocket upgrade (server.py), which pages may ask for what (pages.py).
+Not here: reading requests, the WebSocket upgrade (server.py), which pages may ask for what (origins.py).
 """
 
 from __future__ import annotations
@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gateway.http.pages import CUT_S_MAX, MARK, Pages, cut_s
+from gateway.http.controls import CUT, CUT_S_MAX, KILL, MARK, cut_s
+from gateway.http.origins import Origins
 from gateway.http.server import WEBSOCKET_PATH
-from gateway.link.events import Tell
+from gateway.link.events import Reply
 
 PAGE = Path(__file__).parent.parent / "web"
 _SOURCE = Path(__file__).parents[2] / "client" / "js"
@@ -39,8 +40,6 @@ CONTENT_TYPES = {
 
 STATUS = "/v1/status"
 ASKED = {"/health/ready": "ready", "/metrics": "metrics", STATUS: "status"}
-KILL, CUT = "/v1/demo/kill", "/v1/demo/cut"
-"""POST; there only in a demo. The node is asked `demo/kill`, or `demo/cut?seconds=N`."""
 
 
 class Response(NamedTuple):
@@ -55,17 +54,24 @@ REASONS = {200: "OK", 202: "Accepted", 404: "Not Found", 500: "Internal Server E
 
 
 class Site:
-    """A WSGI application. `ask` has the node answer, or returns None."""
+    """A WSGI application."""
 
-    def __init__(self, ask: Callable[[str], Tell | None], pages: Pages | None = None) -> None:
-        self._ask = ask
-        self._pages = pages if pages is not None else Pages()
+    def __init__(self, query: Callable[[str], Reply | None], origins: Origins, has_controls: bool = False) -> None:
+        """Serve.
+
+        Args:
+            query: Has the node answer, or returns None if it does not.
+            has_controls: Whether the node can be killed and cut off over HTTP.
+        """
+        self._query = query
+        self._origins = origins
+        self._has_controls = has_controls
 
     def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         origin, host = environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST", "")
         is_shared = path == STATUS
-        if self._pages.controls and path in (KILL, CUT):
+        if self._has_controls and path in (KILL, CUT):
             is_shared = True
             response = self._control(method, path, environ)
         elif method in ("GET", "HEAD"):
@@ -74,7 +80,7 @@ class Site:
             response = _text("405 Method Not Allowed", f"{method} is not for here", ("Allow", "GET, HEAD"))
         headers = [*response.headers, ("X-Content-Type-Options", "nosniff")]
         if is_shared:
-            headers += self._pages.shared_with(origin, host)
+            headers += self._origins.cors(origin, host)
         if not response.status.startswith(("204", "304")):
             headers.append(("Content-Length", str(len(response.body))))
         start_response(response.status, headers)
@@ -82,7 +88,7 @@ class Site:
 
     def _get(self, path: str, known: str) -> Response:
         if path in ASKED:
-            return self._told(ASKED[path])
+            return self._reply(ASKED[path])
         if path == "/health/live":
             return _text("200 OK", "live")
         if path == WEBSOCKET_PATH:
@@ -92,13 +98,13 @@ class Site:
         return (
             _text("404 Not Found", "there is nothing here")
             if file is None
-            else _file(file, known, _policy(self._pages.nodes))
+            else _file(file, known, _policy(self._origins.nodes))
         )
 
     def _control(self, method: str, path: str, environ: dict[str, Any]) -> Response:
         """Kill this node or cut it off, for whoever may."""
         origin = environ.get("HTTP_ORIGIN")
-        if origin is not None and not self._pages.knows(origin, environ.get("HTTP_HOST", "")):
+        if origin is not None and not self._origins.knows(origin, environ.get("HTTP_HOST", "")):
             return _text("403 Forbidden", f"the origin {origin!r} is no page of this cluster's")
         if method == "OPTIONS":
             allowed = [("Access-Control-Allow-Methods", "POST"), ("Access-Control-Allow-Headers", MARK)]
@@ -108,18 +114,18 @@ class Site:
         if environ.get("HTTP_X_WHIMBREL_DEMO") != "1":
             return _text("403 Forbidden", f"the header `{MARK}: 1` is expected")
         if path == KILL:
-            return self._told("demo/kill")
+            return self._reply("demo/kill")
         seconds = cut_s(environ.get("QUERY_STRING", ""))
         if seconds is None:
             return _text("400 Bad Request", f"`?seconds=N` is expected, N from 1 to {CUT_S_MAX}")
-        return self._told(f"demo/cut?seconds={seconds}")
+        return self._reply(f"demo/cut?seconds={seconds}")
 
-    def _told(self, what: str) -> Response:
-        tell = self._ask(what)
-        if tell is None:
+    def _reply(self, what: str) -> Response:
+        reply = self._query(what)
+        if reply is None:
             return _text("503 Service Unavailable", "the node process does not answer")
-        headers = [("Content-Type", tell.content_type), ("Cache-Control", "no-store")]
-        return Response(f"{tell.status} {REASONS.get(tell.status, 'Status')}", headers, tell.body)
+        headers = [("Content-Type", reply.content_type), ("Cache-Control", "no-store")]
+        return Response(f"{reply.status} {REASONS.get(reply.status, 'Status')}", headers, reply.body)
 
 
 def find(path: str) -> Path | None:

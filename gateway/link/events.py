@@ -5,9 +5,9 @@ live messages and news, in one FIFO per worker. Because of the FIFO a hand-over 
 `Page` with `live` is newer than it, so a resume can neither lose nor repeat a message.
 
 Both directions carry lists of the events below, so that one send serves many clients. Every packet from the node
-is numbered from 0; a worker that sees a jump has lost some (its queue was full) and asks again (`worker.py`).
+is numbered from 0 (numbering.py); a worker that sees a jump has lost some (its queue was full) and asks again.
 
-Not here: the sockets (node/workers.py and gateway/worker.py), what clients see (gateway/sessions/frames.py).
+Not here: the sockets (node/workers.py and gateway/uplink.py), what clients see (gateway/sessions/frames.py).
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class Publish(msgspec.Struct, array_like=True, tag="publish", gc=False):
     headers: list[tuple[str, bytes | None]]
 
 
-class Ask(msgspec.Struct, array_like=True, tag="ask", gc=False):
-    """An HTTP request that the node answers: `what` is ready, status or metrics. Answered by `Tell`."""
+class Query(msgspec.Struct, array_like=True, tag="query", gc=False):
+    """An HTTP request that the node answers: `what` is ready, status or metrics. Answered by `Reply`."""
 
     rid: int
     what: str
@@ -101,7 +101,7 @@ class Stats(msgspec.Struct, array_like=True, tag="stats", gc=False):
     values: dict[str, float]
 
 
-FromWorker: TypeAlias = Ready | Subscribe | More | Cancel | Drop | Publish | Ask | Stats
+FromWorker: TypeAlias = Ready | Subscribe | More | Cancel | Drop | Publish | Query | Stats
 
 
 # From a node to a worker.
@@ -198,8 +198,8 @@ class Refused(msgspec.Struct, array_like=True, tag="refused", gc=False):
     reason: str
 
 
-class Tell(msgspec.Struct, array_like=True, tag="tell", gc=False):
-    """Answers `Ask`: an HTTP response."""
+class Reply(msgspec.Struct, array_like=True, tag="reply", gc=False):
+    """Answers `Query`: an HTTP response."""
 
     rid: int
     status: int
@@ -225,5 +225,5 @@ class Drain(msgspec.Struct, array_like=True, tag="drain", gc=False):
 
 
 FromNode: TypeAlias = (
-    Answer | Waiting | Page | Live | NewLog | LogGap | LogEnded | Published | Refused | Tell | Servers | Drain
+    Answer | Waiting | Page | Live | NewLog | LogGap | LogEnded | Published | Refused | Reply | Servers | Drain
 )

@@ -62,4 +62,4 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     node_silent_s: float = 3.0
     """A node process that has said nothing for so long is taken for lost until it speaks again."""
     controls: bool = False
-    """Whether the node can be killed and cut off over HTTP: in a demo only (http/pages.py)."""
+    """Whether the node can be killed and cut off over HTTP: in a demo only (http/controls.py)."""

@@ -1,11 +1,10 @@
-"""Loads the configured authorizer and asks it: at once if it never blocks, else in threads off the loop.
+"""Loads the configured authorizer, and asks one that may block in threads off the loop.
 
-Not here: the order in which the answers take effect (session.py).
+Not here: asking one that does not block, and the order in which the answers take effect (requests.py).
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from importlib import import_module
 from importlib.metadata import entry_points
@@ -14,13 +13,12 @@ from typing import Any
 import gevent
 from gevent.threadpool import ThreadPool
 
-from gateway.link.logs import event
-from gateway.sessions.authorizer import AllowAll, Authorizer, Decision, Question, answer
+from gateway.sessions.asking import ask
+from gateway.sessions.authorizer import AllowAll, Authorizer
+from gateway.sessions.session import Decision, Question
 
 GROUP = "whimbrel.authorizers"
 THREADS_MAX = 16
-
-log = logging.getLogger(__name__)
 
 
 class LoadError(ValueError):
@@ -53,31 +51,24 @@ def _find(name: str) -> type[Authorizer]:
     if found is None:
         raise LoadError(f"there is no authorizer {name!r}: not an entry point of {GROUP}, nor module:Class")
     if not (isinstance(found, type) and issubclass(found, Authorizer)):
-        raise LoadError(f"the authorizer {name!r} is not a class derived from gateway.authorizer.Authorizer")
+        raise LoadError(f"the authorizer {name!r} is not a class derived from {Authorizer.__module__}.Authorizer")
     return found
 
 
 class Authority:
-    """Asks the authorizer; `decided` is called in the loop with each answer."""
+    """Asks a blocking authorizer in threads; `decided` is called in the loop with each decision.
 
-    def __init__(self, authorizer: Authorizer, decided: Callable[[Question, Decision], None]) -> None:
+    Its third argument is what the authorizer raised besides a refusal.
+    """
+
+    def __init__(self, authorizer: Authorizer, decided: Callable[[Question, Decision, Exception | None], None]) -> None:
         self._authorizer = authorizer
         self._decided = decided
-        self._threads = ThreadPool(THREADS_MAX) if authorizer.blocks else None
-        self.failures = 0
+        self._threads = ThreadPool(THREADS_MAX)
 
     def ask(self, question: Question) -> None:
-        """Have the question answered, now or later."""
-        if self._threads is None:
-            self._tell(question, *answer(self._authorizer, question))
-        else:
-            gevent.spawn(self._wait, self._threads, question)
+        """Have the question decided, some time."""
+        gevent.spawn(self._wait, question)
 
-    def _wait(self, threads: ThreadPool, question: Question) -> None:
-        self._tell(question, *threads.apply(answer, (self._authorizer, question)))
-
-    def _tell(self, question: Question, decision: Decision, failure: Exception | None) -> None:
-        if failure is not None:
-            self.failures += 1
-            event(log, "authorizer_failed", question=question.kind, error=f"{type(failure).__name__}: {failure}")
-        self._decided(question, decision)
+    def _wait(self, question: Question) -> None:
+        self._decided(question, *self._threads.apply(ask, (self._authorizer, question)))

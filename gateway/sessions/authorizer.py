@@ -4,18 +4,14 @@ An authorizer is a class, named in the configuration by entry point (group `whim
 `module:Class`, and made once per worker process with its options from the configuration. It says no by raising
 `Refusal`. One that fails in any other way costs only the client that it was asked about.
 
-Not here: loading and calling it (authority.py), what is asked when (session.py).
+Not here: loading and calling it (authority.py), what is asked when (requests.py).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gateway.link import codes
-
-if TYPE_CHECKING:
-    from gateway.sessions import frames
-    from gateway.sessions.session import Session
 
 
 class Refusal(Exception):
@@ -53,7 +49,9 @@ class Authorizer:
     """Derive from this. Each method returns to say yes and raises `Refusal` to say no."""
 
     blocks = True
-    """Whether a method may wait (for a network, a file): then all are called in threads, several at a time."""
+    """Whether a method may wait (for a network, a file): then all are called in threads, several at a time. One that
+    says False is asked at once, in the loop that serves all clients of the worker.
+    """
 
     def __init__(self, **options: Any) -> None:
         """Take `gateway.authorizer_options`. Raise to stop the worker from starting."""
@@ -84,57 +82,3 @@ class AllowAll(Authorizer):
 
     def publish(self, identity: object, subject: str) -> None:
         return None
-
-
-class Decision:
-    """The answer to a question; `code` 0 is yes."""
-
-    __slots__ = ("code", "identity", "reason")
-
-    def __init__(self, code: int = 0, reason: str = "", identity: object = None) -> None:
-        self.code = code
-        self.reason = reason
-        self.identity = identity
-
-
-class Question:
-    """What a session asks, and the frame that waits for the answer."""
-
-    __slots__ = ("decision", "frame", "identity", "info", "kind", "session", "subject")
-
-    def __init__(
-        self,
-        session: Session,
-        kind: str,
-        info: ConnectionInfo | None,
-        subject: str,
-        frame: frames.Hello | frames.Subscribe | frames.Publish,
-    ) -> None:
-        self.session = session
-        self.kind = kind
-        """connect, subscribe or publish."""
-        self.info = info
-        self.subject = subject
-        self.frame = frame
-        self.identity: object = None
-        self.decision: Decision | None = None
-
-
-YES = Decision()
-
-
-def answer(authorizer: Authorizer, question: Question) -> tuple[Decision, Exception | None]:
-    """Ask, whatever happens. The exception is one that is not a `Refusal`, for the log."""
-    try:
-        if question.info is not None:
-            return Decision(identity=authorizer.connect(question.info)), None
-        if question.kind == "subscribe":
-            authorizer.subscribe(question.identity, question.subject)
-        else:
-            authorizer.publish(question.identity, question.subject)
-        return YES, None
-    except Refusal as refusal:
-        code = refusal.code if question.info is not None else codes.FORBIDDEN
-        return Decision(code, refusal.reason), None
-    except Exception as failure:
-        return Decision(codes.INTERNAL, "the authorizer failed"), failure

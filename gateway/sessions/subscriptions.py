@@ -6,44 +6,29 @@ itself.
 
 Invariant: `remove` says that the node can drop a subject exactly when no subscription to it is left, answered or not.
 
-Not here: how a subscription comes about (session.py), the node's table of workers (node/interest.py).
+Not here: how a subscription comes about (subscribing.py), the node's table of workers (node/interest.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 
+from gateway.sessions.session import Session, Subscription
 from mesh.subject import is_pattern, patterns_of
 
-if TYPE_CHECKING:
-    from gateway.sessions.session import Session
 
-
-class Holder(Protocol):
-    """What the table holds: a subscription."""
-
-    sid: int
-    subject: str
-    is_live: bool
-    session: Session
-
-
-S = TypeVar("S", bound=Holder)
-
-
-class Subscriptions(Generic[S]):
+class Subscriptions:
     """All subscriptions in one encoding, by subject or pattern."""
 
     def __init__(self) -> None:
-        self._held: dict[str, S | dict[int, S]] = {}
+        self._held: dict[str, Subscription | dict[int, Subscription]] = {}
         self._patterns = 0
 
     def __len__(self) -> int:
         """How many subjects and patterns there are."""
         return len(self._held)
 
-    def add(self, subscription: S) -> None:
+    def add(self, subscription: Subscription) -> None:
         """Hold a subscription; its `sid` must not change while it is held."""
         subject = subscription.subject
         held = self._held.get(subject)
@@ -55,7 +40,7 @@ class Subscriptions(Generic[S]):
         else:
             self._held[subject] = {held.sid: held, subscription.sid: subscription}
 
-    def remove(self, subscription: S) -> bool:
+    def remove(self, subscription: Subscription) -> bool:
         """Let go of a subscription that is held.
 
         Returns:

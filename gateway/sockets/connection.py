@@ -3,24 +3,23 @@
 No greenlet and no socket object stay behind an idle connection; an outbox, a write watcher and leftover bytes exist
 only while they are needed. Callbacks run in the loop and never wait.
 
-Not here: what frames mean (sessions/session.py), the handshake (http/server.py).
+Not here: what messages mean and when a client is given up (sessions/), the handshake (http/server.py).
 """
 
 from __future__ import annotations
 
 import logging
 import os
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from gateway.link import codes
 from gateway.link.logs import event
-from gateway.sessions.session import GONE, NEW, OPEN, Session
+from gateway.sessions.session import Session
 from gateway.sockets.outbox import Outbox
 from gateway.sockets.websocket import (
     CLOSE,
     FAILED,
     PING,
-    PONG,
     Partial,
     close_payload,
     control_frame,
@@ -28,43 +27,81 @@ from gateway.sockets.websocket import (
 )
 from gateway.sockets.wheel import NEVER
 
-if TYPE_CHECKING:
-    from gateway.worker import Worker
-
 log = logging.getLogger(__name__)
 
 READ_BYTES = 16384
 """At a time, then others have their turn: as pings of 6 bytes, the most frames there can be, they take about 10 ms."""
 CLOSE_WAIT_S = 2.0
 """How long a client has to answer our close frame, and to take what is left."""
-BACKLOG_MAX = 64
-"""Frames that wait for the authorizer before we stop reading."""
-SILENT_MAX = 2
-"""Heartbeats without a sign of life before a connection is given up at the next."""
 
 _READ, _WRITE = 1, 2
 _UP, _CLOSING, _LAST_WORDS = range(3)
 """In use; our close frame is out and the client's is awaited; ends once the outbox is empty."""
-_PING_FRAME = control_frame(PING)
-_PONG_FRAME = control_frame(PONG)
+
+
+class ConnectionOwner(Protocol):
+    """Whoever has connections: it is told what comes, and sends what is to go out in `flush`."""
+
+    loop: Any
+    frame_bytes_max: int
+    outbox_bytes_max: int
+
+    def received(self, session: Session, kind: int, data: bytes) -> None:
+        """A whole message has come."""
+
+    def pinged(self, session: Session, payload: bytes) -> None:
+        """A ping has come."""
+
+    def failed(self, session: Session, code: int, reason: str) -> None:
+        """The client broke RFC 6455 or a limit, or handling what it sent failed: close it with this code."""
+
+    def left(self, session: Session) -> None:
+        """The client said goodbye, or is gone: it takes nothing more."""
+
+    def heard(self, session: Session) -> None:
+        """The client lives: bytes came, or were taken."""
+
+    def may_read(self, session: Session) -> bool:
+        """Whether to read more of this client now; if not, `Connection.resume_reading` follows."""
+
+    def flush(self) -> None:
+        """Nothing more comes in this turn: do what all of that has led to."""
+
+    def sent(self, size: int) -> None:
+        """So many bytes have left."""
+
+    def blocked(self, connection: Connection) -> None:
+        """The socket does not take everything: there is an outbox now."""
+
+    def overflowed(self, connection: Connection, reason: str) -> None:
+        """The outbox is full, and cut: close the session."""
+
+    def drained(self, connection: Connection) -> None:
+        """The outbox is empty and gone."""
+
+    def closing(self, connection: Connection, wait_s: float) -> None:
+        """Call `Connection.end` after this time."""
+
+    def ended(self, connection: Connection) -> None:
+        """The socket is closed."""
 
 
 class Connection:
     """A client's socket, from the handshake to its end."""
 
-    __slots__ = ("_fd", "_partial", "_reader", "_silent", "_state", "_worker", "_writer", "outbox", "session", "wake")
+    __slots__ = ("_fd", "_owner", "_partial", "_reader", "_state", "_writer", "outbox", "session", "wake")
 
-    def __init__(self, worker: Worker, fd: int) -> None:
+    def __init__(self, owner: ConnectionOwner, fd: int) -> None:
         self.session: Session
         self.wake = NEVER
+        """For the wheel of connections that are closing."""
         self.outbox: Outbox | None = None
         """What waits to be sent; None while the socket takes everything."""
-        self._worker = worker
+        self._owner = owner
         self._fd = fd
         self._state = _UP
-        self._silent = 0
         self._partial: Partial | None = None
-        self._reader = worker.loop.io(fd, _READ)
+        self._reader = owner.loop.io(fd, _READ)
         self._writer: Any = None
 
     def start(self, data: bytes) -> None:
@@ -85,40 +122,17 @@ class Connection:
         except OSError:
             self.end()
             return
-        self._worker.stats.bytes_out += sent
+        self._owner.sent(sent)
         if sent < len(data):
-            self.outbox = Outbox(self._worker.settings.outbox_bytes_max)
-            self._worker.blocked[self] = None
-            self._writer = self._worker.loop.io(self._fd, _WRITE)
+            self.outbox = Outbox(self._owner.outbox_bytes_max)
+            self._owner.blocked(self)
+            self._writer = self._owner.loop.io(self._fd, _WRITE)
             self._writer.start(self._writable)
             self._keep(self.outbox, data, sent)
-
-    def _keep(self, outbox: Outbox, data: bytes, sent: int) -> None:
-        if not outbox.add(data, sent) and self._state == _UP:
-            self._worker.stats.slow_consumers += 1
-            outbox.cut()
-            reason = f"more than {outbox.limit} bytes were waiting to be read"
-            self.session.close(codes.SLOW_CONSUMER, reason)
 
     def close(self, code: int, reason: str) -> None:
         """Say why, wait a moment for the client to agree, then end."""
         self._say_close(close_payload(code, reason), _CLOSING)
-
-    def due(self, now: float, heartbeats: dict[tuple[object, ...], bytes]) -> None:
-        """What was scheduled on the wheel: the end, a missing hello, or a heartbeat."""
-        if self._state != _UP:
-            self.end()
-        elif self.session.state == NEW:
-            self.session.close(codes.HELLO_TIMEOUT, f"no `hello` within {self._worker.settings.hello_timeout_s:g} s")
-        elif self._silent >= SILENT_MAX:
-            self._worker.stats.idle_closed += 1
-            self.session.close(codes.IDLE, f"nothing came for {SILENT_MAX} heartbeats")
-        else:
-            self._silent += self._reader.active  # we cannot hear a client while it waits for the authorizer
-            self._worker.wheel.schedule(now, self, self._worker.settings.heartbeat_s)
-            is_open = self.session.state == OPEN
-            frame = self._worker.clients.heartbeat(self.session, heartbeats) if is_open else b""
-            self.send(_PING_FRAME + frame)
 
     def end(self) -> None:
         """Close the socket, whatever is left."""
@@ -133,12 +147,12 @@ class Connection:
         self.wake = NEVER
         self._partial = self.outbox = None
         self._state = _LAST_WORDS
-        self.session.gone()
-        self._worker.ended(self)
+        self._owner.left(self.session)
+        self._owner.ended(self)
 
     def resume_reading(self) -> None:
         """The authorizer has answered: read on if we had stopped."""
-        if self._state == _UP and not self._reader.active and self.session.backlog < BACKLOG_MAX:
+        if self._state == _UP and not self._reader.active and self._owner.may_read(self.session):
             self._reader.start(self._readable)
 
     def _readable(self) -> None:
@@ -152,38 +166,39 @@ class Connection:
             self._received(data)
         else:
             self.end()
-            self._worker.perform()
+            self._owner.flush()
 
     def _received(self, data: bytes) -> None:
+        owner, session = self._owner, self.session
         try:
             self._handle(data)
         except Exception:
             event(log, "connection_failed", logging.ERROR, exc_info=True)
-            self.session.close(codes.INTERNAL, "a fault of the server's")
-        self._worker.perform()
-        if self.session.backlog >= BACKLOG_MAX:
+            owner.failed(session, codes.INTERNAL, "a fault of the server's")
+        owner.flush()
+        if self._state == _UP and not owner.may_read(session):
             self._reader.stop()
 
     def _handle(self, data: bytes) -> None:
-        self._silent = 0
-        session, worker = self.session, self._worker
-        was_new = session.state == NEW
-        events, self._partial = receive(self._partial, data, worker.settings.frame_bytes_max)
+        owner, session = self._owner, self.session
+        owner.heard(session)
+        events, self._partial = receive(self._partial, data, owner.frame_bytes_max)
         for kind, payload, code, reason in events:
             if kind < CLOSE:
-                session.received(kind, payload)
+                owner.received(session, kind, payload)
             elif kind == PING:
-                # With the other answers, so that a flood of pings is answered in one write.
-                worker.clients.send(session, control_frame(PONG, payload) if payload else _PONG_FRAME)
+                owner.pinged(session, payload)
             elif kind == CLOSE:
-                worker.perform()  # what it asked for before is still answered
-                session.gone()
+                owner.flush()  # what it asked for before is still answered
+                owner.left(session)
                 self._say_close(payload, _LAST_WORDS)
             elif kind == FAILED:
-                worker.stats.bad_frames += 1
-                session.close(code, reason)
-        if was_new and session.state != NEW and session.state != GONE:
-            worker.wheel.schedule(worker.now(), self, worker.settings.heartbeat_s)
+                owner.failed(session, code, reason)
+
+    def _keep(self, outbox: Outbox, data: bytes, sent: int) -> None:
+        if not outbox.add(data, sent) and self._state == _UP:
+            outbox.cut()
+            self._owner.overflowed(self, f"more than {outbox.limit} bytes were waiting to be read")
 
     def _say_close(self, payload: bytes, state: int) -> None:
         """Send a close frame unless ours is out, and go on to `state`."""
@@ -191,16 +206,12 @@ class Connection:
             return
         was, self._state = self._state, state
         if was == _UP:
-            self._worker.wheel.schedule(self._worker.now(), self, CLOSE_WAIT_S)
+            self._owner.closing(self, CLOSE_WAIT_S)
             self.send(control_frame(CLOSE, payload))
         if self._state == _LAST_WORDS and self.outbox is None:
             self.end()
-        else:
-            self._read_on()
-
-    def _read_on(self) -> None:
-        """Whatever waits for the authorizer: the client's close frame is to come."""
-        if self._fd >= 0 and not self._reader.active:
+        elif self._fd >= 0 and not self._reader.active:
+            # Reading had stopped for the authorizer: the client's close frame is to come.
             self._reader.start(self._readable)
 
     def _writable(self) -> None:
@@ -212,19 +223,17 @@ class Connection:
             return
         except OSError:
             self.end()
-            self._worker.perform()
+            self._owner.flush()
             return
-        self._worker.stats.bytes_out += sent
-        self._silent = 0  # it takes what it gets: it cannot answer a ping that is still behind that
+        self._owner.sent(sent)
+        self._owner.heard(self.session)  # it cannot answer a ping that is still behind what it takes
         if outbox.sent(sent):
             return
         self.outbox = None
-        self._worker.blocked.pop(self, None)
         self._writer.stop()
         self._writer.close()
         self._writer = None
+        self._owner.drained(self)
         if self._state == _LAST_WORDS:
             self.end()
-        else:
-            self.session.drained()
-        self._worker.perform()
+        self._owner.flush()

@@ -68,6 +68,13 @@ class Pump:
         source.watcher.close()
         self._ready.pop(source, None)
 
+    def check(self, socket: zmq.Socket[bytes]) -> None:
+        """Look whether something has come: call this after sending, which can swallow the edge of an arrival."""
+        if int(socket.getsockopt(_EVENTS)) & _POLLIN:
+            self._ready[self._sources[socket]] = None
+            if not self._again.active:
+                self._again.start(self._turn)
+
     def close(self) -> None:
         """Read from nothing any more."""
         for socket in list(self._sources):

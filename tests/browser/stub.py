@@ -89,11 +89,11 @@ class StubCluster:
         while not self._stopping.is_set():
             for name, node in self._nodes.items():
                 with contextlib.suppress(AssertionError):
-                    self._answer(name, node, node.expect(link.Ask, 0.005))
+                    self._answer(name, node, node.expect(link.Query, 0.005))
                 with contextlib.suppress(AssertionError):
                     self._answer(name, node, node.expect(link.Subscribe, 0.005))
 
-    def _answer(self, name: str, node: FakeNode, said: link.Ask | link.Subscribe) -> None:
+    def _answer(self, name: str, node: FakeNode, said: link.Query | link.Subscribe) -> None:
         if isinstance(said, link.Subscribe):
             at: Any = {"0.x": (0, 5)}
             answer = "full" if said.start.kind == "resume" else "fresh"
@@ -101,10 +101,10 @@ class StubCluster:
         elif name == self.silent:
             pass
         elif said.what == "status":
-            node.say(link.Tell(said.rid, 200, "application/json", msgspec.json.encode(self.status(name))))
+            node.say(link.Reply(said.rid, 200, "application/json", msgspec.json.encode(self.status(name))))
         else:
             self.asked.append((name, said.what))
-            node.say(link.Tell(said.rid, 202, "text/plain; charset=utf-8", b"as you wish\n"))
+            node.say(link.Reply(said.rid, 202, "text/plain; charset=utf-8", b"as you wish\n"))
             if said.what == "demo/kill":
                 time.sleep(0.1)
                 self.kill(name)

@@ -63,8 +63,8 @@ def test_a_node_that_takes_nothing_any_more_is_lost(tmp_path: Path, monkeypatch:
     try:
         for _ in range(200):
             assert not one.draining
-            one.clients.events.append(link.Drop("/t/a", 0))
-            one._flush()
+            one.sessions.outputs.events.append(link.Drop("/t/a", 0))
+            one._send()
             if one.draining:
                 break
         assert one.done.wait(5)

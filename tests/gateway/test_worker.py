@@ -372,14 +372,14 @@ def get(node: FakeNode, path: str) -> tuple[int, bytes]:
 def test_what_the_node_is_asked_and_does_not_answer() -> None:
     with FakeNode() as node, socket.create_connection(("127.0.0.1", node.settings.port)) as sock:
         sock.sendall(b"GET /metrics HTTP/1.1\r\nHost: h\r\n\r\n")
-        asked = node.expect(link.Ask)
+        asked = node.expect(link.Query)
         assert asked.what == "metrics"
-        node.say(link.Tell(asked.rid, 200, "text/plain", b"a 1\n"))
+        node.say(link.Reply(asked.rid, 200, "text/plain", b"a 1\n"))
         assert until(sock, b"a 1\n").endswith(b"\r\n\r\na 1\n")
         status, body = get(node, "/v1/status")
         assert (status, body) == (503, b"the node process does not answer\n")
-        late = node.expect(link.Ask)
-        node.say(link.Tell(late.rid, 200, "text/plain", b"late"))
+        late = node.expect(link.Query)
+        node.say(link.Reply(late.rid, 200, "text/plain", b"late"))
         sock.sendall(b"GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n")
         assert b"200 OK" in until(sock, b"live\n")
 

@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.http import server as http
+from gateway.http.origins import Origins
 from gateway.http.server import HEAD_BYTES_MAX, Head, HttpError, Server, listen
 from gateway.http.site import Site
 from gateway.sessions.stats import Stats
-from tests.gateway.fake_node import SETTINGS
 
 
 class Socket:
@@ -95,8 +95,9 @@ def test_workers_share_a_port_and_others_do_not() -> None:
 def test_sockets_that_say_nothing_do_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "HTTP_MAX", 5)
     stats = Stats()
-    worker = cast(Any, SimpleNamespace(settings=SETTINGS, stats=stats))
-    server = Server(listen("127.0.0.1", 0), Site(lambda what: None), worker)
+    owner = cast(Any, SimpleNamespace(is_full=False))
+    origins = Origins()
+    server = Server(listen("127.0.0.1", 0), Site(lambda what: None, origins), owner, origins, stats)
     server.start()
 
     def connect() -> Any:

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from gateway.http import site
+from gateway.http.origins import Origins
 from gateway.http.site import Site, find
-from gateway.link.events import Tell
+from gateway.link.events import Reply
 
 
 @pytest.fixture(autouse=True)
@@ -31,16 +32,18 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def get(path: str, method: str = "GET", tell: Tell | None = None, **headers: str) -> tuple[str, dict[str, str], bytes]:
+def get(
+    path: str, method: str = "GET", reply: Reply | None = None, **headers: str
+) -> tuple[str, dict[str, str], bytes]:
     found: list[Any] = []
     asked: list[str] = []
 
-    def ask(what: str) -> Tell | None:
+    def ask(what: str) -> Reply | None:
         asked.append(what)
-        return tell
+        return reply
 
     environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": ""} | headers
-    body = b"".join(Site(ask)(environ, lambda status, headers: found.extend([status, dict(headers)])))
+    body = b"".join(Site(ask, Origins())(environ, lambda status, headers: found.extend([status, dict(headers)])))
     return found[0], found[1] | {"asked": ",".join(asked)}, body
 
 
@@ -118,8 +121,8 @@ def test_only_get_and_head(method: str) -> None:
     ("path", "what"), [("/health/ready", "ready"), ("/metrics", "metrics"), ("/v1/status", "status")]
 )
 def test_the_node_is_asked(path: str, what: str) -> None:
-    tell = Tell(1, 503, "text/x", b"not yet")
-    status, headers, body = get(path, tell=tell)
+    reply = Reply(1, 503, "text/x", b"not yet")
+    status, headers, body = get(path, reply=reply)
     assert (status, headers["Content-Type"], body) == ("503 Service Unavailable", "text/x", b"not yet")
     assert headers["asked"] == what
     status, _, body = get(path)

@@ -1,4 +1,4 @@
-"""Clients and sessions without sockets: what a test sends in, and what comes out, as plain values."""
+"""The sessions of a worker without sockets: what a test sends in, and what comes out, as plain values."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 import msgspec
 
 from gateway.link import events as link
-from gateway.sessions.authorizer import AllowAll, Authorizer, ConnectionInfo, Question, answer
-from gateway.sessions.clients import Clients
-from gateway.sessions.session import Session
-from gateway.sessions.stats import Stats
+from gateway.sessions.asking import ask
+from gateway.sessions.authorizer import AllowAll, Authorizer, ConnectionInfo
+from gateway.sessions.session import Question, Session
+from gateway.sessions.sessions import Sessions
 from gateway.sockets.websocket import BINARY, TEXT
 from tests.gateway.fake_node import SETTINGS
 from tests.gateway.sessions.test_frames import body
@@ -26,25 +26,38 @@ def frames_in(data: bytes) -> list[dict[str, Any]]:
         elif size == 127:
             size, start = int.from_bytes(data[2:10], "big"), 10
         content = body(data[: start + size])
-        found.append(msgspec.json.decode(content) if data[0] == 0x81 else msgspec.msgpack.decode(content))
+        if data[0] != 0x89:
+            found.append(msgspec.json.decode(content) if data[0] == 0x81 else msgspec.msgpack.decode(content))
         data = data[start + size :]
     return found
 
 
+class Blocking(Authorizer):
+    """Makes any authorizer one that blocks: its questions wait for the test."""
+
+    def __init__(self, authorizer: Authorizer) -> None:
+        self.connect = authorizer.connect  # type: ignore[method-assign]
+        self.subscribe = authorizer.subscribe  # type: ignore[method-assign]
+        self.publish = authorizer.publish  # type: ignore[method-assign]
+
+
 class Harness:
-    """A worker's core with an authorizer that answers at once (`authorizer`) or when told (None)."""
+    """A worker's sessions with an authorizer that is asked at once, or (`holds`) when told."""
 
     def __init__(self, authorizer: Authorizer | None = None, holds: bool = False, **settings: Any) -> None:
-        self.clients = Clients(msgspec.structs.replace(SETTINGS, **settings), Stats())
-        self.authorizer = authorizer or AllowAll()
-        self.holds = holds
-        """Whether questions wait in `questions` until `answer`."""
+        authorizer = authorizer or AllowAll()
+        self.authorizer = Blocking(authorizer) if holds else authorizer
+        self.authorizer.blocks = holds
+        self.now = 100.0
+        self.sessions = Sessions(self.now, msgspec.structs.replace(SETTINGS, **settings), self.authorizer)
+        self.subscribing = self.sessions._subscribing
         self.questions: list[Question] = []
+        """Those that wait for `answer`."""
         self.closed: list[tuple[Session, int, str]] = []
         self.writes = 0
 
     def connect(self, encoding: int = link.JSON) -> Session:
-        return self.clients.connect(encoding, ConnectionInfo("1.2.3.4:5"), None)
+        return self.sessions.connected(self.now, encoding, ConnectionInfo("1.2.3.4:5"), None)
 
     def open(self, encoding: int = link.JSON) -> Session:
         """A client that has said hello."""
@@ -56,40 +69,43 @@ class Harness:
     def send(self, session: Session, frame: dict[str, Any] | bytes) -> list[dict[str, Any]]:
         """One frame from the client; returns what this client is sent."""
         if session.encoding == link.JSON:
-            session.received(TEXT, frame if isinstance(frame, bytes) else msgspec.json.encode(frame))
+            data = frame if isinstance(frame, bytes) else msgspec.json.encode(frame)
+            self.sessions.received(self.now, session, TEXT, data)
         else:
-            session.received(BINARY, frame if isinstance(frame, bytes) else msgspec.msgpack.encode(frame))
+            data = frame if isinstance(frame, bytes) else msgspec.msgpack.encode(frame)
+            self.sessions.received(self.now, session, BINARY, data)
         return self.sent().get(session, [])
 
     def say(self, *events: link.FromNode) -> dict[Session, list[dict[str, Any]]]:
         """News from the node; returns what the clients are sent."""
-        for event in events:
-            self.clients.told(event)
+        self.sessions.handle(events)
         return self.sent()
 
     def answer(self, index: int = 0) -> None:
         """Let the authorizer answer one of the questions that wait."""
         question = self.questions.pop(index)
-        question.session.decide(question, answer(self.authorizer, question)[0])
+        self.sessions.decided(question, *ask(self.authorizer, question))
+
+    def tick(self, after_s: float) -> dict[Session, list[dict[str, Any]]]:
+        """Time passes; returns what the clients are sent, pings left out."""
+        self.now += after_s
+        self.sessions.tick(self.now)
+        return self.sent()
 
     def sent(self) -> dict[Session, list[dict[str, Any]]]:
-        """Everything that is sent now, by session; pages are left in `clients.paged`."""
-        clients = self.clients
-        while clients.questions:
-            questions, clients.questions = clients.questions, []
-            self.questions += questions
-            if not self.holds:
-                while self.questions:
-                    self.answer()
-        sends, clients.sends = clients.sends, {}
-        self.closed += clients.closes
-        clients.closes = []
+        """Everything that is sent now, by session; pages are left in `outputs.drains`."""
+        outputs = self.sessions.outputs
+        questions, outputs.questions = outputs.questions, []
+        self.questions += questions
+        sends, outputs.sends = outputs.sends, {}
+        self.closed += outputs.closes
+        outputs.closes = []
         self.writes = len(sends)
         return {session: frames_in(b"".join(pieces)) for session, pieces in sends.items()}
 
     def events(self) -> list[link.FromWorker]:
         """What the node is told now."""
-        events, self.clients.events = self.clients.events, []
+        events, self.sessions.outputs.events = self.sessions.outputs.events, []
         return events
 
     def subscribe(self, session: Session, subject: str = "/t/a", id: int = 2, **more: Any) -> int:

@@ -7,11 +7,12 @@ from typing import Any
 
 import gevent
 import pytest
-from gevent.event import Event
+from gevent.event import AsyncResult, Event
 
 from gateway.sessions import authority
 from gateway.sessions.authority import Authority, LoadError, load
-from gateway.sessions.authorizer import AllowAll, Authorizer, ConnectionInfo, Decision, Question
+from gateway.sessions.authorizer import AllowAll, Authorizer, ConnectionInfo
+from gateway.sessions.session import Decision, Question
 from tests.gateway.sessions.core import Harness
 
 HERE = "tests.gateway.sessions.test_authority"
@@ -85,8 +86,9 @@ def test_one_that_waits_is_asked_in_threads_and_delays_nobody() -> None:
     harness = Harness(holds=True)
     answered = Event()
 
-    def decided(question: Question, decision: Decision) -> None:
-        question.session.decide(question, decision)
+    def decided(question: Question, decision: Decision, failure: Exception | None) -> None:
+        assert failure is None
+        harness.sessions.decided(question, decision)
         answered.set()
 
     asking = Authority(authorizer, decided)
@@ -108,21 +110,30 @@ def test_one_that_waits_is_asked_in_threads_and_delays_nobody() -> None:
             gevent.sleep(0.001)
     assert [event.subject for event in harness.events()] == ["/t/slow", "/t/quick"]  # type: ignore[union-attr]
     assert threading.get_ident() not in authorizer.threads
-    assert asking.failures == 0
 
 
-def test_one_that_fails_is_counted_and_logged(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO")
+class Failing(AllowAll):
+    def connect(self, info: ConnectionInfo) -> object:
+        raise KeyError("oops")
 
-    class Failing(AllowAll):
-        def connect(self, info: ConnectionInfo) -> object:
-            raise KeyError("oops")
 
-    decisions: list[int] = []
-    asking = Authority(Failing(), lambda _, decision: decisions.append(decision.code))
+def test_what_a_blocking_one_raises_comes_with_the_decision() -> None:
+    decided = AsyncResult()
+    asking = Authority(Failing(), lambda *answer: decided.set(answer))
     harness = Harness(holds=True)
     harness.send(harness.connect(), {"op": "hello", "id": 1})
     asking.ask(harness.questions.pop())
-    assert decisions == [4019]
-    assert asking.failures == 1
-    assert "authorizer_failed" in caplog.text
+    question, decision, failure = decided.get(timeout=5)
+    assert decision.code == 4019
+    harness.sessions.decided(question, decision, failure)
+    assert harness.sessions.outputs.failures == [("connect", failure)]
+    assert harness.sessions.stats.authorizer_failures == 1
+
+
+def test_what_one_raises_that_is_asked_at_once_is_counted_and_to_be_logged() -> None:
+    harness = Harness(Failing())
+    harness.send(harness.connect(), {"op": "hello", "id": 1})
+    assert [code for _, code, _ in harness.closed] == [4019]
+    ((kind, failure),) = harness.sessions.outputs.failures
+    assert (kind, str(failure)) == ("connect", "'oops'")
+    assert harness.sessions.stats.authorizer_failures == 1

@@ -18,7 +18,7 @@ def test_logs_that_are_not_caught_up_at_once_end_the_connection(final: bool) -> 
     sid = harness.subscribe(session, "/t/*")
     place = {"0.x": (0, 5), "1.x": (0, 5)}
     harness.say(link.Answer(sid, "fresh", place, [], []), link.Page(sid, b"", place, [], True))
-    harness.clients.jumped()
+    harness.sessions.link_jumped()
     harness.say(link.Answer(2, "full", place, [], []), link.Page(2, b"", {"0.x": (0, 9)}, [], final))
     assert [code for _, code, _ in harness.closed] == [4000]
 
@@ -29,7 +29,7 @@ def test_pages_without_a_live_log_do_not() -> None:
     sid = harness.subscribe(session, "/t/*")
     place = {"0.x": (0, 5), "1.x": (0, 5)}
     harness.say(link.Answer(sid, "fresh", place, [], []), link.Page(sid, b"", place, [], True))
-    harness.clients.jumped()
+    harness.sessions.link_jumped()
     harness.say(
         link.Answer(2, "full", place, [], []), link.Page(2, b"", {}, [], False), link.Page(2, b"", place, [], True)
     )
@@ -51,7 +51,7 @@ def test_subscriptions_that_overlap_are_ended(subjects: list[str], state: int) -
     session = harness.open()
     for request, subject in enumerate(subjects, start=2):
         harness.go_live(session, subject, request)
-    harness.clients.jumped()
+    harness.sessions.link_jumped()
     harness.sent()
     assert session.state == state
 
@@ -63,7 +63,7 @@ def test_a_log_that_had_to_wait_after_the_answer_is_still_waited_for() -> None:
     sid = harness.subscribe(session, "/t/*")
     place = {"0.x": (0, 5), "1.x": (0, 5)}
     harness.say(link.Answer(sid, "full", place, [], []), link.Page(sid, b"", {"0.x": (0, 5)}, [], True))
-    harness.clients.jumped()
+    harness.sessions.link_jumped()
     harness.sent()
     assert session.state == GONE
 

@@ -67,7 +67,7 @@ def test_hello_comes_once() -> None:
 def test_frames_of_the_other_kind_close_with_the_standard_code(encoding: int) -> None:
     harness = Harness()
     session = harness.open(encoding)
-    session.received(TEXT if encoding == link.MSGPACK else BINARY, b"{}")
+    harness.sessions.received(0.0, session, TEXT if encoding == link.MSGPACK else BINARY, b"{}")
     harness.sent()
     assert harness.closed[0][1] == 1003
 
@@ -171,7 +171,7 @@ def test_publishes_are_numbered_limited_and_answered_in_any_order() -> None:
 
 
 def test_publishes_of_all_clients_that_are_not_answered_are_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.sessions.clients.PUBLISH_BYTES_MAX", 10_000)
+    monkeypatch.setattr("gateway.sessions.publishing.PUBLISH_BYTES_MAX", 10_000)
     harness = Harness(publishes_max=100)
     large, small = harness.open(), harness.open()
     harness.events()
@@ -182,12 +182,12 @@ def test_publishes_of_all_clients_that_are_not_answered_are_bounded_in_bytes(mon
         assert code(harness.send(session, PUBLISH | {"id": 8})) == 4011
     assert (large.publishes, small.publishes) == (1, 1)
     assert [type(event) for event in harness.events()] == [link.Publish, link.Publish]
-    large.gone()
+    harness.sessions.gone(large)
     assert code(harness.send(small, PUBLISH | {"id": 8})) == 4011, "the node still has it"
     harness.say(link.Published(1, "0.x", None))
     assert harness.send(small, PUBLISH | {"id": 8, "text": "x" * 9_000}) == []
     assert code(harness.send(small, PUBLISH | {"id": 9})) == 4011
-    harness.clients.jumped()
+    harness.sessions.link_jumped()
     harness.sent()
     assert harness.send(small, PUBLISH | {"id": 9}) == []
 
@@ -198,12 +198,12 @@ def test_answers_for_a_client_that_is_gone_go_nowhere() -> None:
     harness.send(session, PUBLISH)
     assert len(harness.events()) == 1
     sid = harness.subscribe(session)
-    session.gone()
+    harness.sessions.gone(session)
     assert harness.events() == [link.Cancel(sid), link.Drop("/t/a", link.JSON)]
     assert harness.say(link.Published(1, "0.x", (0, 9)), link.Answer(sid, "fresh", {}, [], [])) == {}
-    session.gone()
+    harness.sessions.gone(session)
     assert harness.events() == []
-    assert len(harness.clients) == 0
+    assert len(harness.sessions) == 0
 
 
 class Picky(Authorizer):
@@ -268,7 +268,7 @@ def test_frames_take_effect_in_order_however_slow_the_authorizer_is() -> None:
         {"op": "unsubscribe", "id": 8, "sub": 2},
     ):
         assert harness.send(session, frame) == []
-    assert session.backlog == 7
+    assert len(session.steps or ()) == 7
     assert [question.kind for question in harness.questions] == ["connect"]
     harness.answer()
     assert [frame["op"] for frame in harness.sent()[session]] == ["welcome"]
@@ -287,14 +287,14 @@ def test_frames_take_effect_in_order_however_slow_the_authorizer_is() -> None:
     ]
     kinds = [type(event) for event in harness.events()]
     assert kinds == [link.Subscribe, link.Publish, link.Cancel, link.Drop]
-    assert session.backlog == 0
+    assert session.steps is None
 
 
 def test_answers_that_come_after_the_end_do_nothing() -> None:
     harness = Harness(holds=True)
     session = harness.connect()
     harness.send(session, {"op": "hello", "id": 1})
-    session.gone()
+    harness.sessions.gone(session)
     harness.answer()
     assert (harness.sent(), harness.closed, harness.events()) == ({}, [], [])
 
@@ -304,16 +304,16 @@ def test_more_is_asked_once_the_page_has_left() -> None:
     session = harness.open()
     sid = harness.subscribe(session)
     harness.say(link.Answer(sid, "fresh", {}, [], []), link.Page(sid, b"", {}, [], False))
-    assert harness.clients.paged == [session]
+    assert harness.sessions.outputs.drains == [session]
     assert harness.events() == []
-    session.drained()
+    harness.sessions.drained(session)
     assert harness.events() == [link.More(sid)]
-    session.drained()
+    harness.sessions.drained(session)
     assert harness.events() == []
     harness.say(link.Page(sid, b"", {}, [], False))
     harness.send(session, {"op": "unsubscribe", "id": 3, "sub": 2})
     assert harness.events() == [link.Cancel(sid), link.Drop("/t/a", link.JSON)]
-    session.drained()
+    harness.sessions.drained(session)
     assert harness.events() == []
 
 
@@ -369,3 +369,37 @@ def _is_utf8(data: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def test_a_client_that_does_not_say_hello_is_closed() -> None:
+    harness = Harness(hello_timeout_s=10.0)
+    session = harness.connect()
+    harness.tick(9.9)
+    assert harness.closed == []
+    harness.tick(0.2)
+    assert [(one, found) for one, found, _ in harness.closed] == [(session, 4003)]
+    assert harness.tick(100.0) == {}
+
+
+def test_a_client_that_is_not_heard_for_two_heartbeats_is_closed_at_the_third() -> None:
+    harness = Harness(heartbeat_s=20.0)
+    silent, heard = harness.open(), harness.open()
+    for _ in range(2):
+        found = harness.tick(20.1)
+        assert [frame["op"] for session in (silent, heard) for frame in found[session]] == ["heartbeat"] * 2
+        harness.sessions.heard(heard)
+    assert list(harness.tick(20.1)) == [heard]
+    assert [(one, found) for one, found, _ in harness.closed] == [(silent, 4002)]
+    assert harness.sessions.stats.idle_closed == 1
+
+
+def test_a_client_that_waits_for_the_authorizer_is_not_taken_for_silent() -> None:
+    harness = Harness(holds=True, heartbeat_s=20.0)
+    session = harness.connect()
+    harness.send(session, {"op": "hello", "id": 1})
+    for number in range(64):
+        harness.send(session, {"op": "ping", "id": number})
+    assert not harness.sessions.may_read(session)
+    for _ in range(4):
+        harness.tick(20.1)
+    assert harness.closed == []

@@ -7,35 +7,38 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gateway.link.events import JSON
+from gateway.sessions.authorizer import ConnectionInfo
+from gateway.sessions.session import Session, Subscription
 from gateway.sessions.subscriptions import Subscriptions
 from tests.support.truth import covers
 
+SESSIONS = {name: Session(JSON, ConnectionInfo("1.2.3.4:5"), name) for name in "ABCD"}
 
-class Held:
-    def __init__(self, sid: int, subject: str, is_live: bool, session: str) -> None:
-        self.sid = sid
-        self.subject = subject
-        self.is_live = is_live
-        self.session: Any = session
+
+def held_by(sid: int, subject: str, is_live: bool, session: str) -> Subscription:
+    one = Subscription(sid, sid, subject, SESSIONS[session])
+    one.is_live = is_live
+    return one
 
 
 SUBJECTS = ["/t", "/t/", "/t/a", "/t/a/", "/t/a/b", "/t/a/b/c", "/u/a"]
 PATTERNS = ["/t/*", "/t/a/*", "/t/a/b/*", "/t//*", "/u/*"]
 
 
-def shared(table: Subscriptions[Held], subjects: list[str]) -> dict[Any, list[int]]:
+def shared(table: Subscriptions, subjects: list[str]) -> dict[Any, list[int]]:
     found: dict[Any, list[int]] = {}
     for indices, sessions in table.share(subjects):
         for session in sessions:
-            assert session not in found
-            found[session] = list(indices)
+            assert session.connection not in found
+            found[session.connection] = list(indices)
     return found
 
 
 @given(st.data())
 def test_as_if_each_subscription_were_asked_about_each_message(data: st.DataObject) -> None:
-    table: Subscriptions[Held] = Subscriptions()
-    held: list[Held] = []
+    table: Subscriptions = Subscriptions()
+    held: list[Subscription] = []
     for sid in range(data.draw(st.integers(0, 25))):
         if held and data.draw(st.integers(0, 3)) == 0:
             gone = held.pop(data.draw(st.integers(0, len(held) - 1)))
@@ -43,7 +46,7 @@ def test_as_if_each_subscription_were_asked_about_each_message(data: st.DataObje
             assert table.remove(gone) == was_last
         else:
             subject = data.draw(st.sampled_from(SUBJECTS + PATTERNS))
-            one = Held(sid, subject, data.draw(st.booleans()), data.draw(st.sampled_from("ABCD")))
+            one = held_by(sid, subject, data.draw(st.booleans()), data.draw(st.sampled_from("ABCD")))
             held.append(one)
             table.add(one)
         assert len(table) == len({one.subject for one in held})
@@ -52,7 +55,7 @@ def test_as_if_each_subscription_were_asked_about_each_message(data: st.DataObje
         session: [
             index
             for index, subject in enumerate(batch)
-            if any(one.is_live and one.session == session and covers(one.subject, subject) for one in held)
+            if any(one.is_live and one.session.connection == session and covers(one.subject, subject) for one in held)
         ]
         for session in "ABCD"
     }
@@ -60,8 +63,8 @@ def test_as_if_each_subscription_were_asked_about_each_message(data: st.DataObje
 
 
 def test_one_that_becomes_live_is_found_from_then_on() -> None:
-    table: Subscriptions[Held] = Subscriptions()
-    one, other = Held(1, "/t/a", False, "A"), Held(2, "/t/a", False, "B")
+    table: Subscriptions = Subscriptions()
+    one, other = held_by(1, "/t/a", False, "A"), held_by(2, "/t/a", False, "B")
     table.add(one)
     assert table.share(["/t/a"]) == []
     one.is_live = True
@@ -80,9 +83,9 @@ def test_the_cost_grows_with_the_subjects_of_a_session_and_not_with_their_square
     """Told by how often names are compared and hashed, not by the clock: it is the same each time."""
 
     def cost(count: int) -> int:
-        table: Subscriptions[Held] = Subscriptions()
+        table: Subscriptions = Subscriptions()
         for sid in range(count):
-            table.add(Held(sid, f"/t/{sid}", True, "A"))
+            table.add(held_by(sid, f"/t/{sid}", True, "A"))
         batch: list[str] = [Counted(f"/t/{sid}") for sid in range(count)]
         Counted.uses = 0
         assert shared(table, batch) == {"A": list(range(count))}

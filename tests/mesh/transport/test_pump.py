@@ -164,3 +164,15 @@ def test_after_closing_nothing_runs() -> None:
     bench = Bench(Socket("a"), Socket("b"))
     bench.pump.close()
     assert not any(watcher.active for watcher in bench.loop.timers + bench.loop.watchers)
+
+
+def test_what_came_while_something_was_sent_is_found_without_an_edge() -> None:
+    socket = Socket()
+    bench = Bench(socket)
+    bench.run_again()
+    bench.pump.check(socket)  # type: ignore[arg-type]
+    assert not bench.again.active
+    socket.messages.append("a")
+    bench.pump.check(socket)  # type: ignore[arg-type]
+    bench.run_again()
+    assert bench.took == ["a"]

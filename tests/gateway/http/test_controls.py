@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from gateway.http.pages import Pages, cut_s
+from gateway.http.controls import cut_s
+from gateway.http.origins import Origins
 from gateway.http.site import Site
-from gateway.link.events import Servers, Tell
+from gateway.link.events import Reply, Servers
+from gateway.link.settings import GatewaySettings
 from tests.gateway.fake_node import SETTINGS, FakeNode
 
 OWN = "http://10.0.0.1:8080"
@@ -24,18 +26,24 @@ DEMO = replace(
 MARK = {"HTTP_X_WHIMBREL_DEMO": "1"}
 
 
+def origins_of(settings: GatewaySettings) -> Origins:
+    return Origins(settings.origins, settings.host, settings.servers)
+
+
 def send(method: str, path: str, settings: Any = DEMO, **headers: str) -> tuple[str, dict[str, str], list[str]]:
     """Status, headers, and what the node was asked."""
     found: list[Any] = []
     asked: list[str] = []
 
-    def ask(what: str) -> Tell:
+    def ask(what: str) -> Reply:
         asked.append(what)
-        return Tell(1, 202, "text/plain", b"as you wish\n")
+        return Reply(1, 202, "text/plain", b"as you wish\n")
 
     path, _, query = path.partition("?")
     environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "HTTP_HOST": "10.0.0.2:8080"}
-    b"".join(Site(ask, Pages(settings))(environ | headers, lambda *answer: found.extend(answer)))
+    b"".join(
+        Site(ask, origins_of(settings), settings.controls)(environ | headers, lambda *answer: found.extend(answer))
+    )
     return found[0], dict(found[1]), asked
 
 
@@ -92,8 +100,8 @@ def test_controls_are_only_posted_to() -> None:
         assert (status, headers["Allow"], asked) == ("405 Method Not Allowed", "POST, OPTIONS", [])
 
 
-@pytest.mark.parametrize("settings", [replace(DEMO, controls=False), None])
-def test_without_controls_there_is_nothing(settings: Any) -> None:
+def test_without_controls_there_is_nothing() -> None:
+    settings = replace(DEMO, controls=False)
     for path in ("/v1/demo/kill", "/v1/demo/cut?seconds=15"):
         assert send("GET", path, settings)[0] == "404 Not Found"
         for method in ("POST", "OPTIONS"):
@@ -103,13 +111,13 @@ def test_without_controls_there_is_nothing(settings: Any) -> None:
 
 
 def test_nodes_that_come_and_go_are_known_and_forgotten() -> None:
-    pages = Pages(DEMO)
-    assert pages.knows(OWN, "10.0.0.2:8080")
-    pages.learn(["ws://10.0.0.9:8080"])
-    assert pages.nodes == ["http://10.0.0.9:8080"]
-    assert pages.knows("http://10.0.0.9:8080", "10.0.0.2:8080")
-    assert pages.knows("http://localhost:8080", "10.0.0.2:8080"), "the settings hold all the same"
-    assert not pages.knows(OWN, "10.0.0.2:8080")
+    origins = origins_of(DEMO)
+    assert origins.knows(OWN, "10.0.0.2:8080")
+    origins.learn(["ws://10.0.0.9:8080"])
+    assert origins.nodes == ["http://10.0.0.9:8080"]
+    assert origins.knows("http://10.0.0.9:8080", "10.0.0.2:8080")
+    assert origins.knows("http://localhost:8080", "10.0.0.2:8080"), "the settings hold all the same"
+    assert not origins.knows(OWN, "10.0.0.2:8080")
 
 
 def test_how_long_to_cut_off_is_bounded() -> None:

@@ -1,4 +1,4 @@
-"""All clients of a worker: fan-out, what becomes of a subscription, and what happens when the link loses something."""
+"""Subscriptions of all clients of a worker: fan-out, their lives, and what happens when the link loses something."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_live_messages_reach_those_who_want_them_in_order_and_in_one_write() -> 
     assert seen(found[one]) == [("/t/a", 6), ("/t/b", 7), ("/t/a", 9), ("/t/b", 10)]
     assert seen(found[other]) == [("/t/b", 7), ("/t/b", 10)]
     assert seen(found[packed]) == [("/t/a", 6), ("/t/a", 9)]
-    assert harness.clients.stats.messages_out == 8
+    assert harness.sessions.stats.messages_out == 8
 
 
 def test_a_client_that_matches_several_ways_gets_a_message_once() -> None:
@@ -93,13 +93,13 @@ def test_the_node_drops_a_subject_only_when_the_last_subscription_of_the_encodin
     harness.go_live(one)
     unanswered = harness.subscribe(other)
     harness.go_live(packed)
-    one.gone()
+    harness.sessions.gone(one)
     assert harness.events() == []
-    packed.gone()
+    harness.sessions.gone(packed)
     assert harness.events() == [link.Drop("/t/a", link.MSGPACK)]
-    other.gone()
+    harness.sessions.gone(other)
     assert harness.events() == [link.Cancel(unanswered), link.Drop("/t/a", link.JSON)]
-    assert (harness.clients.subscription_count, harness.clients.subject_count) == (0, 0)
+    assert (harness.subscribing.subscription_count, harness.subscribing.subject_count) == (0, 0)
 
 
 def test_a_log_that_waits_comes_later_and_keeps_the_subscription_with_the_node() -> None:
@@ -108,7 +108,7 @@ def test_a_log_that_waits_comes_later_and_keeps_the_subscription_with_the_node()
     sid = harness.subscribe(session)
     harness.say(link.Answer(sid, "fresh", {"0.x": (0, 5)}, [], ["1.x"]), link.Page(sid, b"", {"0.x": (0, 5)}, [], True))
     assert seen(harness.say(live(("/t/a", 6)))[session]) == [("/t/a", 6)]
-    session.gone()
+    harness.sessions.gone(session)
     assert harness.events() == [link.Cancel(sid), link.Drop("/t/a", link.JSON)]
 
 
@@ -136,17 +136,17 @@ def test_news_of_logs_reaches_live_subscriptions_of_the_topic() -> None:
     gap = Gap("0.x", (0, 5), (0, 9), "truncated")
     shown = [{"log": "0.x", "from": [0, 5], "to": [0, 9], "why": "truncated"}]
     assert harness.say(link.LogGap("t", gap)) == {session: [{"op": "gap", "sub": sub, "gaps": shown} for sub in (2, 3)]}
-    assert harness.clients.ends["t"] == {"9.x": (0, -1), "0.x": (0, 9)}
+    assert harness.subscribing.ends["t"] == {"9.x": (0, -1), "0.x": (0, 9)}
     assert harness.say(link.LogEnded("t", "0.x")) == {
         session: [{"op": "ended", "sub": sub, "log": "0.x"} for sub in (2, 3)]
     }
-    assert harness.clients.ends == {"t": {"9.x": (0, -1)}, "t2": {"0.x": (0, 5)}}
+    assert harness.subscribing.ends == {"t": {"9.x": (0, -1)}, "t2": {"0.x": (0, 5)}}
     harness.say(link.LogGap("t", Gap("9.x", None, None, "log_gone")))
-    assert harness.clients.ends["t"] == {}
+    assert harness.subscribing.ends["t"] == {}
 
 
 def heartbeat(harness: Harness, session: Any) -> Any:
-    (frame,) = frames_in(harness.clients.heartbeat(session, {}))
+    (frame,) = frames_in(harness.subscribing.heartbeat(session, {}))
     assert frame.pop("op") == "heartbeat"
     return frame.get("at")
 
@@ -161,15 +161,15 @@ def test_heartbeats_say_how_far_the_topics_of_a_connection_are() -> None:
     assert heartbeat(harness, one) == {"0.x": [0, 7]}
     harness.say(live(ends={"t": {"0.x": (1, 2), "1.x": (0, 3)}, "unknown": {"0.u": (0, 1)}}))
     assert heartbeat(harness, one) == {"0.x": [1, 2], "1.x": [0, 3]}
-    assert set(harness.clients.ends) == {"t", "t2"}
+    assert set(harness.subscribing.ends) == {"t", "t2"}
     made: dict[tuple[object, ...], bytes] = {}
     other = harness.open()
     harness.go_live(other, "/t/*", 2, seq=1)
-    assert harness.clients.heartbeat(one, made) is harness.clients.heartbeat(other, made)
+    assert harness.subscribing.heartbeat(one, made) is harness.subscribing.heartbeat(other, made)
     assert heartbeat(harness, one) == {"0.x": [1, 2], "1.x": [0, 3]}
     for session in (one, two, other):
-        session.gone()
-    assert harness.clients.ends == {}
+        harness.sessions.gone(session)
+    assert harness.subscribing.ends == {}
 
 
 def test_after_a_loss_live_subscriptions_are_asked_again_without_their_clients_noticing() -> None:
@@ -179,7 +179,7 @@ def test_after_a_loss_live_subscriptions_are_asked_again_without_their_clients_n
     harness.go_live(one, "/t2/a", 3, seq=1)
     harness.go_live(other, "/t/a", 2)
     harness.say(live(("/t/a", 6), ends={"t": {"0.x": (0, 6)}}))
-    harness.clients.jumped()
+    harness.sessions.link_jumped()
     assert harness.sent() == {}
     asked = harness.events()
     place = {"0.x": (0, 6)}
@@ -209,8 +209,8 @@ def test_after_a_loss_live_subscriptions_are_asked_again_without_their_clients_n
     assert heartbeat(harness, one) == {"0.x": [0, 9]}
     harness.say(link.Answer(6, "full", place, [], []), link.Page(6, b"", {"0.x": (0, 10)}, [], True))
     assert heartbeat(harness, other) == {"0.x": [0, 10]}
-    one.gone()
-    other.gone()
+    harness.sessions.gone(one)
+    harness.sessions.gone(other)
     assert harness.events() == [
         link.Drop("/t/a", link.JSON),
         link.Cancel(5),
@@ -228,7 +228,7 @@ def test_after_a_loss_what_was_under_way_is_ended_or_answered() -> None:
     harness.say(link.Answer(sid, "fresh", {}, [], ["1.x"]), link.Page(sid, b"", {"0.x": (0, 1)}, [], True))
     harness.send(idle, PUBLISH)
     harness.events()
-    harness.clients.jumped()
+    harness.sessions.link_jumped()
     found = harness.sent()
     assert [(session, code) for session, code, _ in harness.closed] == [(catching_up, 4000), (waiting, 4000)]
     assert (catching_up.state, waiting.state, idle.state) == (GONE, GONE, OPEN)
@@ -236,27 +236,27 @@ def test_after_a_loss_what_was_under_way_is_ended_or_answered() -> None:
     assert idle.publishes == 0
     assert not [event for event in harness.events() if isinstance(event, link.Subscribe)]
     assert harness.say(link.Published(1, "0.x", (0, 1))) == {}
-    assert harness.clients.stats.resyncs == 1
+    assert harness.sessions.stats.resyncs == 1
 
 
 def test_a_second_loss_while_catching_up_ends_the_connection() -> None:
     harness = Harness()
     session = harness.open()
     harness.go_live(session)
-    harness.clients.jumped()
-    harness.clients.jumped()
+    harness.sessions.link_jumped()
+    harness.sessions.link_jumped()
     harness.sent()
     assert [code for _, code, _ in harness.closed] == [4000]
-    assert harness.clients.subscription_count == 0
+    assert harness.subscribing.subscription_count == 0
 
 
 def test_clients_are_asked_to_move_in_their_own_encoding() -> None:
     harness = Harness()
     one, packed, silent = harness.open(), harness.open(link.MSGPACK), harness.connect()
-    harness.clients.move(8, ["ws://b"])
+    harness.sessions.move(8, ["ws://b"])
     frame = {"op": "move", "within_s": 8, "servers": ["ws://b"]}
     assert harness.sent() == {one: [frame], packed: [frame]}
-    assert silent in harness.clients.sessions
+    assert silent in harness.sessions.all
 
 
 @pytest.mark.parametrize("count", [1, 2, 50])
@@ -265,8 +265,8 @@ def test_a_hot_subject_is_joined_once_for_all(count: int) -> None:
     sessions = [harness.open() for _ in range(count)]
     for session in sessions:
         harness.go_live(session)
-    harness.clients.told(live(*[("/t/a", seq) for seq in range(6, 26)]))
-    pieces = [harness.clients.sends[session] for session in sessions]
+    harness.sessions.handle([live(*[("/t/a", seq) for seq in range(6, 26)])])
+    pieces = [harness.sessions.outputs.sends[session] for session in sessions]
     assert all(len(one) == 1 and one[0] is pieces[0][0] for one in pieces)
     assert [frame["at"][1] for frame in frames_in(pieces[0][0])] == list(range(6, 26))
 

@@ -1,0 +1,47 @@
+"""What the sessions of a worker want done. The shell takes everything after every input, in the order of the fields.
+
+Not here: doing it (worker.py).
+"""
+
+from __future__ import annotations
+
+from gateway.link import events as link
+from gateway.sessions import frames
+from gateway.sessions.session import GONE, Question, Session
+
+
+class SessionOutputs:
+    """Collects; each attribute may be taken, and replaced by an empty one, at any time."""
+
+    def __init__(self) -> None:
+        self.questions: list[Question] = []
+        """For an authorizer that may block: answer each with `Sessions.decided`."""
+        self.failures: list[tuple[str, Exception]] = []
+        """Of an authorizer that was asked at once: the kind of question, and what it raised. For the log."""
+        self.sends: dict[Session, list[bytes]] = {}
+        """Whole WebSocket frames in order; those of one session leave in one write."""
+        self.closes: list[tuple[Session, int, str]] = []
+        """Connections to close after their sends, with code and reason. The session is GONE already."""
+        self.drains: list[Session] = []
+        """Say `Sessions.drained` of each as soon as everything that was sent to it has left this process."""
+        self.events: list[link.FromWorker] = []
+        """For the node, in order."""
+
+    @property
+    def are_urgent(self) -> bool:
+        """Whether there is anything besides `events`, which may wait until the loop's next pass."""
+        return bool(self.sends or self.questions or self.closes or self.drains or self.failures)
+
+    def send(self, session: Session, frame: bytes) -> None:
+        """Send whole WebSocket frames, unless the client is gone."""
+        if session.state == GONE:
+            return
+        pieces = self.sends.get(session)
+        if pieces is None:
+            self.sends[session] = [frame]
+        else:
+            pieces.append(frame)
+
+    def reply(self, session: Session, frame: frames.ServerFrame) -> None:
+        """Send a frame of the protocol in the client's encoding."""
+        self.send(session, frames.encode(frame, session.encoding))

@@ -1,0 +1,240 @@
+"""What clients ask: one frame after another, within the limits, and only what the authorizer allows.
+
+Frames are handled in the order in which they came: one that waits for the authorizer holds back those behind it, but
+their questions are asked at once.
+
+Invariants:
+- a client never holds more subscriptions or unanswered publishes than its limits;
+- nothing is asked of the authorizer before it has let the client in.
+
+Not here: what becomes of a subscription or publish that is allowed (subscribing.py, publishing.py).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from gateway.link import codes
+from gateway.link import events as link
+from gateway.link.settings import GatewaySettings
+from gateway.link.topic_rules import Mapping
+from gateway.sessions import frames
+from gateway.sessions.asking import ask
+from gateway.sessions.authorizer import Authorizer
+from gateway.sessions.outputs import SessionOutputs
+from gateway.sessions.publishing import PendingPublishes
+from gateway.sessions.session import GONE, GREETED, NEW, OPEN, Decision, Question, Session, Step
+from gateway.sessions.stats import Stats
+from gateway.sessions.subscribing import Subscribing
+from gateway.sockets.websocket import BINARY, TEXT
+from mesh.subject import SubjectError, check, to_key
+
+UNSUPPORTED_DATA = 1003
+
+
+class Requests:
+    """Takes frames of clients. `authorizer` is asked at once if it never blocks, else through the outputs."""
+
+    def __init__(
+        self,
+        settings: GatewaySettings,
+        authorizer: Authorizer,
+        outputs: SessionOutputs,
+        stats: Stats,
+        subscribing: Subscribing,
+        publishing: PendingPublishes,
+    ) -> None:
+        self._settings = settings
+        self._authorizer = authorizer
+        self._outputs = outputs
+        self._stats = stats
+        self._subscribing = subscribing
+        self._publishing = publishing
+        self._mapping = Mapping(settings.topics)
+        heartbeat_s = settings.heartbeat_s
+        self._welcome = frames.Welcome(
+            id=0,
+            node=settings.node,
+            cluster=settings.cluster,
+            heartbeat_s=int(heartbeat_s) if heartbeat_s == int(heartbeat_s) else heartbeat_s,
+            servers=settings.servers,
+            limits=frames.Limits(
+                frame_bytes=settings.frame_bytes_max,
+                subscriptions=settings.subscriptions_max,
+                publishes=settings.publishes_max,
+                last=settings.last_max,
+            ),
+        )
+
+    def servers(self, event: link.Servers) -> None:
+        """The cluster's nodes have changed."""
+        self._welcome.servers = event.servers
+
+    def received(self, session: Session, kind: int, data: bytes) -> None:
+        """A whole WebSocket message of a client (TEXT or BINARY)."""
+        if session.state == GONE:
+            return
+        if kind != (BINARY if session.encoding == link.MSGPACK else TEXT):
+            found = "text" if kind == BINARY else "binary"
+            self._subscribing.close(session, UNSUPPORTED_DATA, f"this sub-protocol has {found} frames")
+            return
+        try:
+            frame = frames.decode(data, session.encoding)
+        except frames.BadFrame as bad:
+            self._stats.bad_frames += 1
+            self._subscribing.close(session, codes.BAD_FRAME, str(bad))
+        except frames.BadRequest as bad:
+            if session.state == NEW:
+                self._out_of_order(session)
+            else:
+                self._then(session, frames.error(bad.id, codes.BAD_REQUEST, str(bad)))
+        else:
+            if isinstance(frame, frames.Hello) != (session.state == NEW):
+                self._out_of_order(session)
+            elif isinstance(frame, frames.Hello):
+                self._hello(session, frame)
+            else:
+                self._then(session, self._checked(session, frame))
+
+    def decided(self, question: Question, decision: Decision, failure: Exception | None = None) -> None:
+        """A blocking authorizer has answered, or failed."""
+        session = question.session
+        self._decide(question, decision, failure)
+        while session.steps and session.state != GONE:
+            step = session.steps[0]
+            if isinstance(step, Question) and step.decision is None:
+                return
+            session.steps.popleft()
+            self._do(session, step)
+        session.steps = None
+
+    # Private.
+
+    def _out_of_order(self, session: Session) -> None:
+        self._stats.bad_frames += 1
+        self._subscribing.close(session, codes.BAD_ORDER, "`hello` comes first, and once")
+
+    def _hello(self, session: Session, frame: frames.Hello) -> None:
+        assert session.info is not None
+        session.info.token = frame.token
+        session.info.client = frame.client
+        question = Question(session, "connect", session.info, "", frame)
+        session.state = GREETED
+        session.info = None
+        self._then(session, question)
+
+    def _then(self, session: Session, step: Step) -> None:
+        """Do it once everything before it is done."""
+        if isinstance(step, Question) and (session.state == OPEN or step.info is not None):
+            self._ask(step)
+        if session.steps is None and not (isinstance(step, Question) and step.decision is None):
+            self._do(session, step)
+        elif session.steps is None:
+            session.steps = deque([step])
+        else:
+            session.steps.append(step)
+
+    def _ask(self, question: Question) -> None:
+        question.identity = question.session.identity
+        if self._authorizer.blocks:
+            self._outputs.questions.append(question)
+        else:
+            self._decide(question, *ask(self._authorizer, question))
+
+    def _decide(self, question: Question, decision: Decision, failure: Exception | None) -> None:
+        question.decision = decision
+        if failure is not None:
+            self._stats.authorizer_failures += 1
+            self._outputs.failures.append((question.kind, failure))
+
+    def _checked(self, session: Session, frame: frames.ClientFrame) -> Step:
+        """The frame, a question about it, or why it is refused."""
+        if not isinstance(frame, frames.Subscribe | frames.Publish):
+            return frame
+        settings = self._settings
+        subject = frame.subject
+        if len(subject.encode()) > settings.subject_bytes_max:
+            reason = f"longer than {settings.subject_bytes_max} bytes"
+            return frames.error(frame.id, codes.BAD_SUBJECT, reason)
+        is_publish = isinstance(frame, frames.Publish)
+        try:
+            topic = to_key(subject)[0] if is_publish else check(subject)
+        except SubjectError as error:
+            return frames.error(frame.id, codes.BAD_SUBJECT, str(error))
+        rule = self._mapping.rule_for(topic)
+        if rule is None:
+            return frames.error(frame.id, codes.NOT_MAPPED, f"this node does not carry the topic {topic}")
+        if isinstance(frame, frames.Publish):
+            if not rule.publish:
+                return frames.error(frame.id, codes.PUBLISH_DISABLED, f"clients may not publish to {topic}")
+        elif frame.start.kind == "last" and frame.start.number > settings.last_max:
+            return frames.error(frame.id, codes.BAD_REQUEST, f"`last` is at most {settings.last_max}")
+        return Question(session, "publish" if is_publish else "subscribe", None, subject, frame)
+
+    def _do(self, session: Session, step: Step) -> None:
+        match step:
+            case Question():
+                self._answered(session, step)
+            case frames.Error():
+                self._outputs.reply(session, step)
+            case frames.Ping():
+                self._outputs.reply(session, frames.Pong(step.id))
+            case frames.Unsubscribe():
+                self._unsubscribe(session, step)
+
+    def _answered(self, session: Session, question: Question) -> None:
+        decision, frame = question.decision, question.frame
+        assert decision is not None
+        if decision.code:
+            self._stats.refused += 1
+            if isinstance(frame, frames.Hello):
+                self._subscribing.close(session, decision.code, decision.reason)
+            else:
+                self._outputs.reply(session, frames.error(frame.id, decision.code, decision.reason))
+        elif isinstance(frame, frames.Hello):
+            self._admit(session, frame, decision.identity)
+        elif isinstance(frame, frames.Subscribe):
+            self._subscribe(session, frame)
+        else:
+            self._publish(session, frame)
+
+    def _admit(self, session: Session, frame: frames.Hello, identity: object) -> None:
+        session.state = OPEN
+        session.identity = identity
+        self._welcome.id = frame.id
+        self._outputs.reply(session, self._welcome)
+        for step in session.steps or ():
+            if isinstance(step, Question):
+                self._ask(step)
+
+    def _subscribe(self, session: Session, frame: frames.Subscribe) -> None:
+        limit = self._settings.subscriptions_max
+        if frame.id in session.subscriptions:
+            refusal = frames.error(frame.id, codes.ID_IN_USE, f"there is a subscription {frame.id}")
+        elif len(session.subscriptions) >= limit:
+            refusal = frames.error(frame.id, codes.TOO_MANY_SUBSCRIPTIONS, f"at most {limit} at a time")
+        else:
+            self._subscribing.subscribe(session, frame.id, frame.subject, frame.start)
+            return
+        self._outputs.reply(session, refusal)
+
+    def _unsubscribe(self, session: Session, frame: frames.Unsubscribe) -> None:
+        subscription = session.subscriptions.get(frame.sub)
+        if subscription is None:
+            reason = f"there is no subscription {frame.sub}"
+            self._outputs.reply(session, frames.error(frame.id, codes.NO_SUCH_SUBSCRIPTION, reason))
+            return
+        self._subscribing.unsubscribe(subscription)
+        self._outputs.reply(session, frames.Unsubscribed(frame.id, frame.sub))
+
+    def _publish(self, session: Session, frame: frames.Publish) -> None:
+        limit = self._settings.publishes_max
+        if session.publishes >= limit:
+            reason = f"{limit} are not answered yet"
+            self._outputs.reply(session, frames.error(frame.id, codes.TOO_MANY_PUBLISHES, reason))
+        elif self._publishing.is_full:
+            reason = "too many publishes of all clients are not answered yet"
+            self._outputs.reply(session, frames.error(frame.id, codes.QUEUE_FULL, reason))
+        else:
+            self._stats.publishes += 1
+            self._publishing.publish(session, frame)

@@ -1,0 +1,173 @@
+"""All clients of one worker as one core: sockets, the link, the clock and the authorizer's threads are the shell's.
+
+Every input is one method; `now` is in seconds of a clock that only goes forward. After each input, or after several
+that belong together, the shell takes what is in `outputs`.
+
+Not here: the rules of requests (requests.py) and of subscriptions (subscribing.py); performing (worker.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from gateway.link import codes
+from gateway.link import events as link
+from gateway.link.settings import GatewaySettings
+from gateway.sessions import frames
+from gateway.sessions.authorizer import Authorizer, ConnectionInfo
+from gateway.sessions.outputs import SessionOutputs
+from gateway.sessions.publishing import PendingPublishes
+from gateway.sessions.requests import Requests
+from gateway.sessions.session import GONE, NEW, OPEN, Decision, Question, Session
+from gateway.sessions.stats import Stats
+from gateway.sessions.subscribing import Subscribing
+from gateway.sockets.websocket import PING, PONG, control_frame
+from gateway.sockets.wheel import Wheel
+
+TICK_S = 0.05
+"""How often the shell calls `tick`."""
+SILENT_MAX = 2
+"""Heartbeats without a sign of life before a connection is given up at the next."""
+BACKLOG_MAX = 64
+"""Frames of one client that wait for the authorizer before no more are read."""
+_PING_FRAME = control_frame(PING)
+_PONG_FRAME = control_frame(PONG)
+
+
+class Sessions:
+    """The clients of a worker. Create with the authorizer, which is asked here if it never blocks."""
+
+    def __init__(self, now: float, settings: GatewaySettings, authorizer: Authorizer) -> None:
+        self.outputs = SessionOutputs()
+        self.stats = Stats()
+        self._settings = settings
+        self._sessions: dict[Session, None] = {}
+        """Also those that are GONE, as long as their connection is not."""
+        self._wheel: Wheel[Session] = Wheel(now, TICK_S)
+        self._subscribing = Subscribing(self.outputs, self.stats)
+        self._publishing = PendingPublishes(self.outputs)
+        self._requests = Requests(settings, authorizer, self.outputs, self.stats, self._subscribing, self._publishing)
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    @property
+    def all(self) -> list[Session]:
+        """Every session whose connection is not gone."""
+        return list(self._sessions)
+
+    # From connections.
+
+    def connected(self, now: float, encoding: int, info: ConnectionInfo, connection: Any) -> Session:
+        """The handshake of a client is done. `connection` is kept in the session for the shell."""
+        session = Session(encoding, info, connection)
+        self._sessions[session] = None
+        self._wheel.schedule(now, session, self._settings.hello_timeout_s)
+        self.stats.handshakes += 1
+        return session
+
+    def heard(self, session: Session) -> None:
+        """The client lives: something came from it, or it has taken a part of what waits for it."""
+        session.silent = 0
+
+    def received(self, now: float, session: Session, kind: int, data: bytes) -> None:
+        """A whole WebSocket message (TEXT or BINARY) of a client."""
+        was_new = session.state == NEW
+        self._requests.received(session, kind, data)
+        if was_new and session.state != GONE:
+            self._wheel.schedule(now, session, self._settings.heartbeat_s)
+
+    def pinged(self, session: Session, payload: bytes) -> None:
+        """A WebSocket ping. Pongs leave with the other answers, so that a flood is answered in one write."""
+        self.outputs.send(session, control_frame(PONG, payload) if payload else _PONG_FRAME)
+
+    def may_read(self, session: Session) -> bool:
+        """Whether more of the client should be read: not while much waits for the authorizer."""
+        return session.steps is None or len(session.steps) < BACKLOG_MAX
+
+    def drained(self, session: Session) -> None:
+        """Everything that was sent to the client has left this process."""
+        self._subscribing.drained(session)
+
+    def close(self, session: Session, code: int, reason: str) -> None:
+        """End the session, telling its client why."""
+        self._subscribing.close(session, code, reason)
+
+    def gone(self, session: Session) -> None:
+        """The client's connection is gone, or it wants nothing more."""
+        self._subscribing.gone(session)
+        self._sessions.pop(session, None)
+
+    # From the authorizer's threads.
+
+    def decided(self, question: Question, decision: Decision, failure: Exception | None = None) -> None:
+        """The answer to one of `outputs.questions`. `failure`: what the authorizer raised besides a refusal."""
+        self._requests.decided(question, decision, failure)
+
+    # From the node.
+
+    def handle(self, events: Iterable[link.FromNode]) -> None:
+        """What the node says, in order. `Reply` and `Drain` are not for sessions: the shell has them."""
+        subscribing, publishing = self._subscribing, self._publishing
+        for event in events:
+            match event:
+                case link.Live():
+                    subscribing.live(event)
+                case link.Page():
+                    subscribing.page(event)
+                case link.Answer():
+                    subscribing.answer(event)
+                case link.Published():
+                    publishing.published(event)
+                case link.Refused():
+                    publishing.refused(event)
+                case link.Waiting():
+                    subscribing.waiting(event)
+                case link.NewLog():
+                    subscribing.new_log(event)
+                case link.LogGap():
+                    subscribing.log_gap(event)
+                case link.LogEnded():
+                    subscribing.log_ended(event)
+                case link.Servers():
+                    self._requests.servers(event)
+
+    def link_jumped(self) -> None:
+        """The link has lost something of what the node said."""
+        self.stats.resyncs += 1
+        self._publishing.link_jumped()
+        self._subscribing.link_jumped()
+
+    # From the clock, and from whoever runs the worker.
+
+    def tick(self, now: float) -> None:
+        """Deadlines and heartbeats."""
+        made: dict[tuple[object, ...], bytes] = {}
+        for session in self._wheel.advance(now):
+            if session.state == GONE:
+                continue
+            if session.state == NEW:
+                reason = f"no `hello` within {self._settings.hello_timeout_s:g} s"
+                self.close(session, codes.HELLO_TIMEOUT, reason)
+            elif session.silent >= SILENT_MAX:
+                self.stats.idle_closed += 1
+                self.close(session, codes.IDLE, f"nothing came for {SILENT_MAX} heartbeats")
+            else:
+                session.silent += self.may_read(session)  # else it cannot be heard
+                self._wheel.schedule(now, session, self._settings.heartbeat_s)
+                is_open = session.state == OPEN
+                frame = self._subscribing.heartbeat(session, made) if is_open else b""
+                self.outputs.send(session, _PING_FRAME + frame)
+
+    def move(self, within_s: float, servers: list[str]) -> None:
+        """Ask all clients to go elsewhere."""
+        made = [frames.encode(frames.Move(within_s, servers), encoding) for encoding in (link.JSON, link.MSGPACK)]
+        for session in self._sessions:
+            if session.state == OPEN:
+                self.outputs.send(session, made[session.encoding])
+
+    def measure(self) -> None:
+        """Bring the gauges of `stats` up to date, as far as they are about sessions."""
+        self.stats.subscriptions = self._subscribing.subscription_count
+        self.stats.subjects = self._subscribing.subject_count

@@ -1,0 +1,296 @@
+"""Subscriptions of all clients of a worker: asked of the node, caught up, live, told the news of their logs.
+
+Invariants:
+- a subscription is asked of the node once; its `sid` is never used again;
+- a session gets a live message once, however many of its subscriptions match;
+- `More` is asked only after all that the node sent before has left this process;
+- `ends` of a topic is never above what has been handed out to its live subscriptions.
+
+Not here: whether a client may subscribe (requests.py), who gets a live message (subscriptions.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from gateway.link import codes
+from gateway.link import events as link
+from gateway.sessions import frames
+from gateway.sessions.outputs import SessionOutputs
+from gateway.sessions.session import GONE, Session, Subscription
+from gateway.sessions.stats import Stats
+from gateway.sessions.subscriptions import Subscriptions
+from mesh.log import Gap, Place
+from mesh.placement import slot_of
+from mesh.subject import is_pattern, topic_of
+
+
+class Subscribing:
+    """What the node says of subscriptions, carried to the sessions, and what they want, carried to the node."""
+
+    def __init__(self, outputs: SessionOutputs, stats: Stats) -> None:
+        self.ends: dict[str, Place] = {}
+        """Topic -> log -> position up to which everything that live subscriptions want has been handed out."""
+        self._outputs = outputs
+        self._stats = stats
+        self._subscriptions: tuple[Subscriptions, ...] = (Subscriptions(), Subscriptions())
+        """By encoding."""
+        self._by_topic: dict[str, dict[int, Subscription]] = {}
+        self._incomplete: dict[int, Subscription] = {}
+        """By sid, those of which the node has more to say than live messages."""
+        self._last_sid = 0
+
+    @property
+    def subscription_count(self) -> int:
+        """Subscriptions of all sessions."""
+        return sum(map(len, self._by_topic.values()))
+
+    @property
+    def subject_count(self) -> int:
+        """Subjects and patterns that somebody subscribes to, counted per encoding."""
+        return sum(map(len, self._subscriptions))
+
+    # From clients.
+
+    def subscribe(self, session: Session, request: int, subject: str, start: link.Start) -> None:
+        """Ask the node for a new subscription."""
+        subscription = Subscription(self._next_sid(), request, subject, session)
+        session.subscriptions[request] = subscription
+        self._hold(subscription)
+        self._ask(subscription, start)
+
+    def unsubscribe(self, subscription: Subscription) -> None:
+        """The client wants it no longer."""
+        del subscription.session.subscriptions[subscription.id]
+        self._remove(subscription)
+
+    def close(self, session: Session, code: int, reason: str) -> None:
+        """End a session, telling its client why."""
+        if session.state != GONE:
+            self._outputs.closes.append((session, code, reason))
+            self.gone(session)
+
+    def gone(self, session: Session) -> None:
+        """The client is gone."""
+        if session.state == GONE:
+            return
+        session.state = GONE
+        session.steps = session.paging = session.info = session.identity = None
+        for subscription in session.subscriptions.values():
+            self._remove(subscription)
+        session.subscriptions = {}
+
+    def drained(self, session: Session) -> None:
+        """Everything that was sent to the client has left this process."""
+        for subscription in session.paging or ():
+            if session.subscriptions.get(subscription.id) is subscription:
+                self._outputs.events.append(link.More(subscription.sid))
+        session.paging = None
+
+    # From the node.
+
+    def waiting(self, event: link.Waiting) -> None:
+        """Nothing can be read yet."""
+        subscription = self._incomplete.get(event.sid)
+        if subscription is not None and not subscription.is_reasked:
+            self._outputs.reply(subscription.session, frames.Waiting(subscription.id, event.why))
+
+    def answer(self, event: link.Answer) -> None:
+        """Where a subscription starts."""
+        subscription = self._incomplete.get(event.sid)
+        if subscription is None:
+            return
+        gaps = frames.shown(event.gaps)
+        subscription.waiting = {*event.at, *event.waiting}
+        _stop_waiting(subscription, event.gaps)
+        if not subscription.is_reasked:
+            self._outputs.reply(
+                subscription.session, frames.Subscribed(subscription.id, event.answer, event.at, gaps, event.waiting)
+            )
+        elif gaps:
+            self._outputs.reply(subscription.session, frames.GapFrame(subscription.id, gaps))
+
+    def page(self, page: link.Page) -> None:
+        """History of a subscription, and the logs in which it is live from here on."""
+        subscription = self._incomplete.get(page.sid)
+        if subscription is None:
+            return
+        session = subscription.session
+        if page.gaps:
+            self._outputs.reply(session, frames.GapFrame(subscription.id, frames.shown(page.gaps)))
+            _stop_waiting(subscription, page.gaps)
+        if page.data:
+            self._outputs.send(session, page.data)
+        if page.live:
+            self._outputs.reply(session, frames.Live(subscription.id, page.live))
+            ends = self._ends(topic_of(subscription.subject))
+            for log, at in page.live.items():
+                ends[log] = max(at, ends.get(log, at))
+            if subscription.waiting:
+                subscription.waiting = subscription.waiting - page.live.keys() or None
+        if subscription.is_reasked and subscription.waiting and (page.live or page.final):
+            # Its client believes that it is live in all of them. Live messages would come before what it missed.
+            self.close(session, codes.RESYNC, "not all logs can be caught up at once: resume")
+            return
+        if page.live or page.final:
+            subscription.is_live = True
+        if page.final:
+            subscription.is_final = True
+            subscription.is_reasked = False
+            if subscription.is_complete:
+                del self._incomplete[page.sid]
+        else:
+            if session.paging is None:
+                session.paging = []
+            session.paging.append(subscription)
+            self._outputs.drains.append(session)
+
+    def live(self, live: link.Live) -> None:
+        """Live messages, to everyone who subscribes to their subjects."""
+        self._fan_out(link.JSON, *live.json)
+        self._fan_out(link.MSGPACK, *live.msgpack)
+        for topic, place in live.ends.items():
+            self._ends(topic).update(place)
+
+    def new_log(self, event: link.NewLog) -> None:
+        """Live subscriptions of the topic are live in the log from its beginning."""
+        self._ends(event.topic)[event.log] = event.at
+        for one in self._live_in(event.topic, event.share):
+            self._outputs.reply(one.session, frames.Live(one.id, {event.log: event.at}))
+
+    def log_gap(self, event: link.LogGap) -> None:
+        """The node missed a part of a log, or all that was left of it."""
+        gap = event.gap
+        if gap.end is None:
+            self._forget_log(event.topic, gap.log)
+        else:
+            self._ends(event.topic)[gap.log] = gap.end
+        for one in self._live_in(event.topic, event.share):
+            # Who is not live in the log yet hears of what it cannot have from its own place, in its pages.
+            if gap.log not in (one.waiting or ()):
+                self._outputs.reply(one.session, frames.GapFrame(one.id, frames.shown([gap])))
+
+    def log_ended(self, event: link.LogEnded) -> None:
+        """The log no longer exists, and nothing of it is missing."""
+        self._forget_log(event.topic, event.log)
+        for one in self._live_in(event.topic, event.share):
+            self._outputs.reply(one.session, frames.Ended(one.id, event.log))
+
+    def link_jumped(self) -> None:
+        """The link has lost something: ask again for what can be asked again, end what cannot."""
+        held = sorted((one for topic in self._by_topic.values() for one in topic.values()), key=lambda one: one.sid)
+        for session in {one.session: None for one in held}:
+            subscriptions = session.subscriptions.values()
+            if not all(one.is_complete for one in subscriptions) or _overlap([one.subject for one in subscriptions]):
+                self.close(session, codes.RESYNC, "the server lost track of a subscription: resume")
+        for subscription in held:
+            if subscription.session.state != GONE:
+                self._ask_again(subscription)
+
+    # For heartbeats.
+
+    def heartbeat(self, session: Session, made: dict[tuple[object, ...], bytes]) -> bytes:
+        """The session's `heartbeat` frame; `made` keeps those already made since `ends` changed last."""
+        topics: dict[str, None] = {}
+        unsure: set[str] = set()
+        for subscription in session.subscriptions.values():
+            topic = topic_of(subscription.subject)
+            topics[topic] = None
+            if subscription.is_reasked:
+                unsure.add(topic)
+        key = (session.encoding, *sorted(topics.keys() - unsure))
+        frame = made.get(key)
+        if frame is None:
+            at = {log: at for topic in key[1:] for log, at in self.ends.get(str(topic), {}).items()}
+            frame = made[key] = frames.encode(frames.Heartbeat(at), session.encoding)
+        return frame
+
+    # Private.
+
+    def _next_sid(self) -> int:
+        self._last_sid += 1
+        return self._last_sid
+
+    def _hold(self, subscription: Subscription) -> None:
+        self._subscriptions[subscription.session.encoding].add(subscription)
+        self._by_topic.setdefault(topic_of(subscription.subject), {})[subscription.sid] = subscription
+        self._incomplete[subscription.sid] = subscription
+
+    def _ask(self, subscription: Subscription, start: link.Start) -> None:
+        encoding = subscription.session.encoding
+        self._outputs.events.append(
+            link.Subscribe(subscription.sid, subscription.id, subscription.subject, encoding, start)
+        )
+
+    def _ask_again(self, subscription: Subscription) -> None:
+        """Resume a subscription for its client, from what this worker has had of the topic."""
+        topic = topic_of(subscription.subject)
+        self._subscriptions[subscription.session.encoding].remove(subscription)
+        del self._by_topic[topic][subscription.sid]
+        self._incomplete.pop(subscription.sid, None)
+        subscription.sid = self._next_sid()
+        subscription.is_live = subscription.is_final = False
+        subscription.is_reasked = True
+        self._hold(subscription)
+        self._ask(subscription, link.Start("resume", place={**self.ends.get(topic, {})}))
+
+    def _remove(self, subscription: Subscription) -> None:
+        self._incomplete.pop(subscription.sid, None)
+        subject, encoding = subscription.subject, subscription.session.encoding
+        if not subscription.is_complete:
+            self._outputs.events.append(link.Cancel(subscription.sid))
+        if self._subscriptions[encoding].remove(subscription):
+            # An unanswered one is held as well, so none is waiting for this subject.
+            self._outputs.events.append(link.Drop(subject, encoding))
+        topic = topic_of(subject)
+        held = self._by_topic[topic]
+        del held[subscription.sid]
+        if not held:
+            del self._by_topic[topic]
+            self.ends.pop(topic, None)
+
+    def _fan_out(self, encoding: int, subjects: Sequence[str], made: Sequence[bytes]) -> None:
+        """Hand a batch out: what several sessions get is joined once for all of them."""
+        sends, count = self._outputs.sends, 0
+        for indices, sessions in self._subscriptions[encoding].share(subjects):
+            joined = made[indices[0]] if len(indices) == 1 else b"".join([made[index] for index in indices])
+            count += len(indices) * len(sessions)
+            for session in sessions:
+                pieces = sends.get(session)
+                if pieces is None:
+                    sends[session] = [joined]
+                else:
+                    pieces.append(joined)
+        self._stats.messages_out += count
+
+    def _ends(self, topic: str) -> Place:
+        """The ends of a topic, to be changed; of one that nobody wants, nothing is remembered."""
+        return self.ends.setdefault(topic, {}) if topic in self._by_topic else {}
+
+    def _forget_log(self, topic: str, log: str) -> None:
+        self.ends.get(topic, {}).pop(log, None)
+        for subscription in self._by_topic.get(topic, {}).values():
+            if subscription.waiting:
+                subscription.waiting.discard(log)
+
+    def _live_in(self, topic: str, share: link.Share) -> Iterator[Subscription]:
+        """The topic's live subscriptions that can have messages of this share of it."""
+        for subscription in self._by_topic.get(topic, {}).values():
+            subject = subscription.subject
+            if subscription.is_live and (
+                share is None or is_pattern(subject) or slot_of(subject, share[1]) == share[0]
+            ):
+                yield subscription
+
+
+def _stop_waiting(subscription: Subscription, gaps: list[Gap]) -> None:
+    """Wait no longer for logs that are gone."""
+    if subscription.waiting:
+        subscription.waiting -= {gap.log for gap in gaps if gap.end is None}
+
+
+def _overlap(subjects: list[str]) -> bool:
+    """Whether two may match the same message: its client would take it for both once one of them is caught up."""
+    topics = [topic_of(subject) for subject in subjects]
+    patterns = {topic_of(subject) for subject in subjects if is_pattern(subject)}
+    return len({*subjects}) < len(subjects) or any(topics.count(topic) > 1 for topic in patterns)
