@@ -130,7 +130,7 @@ class Visitor:
     def rows(self) -> list[str]:
         return list(self.run("return [...document.querySelectorAll('#messages li')].map((row) => row.textContent)"))
 
-    def until(self, condition: Callable[[], object], claim: str, timeout_s: float = 40) -> None:
+    def until(self, condition: Callable[[], object], claim: str, timeout_s: float = PATIENCE_S) -> None:
         deadline = time.monotonic() + timeout_s
         while not condition():
             assert time.monotonic() < deadline, f"never came true: {claim}; {self.complaints()}"

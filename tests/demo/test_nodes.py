@@ -25,7 +25,7 @@ STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SL
 pytestmark = pytest.mark.slow
 
 
-def until(condition: Callable[[], object], claim: str, timeout_s: float = 15) -> None:
+def until(condition: Callable[[], object], claim: str, timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"never came true: {claim}"

@@ -32,7 +32,7 @@ WHIMBREL = Path(sys.executable).with_name("whimbrel")
 pytestmark = pytest.mark.slow
 
 
-def until(condition: Callable[[], object], claim: object, timeout_s: float = 30) -> None:
+def until(condition: Callable[[], object], claim: object, timeout_s: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + timeout_s
     while not condition():
         assert time.monotonic() < deadline, f"never came true: {claim}"

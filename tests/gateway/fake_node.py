@@ -99,7 +99,7 @@ class FakeNode:
         self._folder.cleanup()
         assert "Traceback" not in errors, errors
 
-    def expect(self, kind: type[T], wait_s: float = 5.0) -> T:
+    def expect(self, kind: type[T], wait_s: float = PATIENCE_S) -> T:
         """The next event of this kind; others before it stay for later."""
         until = time.monotonic() + wait_s
         while True:
@@ -111,7 +111,7 @@ class FakeNode:
             assert left_s > 0, f"no {kind.__name__} came, only {self._events}"
             self._receive(left_s)
 
-    def counted(self, wait_s: float = 5.0, **wanted: float) -> None:
+    def counted(self, wait_s: float = PATIENCE_S, **wanted: float) -> None:
         """The worker's figures become these."""
         until = time.monotonic() + wait_s
         while {name: self.stats.get(name) for name in wanted} != wanted:
@@ -181,7 +181,7 @@ class Client:
             f"User-Agent: test\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n".encode()
         )
         while b"\r\n\r\n" not in self._data:
-            self._read(5.0)
+            self._read(PATIENCE_S)
         head, _, rest = bytes(self._data).partition(b"\r\n\r\n")
         self._data = bytearray(rest)
         status = int(head.split(b" ")[1])
@@ -197,7 +197,7 @@ class Client:
         data = msgspec.msgpack.encode(frame) if self._is_packed else msgspec.json.encode(frame)
         self._send(Opcode.BINARY if self._is_packed else Opcode.TEXT, data)
 
-    def receive(self, wait_s: float = 5.0) -> dict[str, Any]:
+    def receive(self, wait_s: float = PATIENCE_S) -> dict[str, Any]:
         """The next frame of ours.
 
         Raises:
@@ -218,7 +218,7 @@ class Client:
                 found: dict[str, Any] = decode(frame.data)
                 return found
 
-    def closed(self, wait_s: float = 5.0) -> tuple[int | None, str]:
+    def closed(self, wait_s: float = PATIENCE_S) -> tuple[int | None, str]:
         """Code and reason of the close, after whatever comes before."""
         try:
             while True:

@@ -26,6 +26,7 @@ from typing import Any
 from loadtest.kafka.ports import free_port
 from tests.support.network import Network
 from tests.support.node import QUICK, RunningNode
+from tests.support.patience import PATIENCE_S
 
 SLOTS = 16
 ROOMY = {"cluster.slots": str(SLOTS), "cache.messages_per_subject": "100000"}
@@ -203,7 +204,7 @@ class Cluster:
         """Names of the nodes that run and do not stand still."""
         return [name for name, node in self.nodes.items() if node.is_running and not node.is_paused]
 
-    def start(self, names: Iterable[str] | None = None, ready: bool = True, timeout_s: float = 30) -> None:
+    def start(self, names: Iterable[str] | None = None, ready: bool = True, timeout_s: float = PATIENCE_S) -> None:
         """Start nodes (default: all) together; return when they answer, and (`ready`) all that run agree."""
         chosen = self.names if names is None else tuple(names)
         with ThreadPoolExecutor(len(self.names)) as pool:
@@ -222,7 +223,7 @@ class Cluster:
         """SIGTERM to all nodes at once; return when they have ended."""
         for node in self.nodes.values():
             node.process.send_signal(signal.SIGTERM)
-        codes = {name: node.process.wait(20) for name, node in self.nodes.items()}
+        codes = {name: node.process.wait(PATIENCE_S) for name, node in self.nodes.items()}
         assert not any(codes.values()), codes
 
     def __enter__(self) -> Cluster:
@@ -251,7 +252,7 @@ class Cluster:
         with ThreadPoolExecutor(max(1, len(chosen))) as pool:
             return dict(zip(chosen, pool.map(lambda name: self.nodes[name].cluster_status(), chosen), strict=True))
 
-    def wait_agreed(self, names: Iterable[str] | None = None, timeout_s: float = 20) -> float:
+    def wait_agreed(self, names: Iterable[str] | None = None, timeout_s: float = PATIENCE_S) -> float:
         """Return once all nodes that run (or these) agree about everything; how long it took, in seconds."""
         chosen = self.running if names is None else list(names)
         began = time.monotonic()

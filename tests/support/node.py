@@ -18,6 +18,7 @@ from typing import Any
 
 from loadtest.kafka.ports import free_port
 from loadtest.kafka.processes import start_process
+from tests.support.patience import PATIENCE_S
 
 QUICK = {"kafka.metadata_interval": "200ms", "client.heartbeat": "2s", "client.hello_timeout": "2s", "node.drain": "1s"}
 """Settings that make tests quick."""
@@ -77,15 +78,15 @@ class RunningNode:
         with self.log_file.open("ab") as log:
             self._process = start_process(self._command, stdout=log, stderr=log)
         path = "/health/ready" if ready else "/health/live"
-        self.wait(lambda: self.get(path)[0] == 200, f"200 of {path}", 20)
+        self.wait(lambda: self.get(path)[0] == 200, f"200 of {path}")
 
-    def run_to_the_end(self, timeout_s: float = 15) -> int:
+    def run_to_the_end(self, timeout_s: float = PATIENCE_S) -> int:
         """Start it and wait until it ends by itself; the exit code."""
         with self.log_file.open("ab") as log:
             self._process = start_process(self._command, stdout=log, stderr=log)
         return self._process.wait(timeout_s)
 
-    def stop(self, timeout_s: float = 15) -> int:
+    def stop(self, timeout_s: float = PATIENCE_S) -> int:
         """SIGTERM, wait; the exit code."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(timeout_s)
@@ -142,7 +143,7 @@ class RunningNode:
         assert found, f"there is no metric {name}"
         return sum(found)
 
-    def wait(self, condition: Any, what: str, timeout_s: float = 15) -> None:
+    def wait(self, condition: Any, what: str, timeout_s: float = PATIENCE_S) -> None:
         """Return once the condition holds."""
         deadline = time.monotonic() + timeout_s
         while not condition():

@@ -12,6 +12,8 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
+from tests.support.patience import PATIENCE_S
+
 Frame = dict[str, Any]
 
 
@@ -30,11 +32,12 @@ class Raw:
             compression=None,
             max_size=None,
             ping_interval=None,
+            open_timeout=PATIENCE_S,
             **options,
         )
         self._socket: ClientConnection = self._manager.__enter__()
         self.send("hello", client="raw")
-        self.welcome = self._receive(10)
+        self.welcome = self._receive(PATIENCE_S)
 
     def __enter__(self) -> Raw:
         return self
@@ -49,12 +52,12 @@ class Raw:
         self._socket.send(json.dumps(frame) if self._encoding == "json" else msgpack.packb(frame))
         return self._id
 
-    def ask(self, op: str, timeout_s: float = 15, **keys: Any) -> Frame:
+    def ask(self, op: str, timeout_s: float = PATIENCE_S, **keys: Any) -> Frame:
         """Send a frame; its answer."""
         request = self.send(op, **keys)
         return self.until(lambda frame: frame.get("id") == request, timeout_s)
 
-    def until(self, wanted: Callable[[Frame], object], timeout_s: float = 15) -> Frame:
+    def until(self, wanted: Callable[[Frame], object], timeout_s: float = PATIENCE_S) -> Frame:
         """Receive up to the first frame that is wanted, and return it."""
         deadline = time.monotonic() + timeout_s
         while (left_s := deadline - time.monotonic()) > 0:
@@ -68,7 +71,7 @@ class Raw:
                     return frame
         raise AssertionError(f"not received within {timeout_s} s; the last frames: {str(self.frames[-5:])[:2000]}")
 
-    def until_closed(self, timeout_s: float = 15) -> int | None:
+    def until_closed(self, timeout_s: float = PATIENCE_S) -> int | None:
         """Receive until the server closes; its code, None if the connection just ended."""
         try:
             self.until(lambda frame: False, timeout_s)

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from loadtest.kafka.records import Record
 from tests.support.node import RunningNode
+from tests.support.patience import PATIENCE_S
 from whimbrel import BlockingClient, events
 from whimbrel.message import Message
 from whimbrel.start import Start
@@ -34,7 +35,7 @@ class Subscriber:
     def __enter__(self) -> Subscriber:
         self.client.__enter__()
         try:
-            self.subscription = self.client.subscribe(self.subject, self._take, start=self.start, timeout_s=15)
+            self.subscription = self.client.subscribe(self.subject, self._take, start=self.start, timeout_s=PATIENCE_S)
         except BaseException:
             self.client.close()
             raise
@@ -65,7 +66,7 @@ class Subscriber:
     def live_logs(self) -> set[str]:
         return {log for live in self.all(events.Live) for log in live.logs}
 
-    def wait(self, condition: Callable[[Subscriber], object], what: str = "that", timeout_s: float = 15) -> Subscriber:
+    def wait(self, condition: Callable[[Subscriber], object], what: str = "that", timeout_s: float = PATIENCE_S) -> Subscriber:
         """Return once the condition holds."""
         with self._changed:
             if not self._changed.wait_for(lambda: condition(self), timeout_s):
@@ -76,12 +77,12 @@ class Subscriber:
                 )
         return self
 
-    def wait_messages(self, count: int, timeout_s: float = 15) -> list[Message]:
+    def wait_messages(self, count: int, timeout_s: float = PATIENCE_S) -> list[Message]:
         """All messages, once there are `count`."""
         self.wait(lambda one: len(one.messages) >= count, f"{count} messages", timeout_s)
         return self.messages
 
-    def wait_live(self, logs: Iterable[str], timeout_s: float = 15) -> Subscriber:
+    def wait_live(self, logs: Iterable[str], timeout_s: float = PATIENCE_S) -> Subscriber:
         """Return once it is live in these logs."""
         return self.wait(lambda one: one.live_logs >= set(logs), f"live in {set(logs)}", timeout_s)
 

@@ -15,6 +15,7 @@ from mesh.transport.keys import Keys, derive
 from mesh.transport.links import PeerAddress
 from mesh.transport.transport import Transport
 from mesh.transport.wire import Codec
+from tests.support.patience import PATIENCE_S
 
 KEYS = derive("correct horse battery", "tests")
 _boots = itertools.count(1)
@@ -112,7 +113,7 @@ def _greet(peer: Peer, made: tuple[Peer, ...]) -> bool:
     return all(other.transport.is_up(peer.name) and "to you" in other.texts(peer.name) for other in others)
 
 
-def until(condition: Callable[[], bool], wait_s: float = 5.0) -> None:
+def until(condition: Callable[[], bool], wait_s: float = PATIENCE_S) -> None:
     """Let the loop run until this holds."""
     deadline = time.monotonic() + wait_s
     while not condition():
