@@ -17,6 +17,7 @@ import pytest
 from loadtest.kafka.ports import free_port
 from loadtest.kafka.processes import start_process
 from tests.browser.visitor import FLAGS
+from tests.support.patience import PATIENCE_S
 from tests.support.require import browser_path, require
 
 
@@ -29,7 +30,7 @@ def demo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with log_file.open("wb") as log:
         demo = start_process([*command, "--set", "node.drain=500ms"], stdout=log, stderr=log)
     url = f"http://127.0.0.1:{port}"
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE_S
     while not all(_is_ready(f"http://127.0.0.1:{port + n}") for n in range(3)):
         assert time.monotonic() < deadline, log_file.read_text()
         assert demo.poll() is None, log_file.read_text()
@@ -37,7 +38,7 @@ def demo_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield url
     demo.send_signal(signal.SIGTERM)
     try:
-        assert demo.wait(30) == 0, log_file.read_text()
+        assert demo.wait(PATIENCE_S) == 0, log_file.read_text()
     except subprocess.TimeoutExpired:
         demo.kill()
         raise

@@ -19,7 +19,7 @@ CELLS = "return [...document.querySelectorAll(arguments[0])].map((cell) => cell.
 FIELD = "return document.getElementById('watch-subject').value"
 SHOWN = "return document.getElementById(arguments[0]).checkVisibility()"
 
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from tests.browser.visitor import Visitor
 
 NAMES = "abc"
 MAP = "return document.getElementById('map').toDataURL()"
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture

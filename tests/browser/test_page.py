@@ -31,7 +31,7 @@ for (let i = 0; i < data.length; i += 4) {
 }
 return found;
 """
-pytestmark = [pytest.mark.browser, pytest.mark.slow, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 @pytest.fixture

@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from tests.support.patience import PATIENCE_S
+
 ARTIFACTS = Path(__file__).parents[2] / "artifacts"
 FLAGS = (
     "--headless=new",

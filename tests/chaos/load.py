@@ -13,6 +13,7 @@ from random import Random
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from loadtest.kafka.records import Record, read_all
+from tests.support.patience import PATIENCE_S
 from tests.support.truth import Truth
 
 EVENTS, NOTES = "events", "notes"
@@ -178,7 +179,7 @@ class Reader(threading.Thread):
         """Stop, and return all that was read, once Kafka has no more. Whoever produces must have stopped."""
         final = {topic: read_all(self.bootstrap, topic) for topic in PARTITIONS}
         ends = {(topic, one.partition): one.offset for topic, records in final.items() for one in records}
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE_S
         while any(self.next_offset(*where) <= end for where, end in ends.items()):
             assert time.monotonic() < deadline, "the independent reader has not read everything"
             time.sleep(0.05)

@@ -34,6 +34,7 @@ from tests.chaos.load import EVENTS, NOTES, PARTITIONS, Load, Reader
 from tests.chaos.proxy import Proxy
 from tests.support.checker import Breach, Limits, check, check_publishes, shown
 from tests.support.node import RunningNode
+from tests.support.patience import PATIENCE_S
 from tests.support.truth import Truth
 
 SETTLE_S = 40.0
@@ -199,7 +200,7 @@ class Run:
             self.report.faults.append(f"a process spins: {shares}")
 
     def _wait_until_nobody_is_connected(self) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + PATIENCE_S
         while any((left := self.node.status()["clients"]).values()):
             if time.monotonic() > deadline:
                 self.report.faults.append(f"all clients have left, and the node still has {left}")

@@ -16,7 +16,6 @@ SEED, SECONDS, RATE = 39, 30, 400
 
 @pytest.mark.slow
 @pytest.mark.real_kafka
-@pytest.mark.timeout(240)
 def test_everyone_gets_exactly_what_is_in_kafka(tmp_path: Path) -> None:
     require("java", "maven")
     report = one_run(tmp_path, SEED, SECONDS, RATE)

@@ -21,6 +21,7 @@ from node import cli
 from node.commands import connecting, subscribe
 from node.commands.subscribe import json_line, text_line
 from tests.client.test_python_blocking import ServerThread
+from tests.support.patience import PATIENCE_S
 from whimbrel.events import Gap, Missing
 from whimbrel.interest import Interest
 from whimbrel.message import Message, Value
@@ -273,7 +274,7 @@ def test_a_pipe_that_is_closed_ends_subscribe_quietly(fake: ServerThread) -> Non
     assert b"/t/a" in running.stdout.readline()
     running.stdout.close()
     fake.run(fake.server.append("/t/a"))
-    assert running.wait(10) == 0
+    assert running.wait(PATIENCE_S) == 0
     assert running.stderr.read() == b""
 
 
@@ -309,6 +310,6 @@ def test_an_interrupt_ends_publish_that_waits_for_a_line(fake: ServerThread) -> 
     reading.join(10)
     assert line == [b"0.x 0,0\n"], "the outcome is told without waiting for the next line"
     running.send_signal(signal.SIGINT)
-    assert running.wait(10) == 130
+    assert running.wait(PATIENCE_S) == 130
     assert running.stderr is not None
     assert running.stderr.read() == b""

@@ -13,6 +13,7 @@ import pytest
 import whimbrel.servers
 from tests.client.fake_cluster import FakeCluster
 from tests.client.fake_server import FakeServer
+from tests.support.patience import PATIENCE_S
 from whimbrel import BlockingClient, ClosedError, Message, Now, PublishError, Resume, SubscribeError
 from whimbrel.events import Closed, Connected, Live, Status, Subscribed
 
@@ -49,7 +50,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[ServerThread]:
 def test_subscribe_and_publish(fake: ServerThread) -> None:
     statuses: list[Status] = []
     with BlockingClient(fake.server.url, on_status=statuses.append) as client:
-        subscription = client.subscribe("/t/*", start=Now(), timeout_s=5)
+        subscription = client.subscribe("/t/*", start=Now(), timeout_s=PATIENCE_S)
         assert client.publish("/t/a", json=1) == ("0.x", (0, 0))
         assert client.publish("/t/b", data=b"x") == ("0.x", (0, 1))
         assert [next(subscription).subject, next(subscription).subject] == ["/t/a", "/t/b"]
@@ -58,7 +59,7 @@ def test_subscribe_and_publish(fake: ServerThread) -> None:
             subscription.get(timeout_s=0.02)
         fake.run(fake.server.close_all(4000))
         fake.run(fake.server.append("/t/c"))
-        message = subscription.get(timeout_s=5)
+        message = subscription.get(timeout_s=PATIENCE_S)
         assert message is not None
         assert message.subject == "/t/c"
         subscription.unsubscribe()
@@ -91,7 +92,7 @@ def test_callback_has_a_thread_of_its_own(fake: ServerThread, caplog: pytest.Log
     with BlockingClient(fake.server.url) as client:
         client.subscribe("/t/a", callback, start=Now())
         fake.run(fake.server.append("/t/a"))
-        assert done.wait(5)
+        assert done.wait(PATIENCE_S)
     assert called == [("whimbrel /t/a", (0, 0)), ("whimbrel /t/a", (0, 1))]
     assert "the callback of /t/a failed" in caplog.text
 
@@ -132,7 +133,7 @@ def test_a_token_function_that_fails_at_the_start_raises_there() -> None:
 def test_close_by_several_threads_at_once(fake: ServerThread) -> None:
     client = BlockingClient(fake.server.url)
     client.__enter__()
-    subscription = client.subscribe("/t/a", start=Now(), timeout_s=5)
+    subscription = client.subscribe("/t/a", start=Now(), timeout_s=PATIENCE_S)
     failures: list[BaseException] = []
 
     def close_when_over() -> None:

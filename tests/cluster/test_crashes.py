@@ -12,7 +12,7 @@ from tests.cluster.kafka_load import TOPICS, KafkaLoad, topics
 from tests.cluster.trial import KEYS, Trial, run_trial
 from tests.support.cluster import Cluster, ClusterNode
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 
 async def kill_and_restart(trial: Trial, name: str, what: str, down_s: float = 2.0) -> None:

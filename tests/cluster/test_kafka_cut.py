@@ -14,7 +14,7 @@ from tests.support.cluster import Cluster
 from tests.support.network import Network
 from tests.support.require import require
 
-pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.real_kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.real_kafka]
 
 ROUNDS = 3
 CUT_S = 8.0

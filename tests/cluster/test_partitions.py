@@ -11,7 +11,7 @@ from tests.support.cluster import Cluster
 from tests.support.network import Network
 from tests.support.require import require
 
-pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.netns]
 
 
 def others(trial: Trial, *names: str) -> list[str]:

@@ -13,7 +13,7 @@ from tests.cluster.kafka_load import TOPICS, KafkaLoad, topics
 from tests.cluster.trial import Trial, run_trial
 from tests.support.cluster import Cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 
 async def pause(trial: Trial, name: str, what: str, for_s: float, workers: bool = True) -> None:

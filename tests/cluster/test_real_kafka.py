@@ -13,7 +13,7 @@ from tests.support.cluster import Cluster
 from tests.support.network import Network
 from tests.support.require import require
 
-pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.real_kafka, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.real_kafka]
 
 
 def test_a_leader_and_a_node_die_together(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.cluster.trial import Trial, run_trial
 from tests.support.checker import Gapped
 from tests.support.cluster import Cluster
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+pytestmark = pytest.mark.slow
 
 
 def test_a_rolling_restart_is_not_noticed(tmp_path: Path) -> None:

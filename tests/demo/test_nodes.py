@@ -18,6 +18,7 @@ import pytest
 from node.demo import guard as guard_file
 from node.demo.guard import Guard
 from node.demo.nodes import RESTART_S, DemoNode, how_it_ended
+from tests.support.patience import PATIENCE_S
 
 SLEEPER = "import time, sys; print('here', flush=True); time.sleep(60)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + SLEEPER
@@ -143,5 +144,5 @@ def test_a_guard_that_was_killed_does_not_disturb(tmp_path: Path) -> None:
     node = DemoNode("a", [sys.executable, "-c", SLEEPER], dict(os.environ), guard)
     node.start()
     node.signal(signal.SIGTERM)
-    assert node.wait(time.monotonic() + 5) == -15
+    assert node.wait(time.monotonic() + PATIENCE_S) == -15
     guard.close()

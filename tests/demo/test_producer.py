@@ -18,6 +18,7 @@ from loadtest.kafka.records import Record, read_all
 from node.demo import producer
 from node.demo.producer import TOPICS
 from node.kafka.embedded import EmbeddedKafka
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +35,7 @@ def running(bootstrap: str) -> Iterator[subprocess.Popen[str]]:
 
 
 def wait_for(kafka: EmbeddedKafka, count: int) -> list[Record]:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         records = read_all(kafka.bootstrap, "flights")
         if len(records) >= count:

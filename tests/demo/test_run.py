@@ -25,6 +25,7 @@ import pytest
 
 from loadtest.kafka.ports import free_port
 from loadtest.kafka.processes import start_process
+from tests.support.patience import PATIENCE_S
 
 ROOT = Path(__file__).parents[2]
 WHIMBREL = Path(sys.executable).with_name("whimbrel")
@@ -107,7 +108,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     demo = Demo(tmp_path_factory.mktemp("demo"))
     yield demo
     demo.process.send_signal(signal.SIGINT)
-    assert demo.process.wait(30) == 0, demo.output
+    assert demo.process.wait(PATIENCE_S) == 0, demo.output
     assert not demo.files.exists()
     assert demo.left() == []
 
@@ -211,7 +212,7 @@ def test_a_second_signal_ends_it_at_once_and_nothing_is_left(tmp_path: Path) -> 
         time.sleep(0.3)
         assert demo.process.poll() is None
         demo.process.send_signal(signal.SIGTERM)
-        assert demo.process.wait(3) == 1
+        assert demo.process.wait(PATIENCE_S) == 1
         until(lambda: demo.left() == [] and not demo.files.exists(), "nothing is left")
     finally:
         demo.end()

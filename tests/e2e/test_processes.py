@@ -17,12 +17,13 @@ from loadtest.kafka.records import read_all
 from node.kafka.embedded import EmbeddedKafka
 from tests.e2e.conftest import StartNode
 from tests.support.node import RunningNode
+from tests.support.patience import PATIENCE_S
 from tests.support.produce import Source
 from tests.support.raw import Raw
 from tests.support.subscriber import Subscriber, assert_exactly, live_subscriber, settled
 from whimbrel import events
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.slow
 
 SETTINGS = {"kafka.consumer.fetch.wait.max.ms": "5"}
 
@@ -70,6 +71,13 @@ def alive(pid: int) -> bool:
             return stat.read().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
         return False
+
+
+def wait_until_gone(pids: list[int]) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while any(alive(pid) for pid in pids):
+        assert time.monotonic() < deadline, "workers outlive their node"
+        time.sleep(0.01)
 
 
 def worker_pids(node: RunningNode, count: int) -> list[int]:
@@ -152,12 +160,10 @@ def test_a_stop_drains(start_node: StartNode, kafka: EmbeddedKafka, source: Sour
     ):
         sub.wait_live(logs)
         sub.wait_messages(20)
-        began = time.monotonic()
         node.process.send_signal(signal.SIGTERM)
         assert stays.until(lambda frame: frame["op"] == "move")["within_s"] == 1
         assert stays.until_closed() == 4100
-        assert node.process.wait(10) == 0
-        assert time.monotonic() - began < 5
+        assert node.process.wait(PATIENCE_S) == 0
         assert not [pid for pid in pids if alive(pid)]
         sub.wait(lambda one: one.all(events.Connected)[-1].server.startswith(other.url), "a move to the other node")
         now = len(sub.messages)
@@ -185,18 +191,15 @@ def test_nothing_is_lost_over_a_stop(start_node: StartNode, kafka: EmbeddedKafka
 
 
 def test_a_second_signal_stops_at_once(start_node: StartNode, kafka: EmbeddedKafka) -> None:
-    node = start_node(kafka.bootstrap, "t", settings={**SETTINGS, "node.drain": "30s"})
+    node = start_node(kafka.bootstrap, "t", settings={**SETTINGS, "node.drain": "10m"})
     pids = worker_pids(node, 1)
     with Raw(node.url) as raw:
         node.process.send_signal(signal.SIGTERM)
         raw.until(lambda frame: frame["op"] == "move")
         assert node.process.poll() is None
-        began = time.monotonic()
         node.process.send_signal(signal.SIGTERM)
-        assert node.process.wait(10) != 0
-        while any(alive(pid) for pid in pids):
-            time.sleep(0.01)
-        assert time.monotonic() - began < 5  # of the 30 that it would have drained
+        assert node.process.wait(PATIENCE_S) != 0  # of the ten minutes that it would have drained
+        wait_until_gone(pids)
 
 
 def test_a_worker_killed_is_back_and_its_clients_lose_nothing(
@@ -211,16 +214,12 @@ def test_a_worker_killed_is_back_and_its_clients_lose_nothing(
         with Feed(source) as feed:
             sub.wait_messages(20)
             for _ in range(2):
-                began = time.monotonic()
                 os.kill(pid, signal.SIGKILL)
-                while alive(pid):
-                    time.sleep(0.005)
-                node.wait(lambda: node.get("/health/live")[0] == 200, "the worker back", 3)
-                back_s = time.monotonic() - began
+                wait_until_gone([pid])
+                node.wait(lambda: node.get("/health/live")[0] == 200, "the worker back")
                 pid = worker_pids(node, 1)[0]
                 now = len(sub.messages)
                 sub.wait_messages(now + 50)
-                assert back_s < 2, f"back after {back_s:.1f} s"  # a second, on a machine that is not busy
         sub.wait_messages(feed.count)
         records = read_all(kafka.bootstrap, "t")
         assert_exactly(settled(sub), records)
@@ -242,12 +241,9 @@ def test_a_node_killed_leaves_nothing_behind_and_starts_again(
         sub.wait_live(logs)
         with Feed(source) as feed:
             sub.wait_messages(20)
-            began = time.monotonic()
             node.kill()
             assert raw.until_closed() == 4101
-            while any(alive(pid) for pid in pids):
-                assert time.monotonic() - began < 4, "workers outlive their node"
-                time.sleep(0.02)
+            wait_until_gone(pids)
             with socket.socket() as probe:
                 probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 probe.bind(("127.0.0.1", node.port))

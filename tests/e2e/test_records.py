@@ -15,7 +15,7 @@ from whimbrel import BlockingClient, SubscribeError
 from whimbrel.start import Last, Resume, Since
 from whimbrel.subjects import from_key
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.slow
 
 ODD_KEYS = [
     b"",

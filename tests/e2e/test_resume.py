@@ -18,7 +18,7 @@ from tests.support.produce import Source
 from tests.support.subscriber import Subscriber, assert_exactly, live_subscriber, settled
 from whimbrel.start import After, Last, Latest, Now, Resume, Since, Start
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(90)]
+pytestmark = pytest.mark.slow
 
 SHORT = {"cache.ttl": "500ms", "cache.snapshot_ttl": "600ms"}
 """So that soon everything has to come from Kafka."""

@@ -15,7 +15,7 @@ from tests.support.subscriber import Subscriber, assert_exactly, live_subscriber
 from whimbrel import events
 from whimbrel.start import Now, Place, Resume
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
+pytestmark = pytest.mark.slow
 
 
 @pytest.mark.parametrize("subject", ["/{}/k", "/{}/*", "/{}"])

@@ -24,6 +24,7 @@ from websockets.frames import Close, Frame, Opcode
 from gateway.link import events as link
 from gateway.link.settings import GatewaySettings, TopicRule
 from loadtest.kafka.ports import free_port
+from tests.support.patience import PATIENCE_S
 
 T = TypeVar("T")
 

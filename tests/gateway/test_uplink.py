@@ -14,6 +14,7 @@ from gateway import uplink, worker
 from gateway.link import events as link
 from gateway.uplink import Uplink
 from tests.gateway.fake_node import SETTINGS
+from tests.support.patience import PATIENCE_S
 
 decode = msgspec.msgpack.Decoder(list[link.FromWorker]).decode
 
@@ -44,7 +45,7 @@ def test_what_the_node_does_not_take_waits_in_order_and_is_encoded_once(
         router = context.socket(zmq.ROUTER)
         router.bind(address)
         found: list[link.FromWorker] = []
-        until = time.monotonic() + 30
+        until = time.monotonic() + PATIENCE_S
         while len(found) < len(sent) and time.monotonic() < until:
             if router.poll(1):
                 found += decode(router.recv_multipart()[1])
@@ -67,7 +68,7 @@ def test_a_node_that_takes_nothing_any_more_is_lost(tmp_path: Path, monkeypatch:
             one._send()
             if one.draining:
                 break
-        assert one.done.wait(5)
+        assert one.done.wait(PATIENCE_S)
         assert one.exit_status == worker.EXIT_NODE_LOST
     finally:
         one._uplink.close()

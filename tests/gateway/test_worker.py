@@ -20,6 +20,7 @@ from gateway.link import events as link
 from gateway.link.messages import encode_json, encode_msgpack
 from gateway.sessions.authorizer import Authorizer, ConnectionInfo, Refusal
 from tests.gateway.fake_node import Client, FakeNode, Refused
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -396,7 +397,7 @@ def test_a_drain_moves_clients_waits_and_exits() -> None:
             node.client()
         assert stayer.closed()[0] == 4100
         assert time.monotonic() - began >= 0.5
-        assert node.process.wait(5) == 0
+        assert node.process.wait(PATIENCE_S) == 0
 
 
 def test_without_its_node_a_worker_sends_clients_elsewhere_and_exits() -> None:
@@ -406,7 +407,7 @@ def test_without_its_node_a_worker_sends_clients_elsewhere_and_exits() -> None:
         node.process.stdin.close()
         node.process.stdin = None
         assert {client.closed()[0] for client in clients} == {4101}
-        assert node.process.wait(5) == 1
+        assert node.process.wait(PATIENCE_S) == 1
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -419,7 +420,7 @@ def test_the_first_signal_is_left_to_the_node_and_the_second_is_not(number: int)
         time.sleep(0.5)
         assert node.process.poll() is None
         node.process.send_signal(number)
-        assert node.process.wait(5) == 128 + number
+        assert node.process.wait(PATIENCE_S) == 128 + number
 
 
 class Slow(Authorizer):
@@ -465,7 +466,7 @@ def test_an_authorizer_that_waits_delays_only_its_client() -> None:
 )
 def test_a_worker_that_cannot_start_says_why(settings: dict[str, Any], wanted: str) -> None:
     node = FakeNode(**settings)
-    assert node.process.wait(10) == 2
+    assert node.process.wait(PATIENCE_S) == 2
     assert node.process.stderr is not None
     assert wanted in node.process.stderr.read().decode()
     node.__exit__(None, None, None)
@@ -485,7 +486,7 @@ def test_descriptors_and_sessions_are_given_back() -> None:
             clients[0].close()
             clients[1].socket.close()
             clients[2].socket.shutdown(socket.SHUT_WR)
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while descriptors() > before and time.monotonic() < deadline:
             time.sleep(0.05)
         assert descriptors() <= before

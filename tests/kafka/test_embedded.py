@@ -15,6 +15,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from loadtest.kafka.records import read_all
 from node.kafka.embedded import CLIENT_PROPERTIES, EmbeddedKafka, EmbeddedKafkaError
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -53,13 +54,16 @@ def test_a_new_record_is_seen_soon(embedded_kafka: EmbeddedKafka, unique_topic: 
     embedded_kafka.create_topic(topic, 1)
     reader = Consumer({"bootstrap.servers": embedded_kafka.bootstrap, "group.id": "g", **CLIENT_PROPERTIES})
     reader.assign([TopicPartition(topic, 0, 0)])
-    assert reader.poll(0.3) is None  # it is waiting for records now
-    produce(embedded_kafka.bootstrap, topic, range(1))
-    started = time.monotonic()
-    message = reader.poll(5)
-    assert message is not None
-    assert message.value() == b"0"
-    assert time.monotonic() - started < 0.2
+    took_s = []
+    for number in range(5):
+        assert reader.poll(0.3) is None  # it is waiting for records now
+        produce(embedded_kafka.bootstrap, topic, range(number, number + 1))
+        started = time.monotonic()
+        message = reader.poll(PATIENCE_S)
+        assert message is not None
+        assert message.value() == b"%d" % number
+        took_s.append(time.monotonic() - started)
+    assert min(took_s) < 0.2, "the machine may be busy, but not each time"
     reader.close()
 
 
@@ -159,7 +163,7 @@ def test_it_ends_when_its_parent_is_killed() -> None:
     parent.kill()
     parent.wait()
     parent.stdout.close()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE_S
     while _is_running(pid):
         assert time.monotonic() < deadline, "the embedded Kafka outlived its parent"
         time.sleep(0.02)

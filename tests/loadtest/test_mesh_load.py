@@ -20,6 +20,7 @@ from loadtest.subscriber import Value
 from loadtest.tcp import sent_bytes
 from loadtest.users import Follower, Outcome
 from loadtest.wire import ping, publish_form
+from tests.support.patience import PATIENCE_S
 
 # What is sent.
 
@@ -139,7 +140,7 @@ def test_what_a_server_sent_is_known_to_the_kernel() -> None:
         with socket.create_connection(address) as client, server.accept()[0] as accepted:
             client.sendall(b"x" * 111)
             accepted.sendall(b"x" * 12_345)
-            deadline = time.monotonic() + 5
+            deadline = time.monotonic() + PATIENCE_S
             while sum(sent_bytes(address[1]).values()) < 12_345 and time.monotonic() < deadline:
                 time.sleep(0.01)
             assert list(sent_bytes(address[1]).values()) == [12_345]

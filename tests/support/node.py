@@ -47,6 +47,7 @@ class RunningNode:
         """
         self.port = port or free_port()
         self.log_file = directory / f"node-{self.port}-{id(self):x}.log"
+        self._workers = workers
         self._command = [
             str(Path(sys.executable).with_name("whimbrel")),
             "node",
@@ -150,7 +151,8 @@ class RunningNode:
             assert self.process.poll() is None, f"the node ended with {self.process.returncode}:\n{self.log[-3000:]}"
             assert time.monotonic() < deadline, f"no {what} within {timeout_s} s; the node's log:\n{self.log[-3000:]}"
             time.sleep(0.03)
-        time.sleep(0.15)  # another worker may still give an answer that it got before (gateway/http/queries.py)
+        if self._workers > 1:
+            time.sleep(0.15)  # another worker may still give an answer that it got before (gateway/http/queries.py)
 
     def __enter__(self) -> RunningNode:
         self.start()

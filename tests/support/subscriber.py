@@ -66,7 +66,9 @@ class Subscriber:
     def live_logs(self) -> set[str]:
         return {log for live in self.all(events.Live) for log in live.logs}
 
-    def wait(self, condition: Callable[[Subscriber], object], what: str = "that", timeout_s: float = PATIENCE_S) -> Subscriber:
+    def wait(
+        self, condition: Callable[[Subscriber], object], what: str = "that", timeout_s: float = PATIENCE_S
+    ) -> Subscriber:
         """Return once the condition holds."""
         with self._changed:
             if not self._changed.wait_for(lambda: condition(self), timeout_s):

@@ -15,6 +15,7 @@ from gateway.http.site import Site
 from gateway.link.events import Reply, Servers
 from gateway.link.settings import GatewaySettings
 from tests.gateway.fake_node import SETTINGS, FakeNode
+from tests.support.patience import PATIENCE_S
 
 OWN = "http://10.0.0.1:8080"
 DEMO = replace(
@@ -165,7 +166,7 @@ def test_the_page_of_another_node_may_connect_as_soon_as_that_node_is_known() ->
         assert status("http://other:1") == 101, "it is in the settings"
         assert status("http://10.0.0.9:8080") == 403
         node.say(Servers(["ws://10.0.0.9:8080/v1/ws"]))
-        deadline = time.monotonic() + 5
+        deadline = time.monotonic() + PATIENCE_S
         while status("http://10.0.0.9:8080") != 101:
             assert time.monotonic() < deadline
             time.sleep(0.05)

@@ -14,6 +14,7 @@ from gateway.sessions.authority import Authority, LoadError, load
 from gateway.sessions.authorizer import AllowAll, Authorizer, ConnectionInfo
 from gateway.sessions.session import Decision, Question
 from tests.gateway.sessions.core import Harness
+from tests.support.patience import PATIENCE_S
 
 HERE = "tests.gateway.sessions.test_authority"
 
@@ -31,7 +32,7 @@ class Waiting(Authorizer):
 
     def subscribe(self, identity: object, subject: str) -> None:
         self.threads.add(threading.get_ident())
-        assert self.gates[subject].wait(5)
+        assert self.gates[subject].wait(PATIENCE_S)
 
 
 class Broken(Authorizer):
@@ -95,14 +96,14 @@ def test_one_that_waits_is_asked_in_threads_and_delays_nobody() -> None:
     session = harness.connect()
     harness.send(session, {"op": "hello", "id": 1})
     asking.ask(harness.questions.pop())
-    assert answered.wait(5)
+    assert answered.wait(PATIENCE_S)
     harness.send(session, {"op": "subscribe", "id": 2, "subject": "/t/slow"})
     harness.send(session, {"op": "subscribe", "id": 3, "subject": "/t/quick"})
     for question in harness.questions:
         asking.ask(question)
     answered.clear()
     gates["/t/quick"].set()
-    assert answered.wait(5)
+    assert answered.wait(PATIENCE_S)
     assert harness.events() == []
     gates["/t/slow"].set()
     with gevent.Timeout(5):
