@@ -181,7 +181,7 @@ class Worker:
                         self.sessions.drained(session)
         finally:
             self._is_flushing = False
-        if outputs.events and not self._is_sending:
+        if outputs.has_events and not self._is_sending:
             self._is_sending = True
             self.loop.run_callback(self._send)
 
@@ -189,8 +189,8 @@ class Worker:
 
     def _send(self) -> None:
         self._is_sending = False
-        events, self._outputs.events = self._outputs.events, []
-        self._uplink.send(events)
+        for events in self._outputs.take_events():
+            self._uplink.send(events)
         if self._uplink.waiting_bytes > LINK_BYTES_MAX:
             self.node_lost()
 

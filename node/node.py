@@ -116,6 +116,7 @@ class Node:
                 self.readings.more(worker.id, said.sid)
             case link.Cancel():
                 self.readings.cancel(worker.id, said.sid)
+                self.workers.send(worker.id, link.Cancelled(said.sid))
             case link.Drop():
                 self.interest.drop(worker.id, said.subject, said.encoding)
             case link.Publish():

@@ -4,7 +4,9 @@ A worker tells the node which subscriptions it holds and forwards publishes; the
 live messages and news, in one FIFO per worker. Because of the FIFO a hand-over is exact: whatever follows the
 `Page` with `live` is newer than it, so a resume can neither lose nor repeat a message.
 
-Both directions carry lists of the events below, so that one send serves many clients. Every packet from the node
+Both directions carry lists of the events below, so that one send serves many clients. A worker sends its `Subscribe`s,
+with the publishes that must follow them, in packets of their own, after those with everything else: a node that has
+several packets to take may take those first which begin with anything but `Subscribe`. Every packet from the node
 is numbered from 0 (numbering.py); a worker that sees a jump has lost some (its queue was full) and asks again.
 
 Not here: the sockets (node/workers.py and gateway/uplink.py), what clients see (gateway/sessions/frames.py).
@@ -62,7 +64,10 @@ class More(msgspec.Struct, array_like=True, tag="more", gc=False):
 
 
 class Cancel(msgspec.Struct, array_like=True, tag="cancel", gc=False):
-    """The subscription ended. Only for subscriptions that have not had their final page."""
+    """The subscription ended. Only for subscriptions that have not had their final page. Answered by `Cancelled`.
+
+    The node stops whatever it does for the subscription, and forgets what it has not begun.
+    """
 
     sid: int
 
@@ -116,6 +121,12 @@ class Answer(msgspec.Struct, array_like=True, tag="answer", gc=False):
     at: Place
     gaps: list[Gap]
     waiting: list[str]
+
+
+class Cancelled(msgspec.Struct, array_like=True, tag="cancelled", gc=False):
+    """Answers `Cancel`: the node does nothing more for the subscription. Until then it counts against its client."""
+
+    sid: int
 
 
 class Waiting(msgspec.Struct, array_like=True, tag="waiting", gc=False):
@@ -225,5 +236,17 @@ class Drain(msgspec.Struct, array_like=True, tag="drain", gc=False):
 
 
 FromNode: TypeAlias = (
-    Answer | Waiting | Page | Live | NewLog | LogGap | LogEnded | Published | Refused | Reply | Servers | Drain
+    Answer
+    | Cancelled
+    | Waiting
+    | Page
+    | Live
+    | NewLog
+    | LogGap
+    | LogEnded
+    | Published
+    | Refused
+    | Reply
+    | Servers
+    | Drain
 )

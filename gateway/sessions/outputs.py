@@ -25,7 +25,42 @@ class SessionOutputs:
         self.drains: list[Session] = []
         """Say `Sessions.drained` of each as soon as everything that was sent to it has left this process."""
         self.events: list[link.FromWorker] = []
-        """For the node, in order."""
+        """For the node, in order; what follows may overtake the subscribes of other clients."""
+        self._behind: dict[int, link.Subscribe | link.Publish] = {}
+        """For the node after `events`: subscribes by sid, and by -pid the publishes that follow one of their client."""
+        self._behind_of: dict[Session, None] = {}
+
+    def take_events(self) -> tuple[list[link.FromWorker], list[link.FromWorker]]:
+        """What is for the node: first the one list, then the other."""
+        events, self.events = self.events, []
+        behind: list[link.FromWorker] = [*self._behind.values()]
+        self._behind.clear()
+        self._behind_of.clear()
+        return events, behind
+
+    @property
+    def has_events(self) -> bool:
+        """Whether `take_events` has anything."""
+        return bool(self.events or self._behind)
+
+    def subscribe(self, session: Session, event: link.Subscribe) -> None:
+        """Ask the node for a subscription."""
+        self._behind[event.sid] = event
+        self._behind_of[session] = None
+
+    def cancel(self, sid: int) -> bool:
+        """Have the node work no more for a subscription. Returns whether it was asked at all."""
+        if self._behind.pop(sid, None) is not None:
+            return False
+        self.events.append(link.Cancel(sid))
+        return True
+
+    def publish(self, session: Session, event: link.Publish) -> None:
+        """Give the node a publish, after what the same client asked for before."""
+        if session in self._behind_of:
+            self._behind[-event.pid] = event
+        else:
+            self.events.append(event)
 
     @property
     def are_urgent(self) -> bool:

@@ -42,8 +42,9 @@ class PendingPublishes:
         self._last_pid += 1
         self._pending[self._last_pid] = (session, frame.id, size)
         session.publishes += 1
-        self._outputs.events.append(
-            link.Publish(self._last_pid, frame.subject, frame.publisher, frame.seq, frame.value, frame.headers)
+        self._outputs.publish(
+            session,
+            link.Publish(self._last_pid, frame.subject, frame.publisher, frame.seq, frame.value, frame.headers),
         )
 
     def published(self, event: link.Published) -> None:

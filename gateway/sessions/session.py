@@ -11,19 +11,24 @@ from __future__ import annotations
 from collections import deque
 from typing import Any, TypeAlias
 
+from gateway.link.events import Start
 from gateway.sessions import frames
 from gateway.sessions.authorizer import ConnectionInfo
 from gateway.sockets.wheel import NEVER
 
 NEW, GREETED, OPEN, GONE = range(4)
+HELD_BACK, ASKED, TAKEN = range(3)
+"""A subscription that the node is not asked for yet; that it is at work for; that it has answered, if only with the
+news that it has to wait.
+"""
 
 
 class Subscription:
     """One subscription of a session."""
 
-    __slots__ = ("id", "is_final", "is_live", "is_reasked", "session", "sid", "subject", "waiting")
+    __slots__ = ("id", "is_final", "is_live", "is_reasked", "session", "sid", "stage", "start", "subject", "waiting")
 
-    def __init__(self, sid: int, request: int, subject: str, session: Session) -> None:
+    def __init__(self, sid: int, request: int, subject: str, session: Session, start: Start) -> None:
         self.sid = sid
         """The worker's own number for it, never used again."""
         self.id = request
@@ -31,6 +36,9 @@ class Subscription:
         self.subject = subject
         """Subject or pattern."""
         self.session = session
+        self.start: Start | None = start
+        """Where it shall start; None once the node has answered."""
+        self.stage = HELD_BACK
         self.is_live = False
         """Whether it gets live messages."""
         self.is_final = False
@@ -52,6 +60,7 @@ class Session:
     __slots__ = (
         "connection",
         "encoding",
+        "held_back",
         "identity",
         "info",
         "paging",
@@ -60,6 +69,7 @@ class Session:
         "state",
         "steps",
         "subscriptions",
+        "unanswered",
         "wake",
     )
 
@@ -74,6 +84,10 @@ class Session:
         self.state = NEW
         self.subscriptions: dict[int, Subscription] = {}
         """By the client's number."""
+        self.unanswered = 0
+        """Subscriptions that the node is at work for: asked, and neither answered nor, if cancelled, dropped."""
+        self.held_back: dict[int, Subscription] | None = None
+        """By sid, in order: those that the node is not asked for yet, because too many are unanswered."""
         self.publishes = 0
         """Not yet answered."""
         self.paging: list[Subscription] | None = None

@@ -124,6 +124,8 @@ class Sessions:
                     publishing.refused(event)
                 case link.Waiting():
                     subscribing.waiting(event)
+                case link.Cancelled():
+                    subscribing.cancelled(event)
                 case link.NewLog():
                     subscribing.new_log(event)
                 case link.LogGap():

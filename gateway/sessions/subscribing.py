@@ -2,6 +2,8 @@
 
 Invariants:
 - a subscription is asked of the node once; its `sid` is never used again;
+- for one client the node is at work for UNANSWERED_MAX subscriptions at most, cancelled ones included until it has
+  dropped them; so one client's wishes, however many and however short-lived, do not delay those of the others;
 - a session gets a live message once, however many of its subscriptions match;
 - `More` is asked only after all that the node sent before has left this process;
 - `ends` of a topic is never above what has been handed out to its live subscriptions.
@@ -17,12 +19,19 @@ from gateway.link import codes
 from gateway.link import events as link
 from gateway.sessions import frames
 from gateway.sessions.outputs import SessionOutputs
-from gateway.sessions.session import GONE, Session, Subscription
+from gateway.sessions.session import ASKED, GONE, HELD_BACK, TAKEN, Session, Subscription
 from gateway.sessions.stats import Stats
 from gateway.sessions.subscriptions import Subscriptions
 from mesh.log import Gap, Place
 from mesh.placement import slot_of
 from mesh.subject import is_pattern, topic_of
+
+UNANSWERED_MAX = 8
+"""Subscriptions of one client that the node is asked for at a time. Reading for a pattern can be a lot of work."""
+UNDROPPED_MAX = 1000
+"""Subscriptions of all clients that were cancelled and that the node has not dropped yet: while there are more, it is
+asked for no new ones. Clients that subscribe and disconnect, again and again, are held up by this.
+"""
 
 
 class Subscribing:
@@ -38,6 +47,10 @@ class Subscribing:
         self._by_topic: dict[str, dict[int, Subscription]] = {}
         self._incomplete: dict[int, Subscription] = {}
         """By sid, those of which the node has more to say than live messages."""
+        self._undropped: dict[int, Session] = {}
+        """By sid, whose subscriptions were cancelled unanswered and not yet dropped by the node."""
+        self._held_back: dict[Session, None] = {}
+        """Sessions with subscriptions that are held back, in the order of their turns."""
         self._last_sid = 0
 
     @property
@@ -54,10 +67,10 @@ class Subscribing:
 
     def subscribe(self, session: Session, request: int, subject: str, start: link.Start) -> None:
         """Ask the node for a new subscription."""
-        subscription = Subscription(self._next_sid(), request, subject, session)
+        subscription = Subscription(self._next_sid(), request, subject, session, start)
         session.subscriptions[request] = subscription
         self._hold(subscription)
-        self._ask(subscription, start)
+        self._ask(subscription)
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """The client wants it no longer."""
@@ -76,6 +89,8 @@ class Subscribing:
             return
         session.state = GONE
         session.steps = session.paging = session.info = session.identity = None
+        session.held_back = None
+        self._held_back.pop(session, None)
         for subscription in session.subscriptions.values():
             self._remove(subscription)
         session.subscriptions = {}
@@ -92,7 +107,10 @@ class Subscribing:
     def waiting(self, event: link.Waiting) -> None:
         """Nothing can be read yet."""
         subscription = self._incomplete.get(event.sid)
-        if subscription is not None and not subscription.is_reasked:
+        if subscription is None:
+            return
+        self._taken(subscription)
+        if not subscription.is_reasked:
             self._outputs.reply(subscription.session, frames.Waiting(subscription.id, event.why))
 
     def answer(self, event: link.Answer) -> None:
@@ -100,6 +118,8 @@ class Subscribing:
         subscription = self._incomplete.get(event.sid)
         if subscription is None:
             return
+        self._taken(subscription)
+        subscription.start = None
         gaps = frames.shown(event.gaps)
         subscription.waiting = {*event.at, *event.waiting}
         _stop_waiting(subscription, event.gaps)
@@ -109,6 +129,17 @@ class Subscribing:
             )
         elif gaps:
             self._outputs.reply(subscription.session, frames.GapFrame(subscription.id, gaps))
+
+    def cancelled(self, event: link.Cancelled) -> None:
+        """The node has dropped what was cancelled."""
+        session = self._undropped.pop(event.sid, None)
+        if session is None:
+            return
+        session.unanswered -= 1
+        self._ask_more(session)
+        if len(self._undropped) == UNDROPPED_MAX:
+            for other in list(self._held_back):
+                self._ask_more(other)
 
     def page(self, page: link.Page) -> None:
         """History of a subscription, and the logs in which it is live from here on."""
@@ -178,14 +209,19 @@ class Subscribing:
 
     def link_jumped(self) -> None:
         """The link has lost something: ask again for what can be asked again, end what cannot."""
+        self._undropped.clear()
         held = sorted((one for topic in self._by_topic.values() for one in topic.values()), key=lambda one: one.sid)
         for session in {one.session: None for one in held}:
             subscriptions = session.subscriptions.values()
-            if not all(one.is_complete for one in subscriptions) or _overlap([one.subject for one in subscriptions]):
+            session.unanswered = 0
+            is_partly_told = any(one.start is None and not one.is_complete for one in subscriptions)
+            if is_partly_told or _overlap([one.subject for one in subscriptions]):
                 self.close(session, codes.RESYNC, "the server lost track of a subscription: resume")
         for subscription in held:
             if subscription.session.state != GONE:
                 self._ask_again(subscription)
+        for session in list(self._held_back):
+            self._ask_more(session)
 
     # For heartbeats.
 
@@ -216,29 +252,80 @@ class Subscribing:
         self._by_topic.setdefault(topic_of(subscription.subject), {})[subscription.sid] = subscription
         self._incomplete[subscription.sid] = subscription
 
-    def _ask(self, subscription: Subscription, start: link.Start) -> None:
-        encoding = subscription.session.encoding
-        self._outputs.events.append(
-            link.Subscribe(subscription.sid, subscription.id, subscription.subject, encoding, start)
-        )
+    def _ask(self, subscription: Subscription) -> None:
+        """Ask the node as soon as it may be asked."""
+        session = subscription.session
+        subscription.stage = HELD_BACK
+        if session.held_back is None:
+            session.held_back = {}
+        session.held_back[subscription.sid] = subscription
+        self._ask_more(session)
+
+    def _ask_more(self, session: Session) -> None:
+        """Ask for what is held back of a client, as far as it may be asked for."""
+        held_back = session.held_back
+        if held_back is None:
+            return
+        while held_back and session.unanswered < UNANSWERED_MAX and len(self._undropped) <= UNDROPPED_MAX:
+            subscription = held_back.pop(next(iter(held_back)))
+            assert subscription.start is not None
+            subscription.stage = ASKED
+            session.unanswered += 1
+            self._outputs.subscribe(
+                session,
+                link.Subscribe(
+                    subscription.sid, subscription.id, subscription.subject, session.encoding, subscription.start
+                ),
+            )
+        if held_back:
+            self._held_back[session] = None
+        else:
+            session.held_back = None
+            self._held_back.pop(session, None)
+
+    def _taken(self, subscription: Subscription) -> None:
+        """The node has answered, or has said why it has to wait."""
+        if subscription.stage == ASKED:
+            subscription.stage = TAKEN
+            subscription.session.unanswered -= 1
+            self._ask_more(subscription.session)
+
+    def _cancel(self, subscription: Subscription) -> None:
+        """Have the node work no more for a subscription of which it has more to say."""
+        session = subscription.session
+        if subscription.stage == HELD_BACK:
+            if session.held_back is not None:
+                session.held_back.pop(subscription.sid, None)
+        elif self._outputs.cancel(subscription.sid):
+            if subscription.stage == ASKED:
+                self._undropped[subscription.sid] = session
+        else:
+            session.unanswered -= 1
+            self._ask_more(session)
 
     def _ask_again(self, subscription: Subscription) -> None:
-        """Resume a subscription for its client, from what this worker has had of the topic."""
+        """Ask anew; what was live is resumed for its client, from what this worker has had of the topic."""
         topic = topic_of(subscription.subject)
+        if subscription.start is None:
+            subscription.start = link.Start("resume", place={**self.ends.get(topic, {})})
+            subscription.is_reasked = True
+        elif subscription.stage == HELD_BACK:
+            return
+        else:
+            self._outputs.cancel(subscription.sid)
         self._subscriptions[subscription.session.encoding].remove(subscription)
         del self._by_topic[topic][subscription.sid]
         self._incomplete.pop(subscription.sid, None)
         subscription.sid = self._next_sid()
         subscription.is_live = subscription.is_final = False
-        subscription.is_reasked = True
         self._hold(subscription)
-        self._ask(subscription, link.Start("resume", place={**self.ends.get(topic, {})}))
+        self._ask(subscription)
 
     def _remove(self, subscription: Subscription) -> None:
         self._incomplete.pop(subscription.sid, None)
         subject, encoding = subscription.subject, subscription.session.encoding
         if not subscription.is_complete:
-            self._outputs.events.append(link.Cancel(subscription.sid))
+            self._cancel(subscription)
         if self._subscriptions[encoding].remove(subscription):
             # An unanswered one is held as well, so none is waiting for this subject.
             self._outputs.events.append(link.Drop(subject, encoding))

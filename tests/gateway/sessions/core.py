@@ -105,8 +105,8 @@ class Harness:
 
     def events(self) -> list[link.FromWorker]:
         """What the node is told now."""
-        events, self.sessions.outputs.events = self.sessions.outputs.events, []
-        return events
+        first, then = self.sessions.outputs.take_events()
+        return first + then
 
     def subscribe(self, session: Session, subject: str = "/t/a", id: int = 2, **more: Any) -> int:
         """Subscribe, not yet answered; returns the sid."""

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.link.events import JSON
+from gateway.link.events import JSON, Start
 from gateway.sessions.authorizer import ConnectionInfo
 from gateway.sessions.session import Session, Subscription
 from gateway.sessions.subscriptions import Subscriptions
@@ -17,7 +17,7 @@ SESSIONS = {name: Session(JSON, ConnectionInfo("1.2.3.4:5"), name) for name in "
 
 
 def held_by(sid: int, subject: str, is_live: bool, session: str) -> Subscription:
-    one = Subscription(sid, sid, subject, SESSIONS[session])
+    one = Subscription(sid, sid, subject, SESSIONS[session], Start("latest"))
     one.is_live = is_live
     return one
 
