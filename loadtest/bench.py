@@ -26,7 +26,7 @@ from loadtest.payload import key_name
 from loadtest.plots import Samples, plot_latency
 from loadtest.process import Child, Failed, Shares
 from loadtest.report import Row, percentile
-from loadtest.threads import Cpu, since, threads
+from loadtest.threads import Cpu, since, threads, threads_table
 
 KEYS = 10_000
 WARM_S = 3.0
@@ -297,3 +297,9 @@ def latency_rows(
         value, floor = ms(load.samples, share), ms(raw, share)
         assert value is not None
         yield Row(f"{prefix}p{share * 100:.0f}_ms", value, "ms", floor, goal, stretch, less_is_better=True)
+
+
+def say_threads(bench: Bench, load: Steady) -> None:
+    if bench.by_thread:
+        rate, found = load.messages / load.seconds, threads_table(load.threads, load.seconds, load.messages)
+        bench.say(f"by thread, at {rate:,.0f} messages out per second\n\n{found}\n")

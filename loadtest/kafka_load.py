@@ -13,6 +13,7 @@ import time
 from array import array
 from collections import Counter
 from random import Random
+from typing import TypedDict
 
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, Message, Producer, TopicPartition
 
@@ -143,6 +144,68 @@ class Producing:
 
     def _delivered(self, error: KafkaError, _: Message) -> None:
         self._errors.append(str(error))
+
+
+class Rate(TypedDict):
+    per_s: float
+    cpu_s: float
+    """CPU time of the producer's process."""
+
+
+class Acknowledged:
+    """A raw producer that waits for Kafka: what publishes of clients cost without Whimbrel. For `process.serve`."""
+
+    def __init__(self, bootstrap: str, seed: int) -> None:
+        self._producer = Producer(
+            {"bootstrap.servers": bootstrap, "log_level": 3, "linger.ms": LINGER_MS, "enable.idempotence": True}
+        )
+        self._random = Random(seed)
+        self._done = 0
+
+    def one_at_a_time(self, topic: str, size: int, seconds: float, pause_s: float) -> array[int]:
+        """Produce a value, await its acknowledgement, pause. Returns the microseconds that each took."""
+        took, until, value = array("q"), time.monotonic() + seconds, b"x" * size
+        while time.monotonic() < until:
+            began = now_us()
+            self._produce(topic, value)
+            self._await(1)
+            took.append(now_us() - began)
+            time.sleep(pause_s)
+        return took
+
+    def pipelined(self, topic: str, size: int, seconds: float, window: int) -> Rate:
+        """Keep so many values unacknowledged."""
+        value, began, cpu_s, sent = b"x" * size, time.monotonic(), time.process_time(), window
+        self._done = 0
+        for _ in range(window):
+            self._produce(topic, value)
+        while time.monotonic() < began + seconds:
+            done = self._done
+            self._producer.poll(0.1)
+            for _ in range(self._done - done):
+                self._produce(topic, value)
+                sent += 1
+        done, elapsed, cpu_s = self._done, time.monotonic() - began, time.process_time() - cpu_s
+        self._await(sent - done)
+        return Rate(per_s=done / elapsed, cpu_s=cpu_s)
+
+    def idle(self, timeout_s: float) -> None:
+        self._producer.poll(timeout_s)
+
+    def _produce(self, topic: str, value: bytes) -> None:
+        self._producer.produce(topic, value, key_name(int(self._random.random() * 480)), on_delivery=self._delivered)
+
+    def _await(self, count: int) -> None:
+        goal, until = self._done + count, time.monotonic() + 20
+        while self._done < goal:
+            if time.monotonic() > until:
+                raise Failed(f"Kafka did not acknowledge {goal - self._done} of {count} values")
+            self._producer.poll(0.1)
+
+    def _delivered(self, error: KafkaError | None, _: Message) -> None:
+        if error is not None:
+            raise Failed(f"Kafka refused a value: {error}")
+        self._done += 1
 
 
 class Reading:

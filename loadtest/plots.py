@@ -1,4 +1,4 @@
-"""Distributions of latencies and of stalls as PNG files.
+"""Figures, and distributions of latencies and of stalls, as PNG files.
 
 Not here: the samples (fleet.py), the table (report.py).
 """
@@ -24,6 +24,20 @@ def plot_stalls(file: Path, title: str, stalls: Mapping[str, Sequence[float]]) -
     axes.set(title=title, xlabel="longest wait in each run, ms", ylim=(-0.6, len(stalls) - 0.2), xlim=(0, None))
     axes.set_yticks(range(len(stalls)), list(stalls))
     axes.grid(axis="x", alpha=0.3)
+    _save(pyplot, figure, file)
+
+
+def plot_lines(
+    file: Path, title: str, labels: tuple[str, str], curves: Mapping[str, tuple[Sequence[float], Sequence[float]]]
+) -> None:
+    """Draw curves of (x, y), both axes from 0; `labels` are those of the axes."""
+    pyplot = _pyplot()
+    figure, axes = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    for name, (xs, ys) in curves.items():
+        axes.plot(xs, ys, "o-", label=name)
+    axes.set(title=title, xlabel=labels[0], ylabel=labels[1], xlim=(0, None), ylim=(0, None))
+    axes.grid(alpha=0.3)
+    axes.legend()
     _save(pyplot, figure, file)
 
 

@@ -3,7 +3,7 @@
 Goals are those of this version (`goal`) and what would be better still (`stretch`). The floor of each row is measured
 beside it, with the same fleet.
 
-Not here: several nodes (mesh_scenarios.py), the steps of a scenario (bench.py).
+Not here: scattered load (scattered.py), several nodes (mesh_scenarios.py), the steps of a scenario (bench.py).
 """
 
 from __future__ import annotations
@@ -16,78 +16,32 @@ from loadtest.bench import (
     FLOOR_S,
     KEYS,
     TRACKED_EVERY,
+    WARM_S,
     Bench,
-    Steady,
-    bare_sends,
     clean,
     cpu_of,
     expected,
     latency_rows,
-    ms,
     raw_latency,
     resumed,
+    say_threads,
     steady,
     subjects,
-    under_way,
 )
-from loadtest.fleet import now_us
-from loadtest.kafka_load import Reading
+from loadtest.kafka_load import Acknowledged, Reading
 from loadtest.payload import key_name
-from loadtest.plots import Samples
 from loadtest.process import Child, Failed, Shares, cpu_s, resident_kb
+from loadtest.publisher import Latencies, Publisher
 from loadtest.report import Row, percentile
-from loadtest.threads import threads_table
+from loadtest.scattered import evicting, joining, ladder, pattern, scattered
+from loadtest.threads import since, threads, threads_table
 
-FULL_MS = ((0.5, 5.0, 3.0), (0.99, 30.0, 15.0))
-"""At 30,000 messages out: (share, goal, stretch), in milliseconds."""
-
-
-def scattered(bench: Bench) -> Iterator[Row]:
-    """10,000 keys: 10,000 clients at 10,000 msg/s, then 15,000 clients at 20,000 msg/s in and 30,000 out."""
-    topic = bench.topic("scattered")
-    chosen = subjects(topic, 15_000)
-    slow_rate, fast_rate = 10_000 * bench.scale, 20_000 * bench.scale
-    with bench.children() as load:
-        bench.say(f"raw consumer at {slow_rate:,.0f} and {fast_rate:,.0f} msg/s")
-        raw, fast_raw = (raw_latency(bench, load.producer, topic, rate=rate) for rate in (slow_rate, fast_rate))
-        with bench.node(topic) as node:
-            bench.say(f"10,000 clients, {slow_rate:,.0f} msg/s")
-            load.fleet.call("connect", port=node.port, subjects=chosen[:10_000], tracked_every=TRACKED_EVERY)
-            slow = steady(bench, node, load, chosen[:10_000], KEYS, slow_rate)
-            raw_50, raw_99 = ms(raw, 0.5) or 0.0, ms(raw, 0.99) or 0.0
-            goals = ((0.5, raw_50 + 1, raw_50 + 0.4), (0.99, raw_99 + 8, raw_99 + 1.4))
-            yield from latency_rows(bench, "scattered.", slow, raw, goals)
-            bench.say(f"15,000 clients, {fast_rate:,.0f} msg/s in, {1.5 * fast_rate:,.0f} out")
-            load.fleet.call("connect", port=node.port, subjects=chosen[10_000:], tracked_every=TRACKED_EVERY)
-            fast = steady(bench, node, load, chosen, KEYS, fast_rate)
-        bench.say("bare sends to 15,000 sockets")
-        floor = bare_sends(load, topic, chosen, fast_rate)
-    say_threads(bench, fast)
-    yield from latency_rows(bench, "scattered.full_", fast, fast_raw, FULL_MS)
-    rate = fast.per_cpu_s(floor)
-    yield Row("scattered.msgs_per_cpu_s", rate, "1/s", floor, 55_000, 65_000)
-    yield Row("scattered.share_of_floor", rate / floor, "", None, 0.6, 0.65)
-
-
-def joining(bench: Bench) -> Iterator[Row]:
-    """15,000 clients connect, as fast as they are taken, into 20,000 msg/s; what it is like meanwhile and after."""
-    topic, rate = bench.topic("joining"), 20_000 * bench.scale
-    chosen = subjects(topic, 15_000)
-    with bench.children() as load:
-        fleet, producer = load.fleet, load.producer
-        bench.say(f"raw consumer at {rate:,.0f} msg/s")
-        raw = raw_latency(bench, producer, topic, rate=rate)
-        with bench.node(topic) as node:
-            bench.say(f"15,000 clients connect into {rate:,.0f} msg/s, {1.5 * rate:,.0f} out")
-            producer.call("start", topic=topic, keys=KEYS, rate=rate)
-            fleet.call("sample", begin_us=now_us(), end_us=now_us() + 3600 * 10**6)
-            took_s = fleet.call("connect", port=node.port, subjects=chosen, tracked_every=TRACKED_EVERY)
-            meanwhile: Samples = fleet.call("samples")
-            after = under_way(bench, node, load, chosen)
-    yield Row("joining.live_s", took_s, "s", None, less_is_better=True)
-    if (late_ms := ms(meanwhile, 0.99)) is not None:
-        yield Row("joining.meanwhile_p99_ms", late_ms, "ms", ms(raw, 0.99), less_is_better=True)
-    yield from latency_rows(bench, "joining.after_", after, raw, FULL_MS)
+IDLE_S = 25.0
+"""Long enough for everyone's pings, which come every 20 s."""
+PAD, VALUE_BYTES = 90, 136
+"""Of a published value: characters besides time and number, and all of it."""
+PIPELINES, WINDOW = 8, 200
+"""Connections that publish as fast as they are answered, and unanswered publishes of each."""
 
 
 def connect(bench: Bench) -> Iterator[Row]:
@@ -206,17 +160,77 @@ def storm(bench: Bench) -> Iterator[Row]:
     yield Row("storm.workers_killed_p99_s", killed_s, "s", floor, 3, None, less_is_better=True)
 
 
+def idle(bench: Bench) -> Iterator[Row]:
+    """15,000 clients that are connected and subscribed, and no message: the share of a core that they take."""
+    topic, clients = bench.topic("idle"), 15_000
+    with bench.children() as load:
+        load.producer.call("fill", topic=topic, keys=KEYS, count=KEYS)
+        with bench.node(topic) as node:
+            load.fleet.call("connect", port=node.port, subjects=subjects(topic, clients), tracked_every=TRACKED_EVERY)
+            bench.say(f"{clients:,} clients are idle")
+            time.sleep(WARM_S)
+            seconds = max(bench.seconds, IDLE_S)
+            shares, by_thread, reads = (
+                Shares({"whimbrel": node.pid}),
+                threads(node.pid),
+                load.fleet.call("seen")["reads"],
+            )
+            time.sleep(seconds)
+            used, used_by = cpu_of(shares), since(by_thread, threads(node.pid))
+            seen = load.fleet.call("seen")
+            if seen["losses"] or seen["faults"]:
+                raise Failed(f"{seen['losses']} connections were lost, {dict(seen['faults'])}")
+            bench.say(f"each got {(seen['reads'] - reads) / clients:.1f} frames (pings, heartbeats) in {seconds:.0f} s")
+    if bench.by_thread:
+        bench.say(f"\n\n{threads_table(used_by, seconds, seen['reads'] - reads)}\n")
+    yield Row("idle.share_of_core", used / seconds, "", None, 0.02, less_is_better=True)
+
+
+def publish(bench: Bench) -> Iterator[Row]:
+    """Clients publish into Kafka: one at a time, and 1,600 at once; beside a producer that publishes the same."""
+    topic = bench.topic("publish")
+    chosen = [f"/{topic}/{key_name(key).decode()}" for key in range(480)]
+    with (
+        bench.node(topic, None, "--publish", topic) as node,
+        Child("publisher", partial(Publisher, 1)) as publisher,
+        Child("raw producer", partial(Acknowledged, bench.kafka.bootstrap, 2)) as raw,
+    ):
+        publisher.call("connect", ports=[node.port], each=12, subjects=chosen, pad=PAD)
+        one_at_a_time = partial(publisher.call, "one_at_a_time", pause_s=0.02, coordinated={chosen[0]: node.port})
+        one_at_a_time(seconds=0.5)
+        bench.say("12 clients publish, one at a time")
+        found: Latencies = one_at_a_time(seconds=FLOOR_S)
+        raw.call("one_at_a_time", topic=topic, size=VALUE_BYTES, seconds=0.5, pause_s=0.002)
+        alone = raw.call("one_at_a_time", topic=topic, size=VALUE_BYTES, seconds=FLOOR_S, pause_s=0.002)
+        publisher.call("connect", ports=[node.port], each=PIPELINES, subjects=chosen, pad=PAD)
+        bench.say(f"{PIPELINES} clients keep {WINDOW} publishes unanswered each")
+        publisher.call("pipelined", seconds=0.5, warm_s=0.5, window=WINDOW, publish=True)
+        shares, before = Shares({"whimbrel": node.pid, "publisher": publisher.pid}), publisher.call("published")
+        per_s = publisher.call("pipelined", seconds=bench.seconds, warm_s=0, window=WINDOW, publish=True)
+        words, used = shares.words(), cpu_of(shares)
+        answered = sum(publisher.call("published").values()) - sum(before.values())
+        bench.say(f"{per_s:,.0f}/s; shares of a core: {words}")
+        window = PIPELINES * WINDOW
+        raw_rate = raw.call("pipelined", topic=topic, size=VALUE_BYTES, seconds=FLOOR_S, window=window)
+        bench.say(f"raw producer: {raw_rate['per_s']:,.0f}/s, {raw_rate['cpu_s'] / FLOOR_S:.0%} of a core")
+    both = found["here"] + found["there"]
+    for share in (0.5, 0.99):
+        value, floor = (percentile(each, [1] * len(each), share) / 1000 for each in (both, alone))
+        yield Row(f"publish.p{share * 100:.0f}_ms", value, "ms", floor, less_is_better=True)
+    yield Row("publish.per_s", per_s, "1/s", raw_rate["per_s"])
+    yield Row("publish.per_cpu_s", answered / used, "1/s", raw_rate["per_s"] * FLOOR_S / raw_rate["cpu_s"])
+
+
 SCENARIOS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "scattered": scattered,
     "joining": joining,
+    "evicting": evicting,
+    "pattern": pattern,
+    "ladder": ladder,
+    "idle": idle,
     "connect": connect,
     "hot": hot,
     "fill": fill,
     "storm": storm,
+    "publish": publish,
 }
-
-
-def say_threads(bench: Bench, load: Steady) -> None:
-    if bench.by_thread:
-        rate, found = load.messages / load.seconds, threads_table(load.threads, load.seconds, load.messages)
-        bench.say(f"by thread, at {rate:,.0f} messages out per second\n\n{found}\n")

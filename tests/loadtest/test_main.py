@@ -9,8 +9,10 @@ import pytest
 
 from tests.support.require import require
 
+HERE = Path(__file__).parents[2]
 
-def bench(*arguments: str, timeout_s: float = 110) -> subprocess.CompletedProcess[str]:
+
+def bench(*arguments: str, timeout_s: float = 280) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "loadtest", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s)
 
@@ -24,6 +26,7 @@ def test_an_unknown_scenario_is_named() -> None:
 
 @pytest.mark.slow
 @pytest.mark.real_kafka
+@pytest.mark.timeout(300)
 def test_one_scenario_from_kafka_to_the_file(tmp_path: Path) -> None:
     require("java", "maven")
     out = tmp_path / "bench.json"
@@ -36,6 +39,47 @@ def test_one_scenario_from_kafka_to_the_file(tmp_path: Path) -> None:
         assert row["value"] > 0
         assert row["ratio"] == pytest.approx(row["value"] / row["floor"], rel=0.01)
     assert "shares of a core: whimbrel" in ran.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.real_kafka
+@pytest.mark.timeout(300)
+def test_publishes_stand_beside_those_of_a_raw_producer(tmp_path: Path) -> None:
+    require("java", "maven")
+    out = tmp_path / "bench.json"
+    ran = bench("publish", "--seconds", "1", "--out", str(out), "--artifacts", str(tmp_path))
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    rows = {row["name"]: row for row in json.loads(out.read_text())}
+    assert set(rows) == {"publish.p50_ms", "publish.p99_ms", "publish.per_s", "publish.per_cpu_s"}
+    assert all(row["value"] > 0 and row["floor"] > 0 for row in rows.values())
+
+
+@pytest.mark.slow
+@pytest.mark.real_kafka
+@pytest.mark.timeout(300)
+def test_a_checkout_beside_itself(tmp_path: Path) -> None:
+    require("java", "maven")
+    if not (HERE / ".venv" / "bin" / "whimbrel").exists():
+        pytest.skip("this checkout has no .venv of its own")
+    out = tmp_path / "beside.json"
+    flags = ("--beside", str(HERE), "--rounds", "1", "--out", str(out), "--artifacts", str(tmp_path))
+    ran = bench("connect", *flags)
+    rows = {row["name"]: row for row in json.loads(out.read_text())}
+    assert set(rows) == {"connect.per_cpu_s", "memory.kb_per_client"}
+    assert all(len(row["other"]) == len(row["here"]) == 1 for row in rows.values())
+    is_loss = any(row["verdict"] == "LOSS" for row in rows.values())
+    assert ran.returncode == is_loss, ran.stdout + ran.stderr
+    assert "cost above 1: this checkout is worse" in ran.stdout
+
+
+@pytest.mark.slow
+def test_what_cannot_be_beside_is_named(tmp_path: Path) -> None:
+    ran = bench("connect", "--beside", str(tmp_path))
+    assert ran.returncode == 2
+    assert f"{tmp_path / '.venv' / 'bin' / 'whimbrel'} is missing" in ran.stderr
+    ran = bench("mesh_commit", "--beside", str(HERE))
+    assert ran.returncode == 2
+    assert "mesh_commit can measure this checkout only" in ran.stderr + ran.stdout
 
 
 @pytest.mark.slow
