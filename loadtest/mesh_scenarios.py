@@ -285,7 +285,7 @@ class Sorted:
 
 def cluster(bench: Bench, topic: str = "", settings: dict[str, str] | None = None) -> Cluster:
     """Three nodes with a namespace and, if it is named, a topic."""
-    flags = ["--namespaces", f"{NAMESPACE}:json"]
+    flags = ["--namespaces", NAMESPACE]
     if topic:
         flags += ["--kafka", bench.kafka.bootstrap, "--topics", topic]
     bench.say("starting three nodes")

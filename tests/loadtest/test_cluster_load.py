@@ -19,7 +19,7 @@ SUBJECTS = [f"/bench/k{number}" for number in range(20)]
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     log = tmp_path_factory.mktemp("node") / "node.log"
-    with Node(log, "--namespaces", "bench:json,other:json", "--workers", "1") as node:
+    with Node(log, "--namespaces", "bench,other", "--workers", "1") as node:
         yield node
 
 
