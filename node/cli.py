@@ -10,6 +10,7 @@ Exit codes: 0 done; 1 failed; 2 the command line or the configuration is wrong; 
 from __future__ import annotations
 
 import argparse
+import errno
 import importlib
 import os
 import sys
@@ -22,10 +23,14 @@ COMMANDS = {
     "subscribe": "print messages as they come",
     "publish": "send messages",
     "status": "show how a node is",
+    "topics": "list what clients may subscribe to and publish into",
+    "completion": "print a script that completes commands in your shell",
     "version": "print versions",
 }
 
 INTERRUPTED = 130
+_OF_OUTPUT = {errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
+"""Errors of writing that are not ours: a closed pipe, a full disk."""
 
 
 def main() -> int:
@@ -55,9 +60,15 @@ def run(arguments: list[str]) -> int:
         return int(code)
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:  # `whimbrel subscribe ... | head`
+    except OSError as error:
+        if error.errno not in _OF_OUTPUT or error.filename is not None:
+            raise
+        # Whatever is left in the buffer would be written once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if error.errno == errno.EPIPE:  # `whimbrel subscribe ... | head`
+            return 0
+        print(f"whimbrel: cannot write to standard output: {error.strerror}", file=sys.stderr)
+        return 1
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -73,6 +84,15 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, summary in COMMANDS.items():
         commands.add_parser(name, help=summary)
+    return parser
+
+
+def whole_parser() -> argparse.ArgumentParser:
+    """All commands with all their flags."""
+    parser = argparse.ArgumentParser(prog="whimbrel")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        importlib.import_module(_module(name)).add_arguments(commands.add_parser(name, help=summary))
     return parser
 
 

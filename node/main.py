@@ -11,7 +11,6 @@ import os
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,6 +23,7 @@ from gateway.link.logs import event, set_up
 from mesh.slots.promises import Promises, PromisesError
 from node.kafka.threads import crash
 from node.node import Node
+from node.run_dir import LINK, run_directory
 from node.settings import Settings, gateway_settings, warnings
 from node.settings.cluster_files import data_dir
 from node.systemd import ServiceManager
@@ -61,8 +61,8 @@ def run_node(settings: Settings, started: Callable[[int], None] | None = None) -
     except PromisesError as error:
         print(f"whimbrel: {error}", file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory(prefix="whimbrel-", dir=settings.node.run_dir or None) as run_dir:
-        return _run(settings, port, Path(run_dir) / "link", promises, started)
+    with run_directory(settings.node.run_dir) as run_dir:
+        return _run(settings, port, run_dir / LINK, promises, started)
 
 
 def _promises(settings: Settings) -> Promises | None:

@@ -74,6 +74,7 @@ def cluster_lines(cluster: Cluster) -> Iterator[str]:
     )
     if cluster.state == "alone":
         return
+    yield "DELAY: from a member's sending to all until it is here; ?: not measured yet"
     coordinated: dict[str, list[int]] = {}
     for slot in cluster.slots:
         last = slot.coordinator if slot.slot in taking else f"{slot.coordinator} (last)" if slot.coordinator else ""
@@ -131,7 +132,7 @@ def _member(member: Member, cluster: Cluster, taking: Collection[int]) -> tuple[
         "yes" if member.synced else "NO",
         f"{coordinates if cluster.slots else member.coordinates}",
         f"{member.feeds}",
-        "" if member.delay_ms is None else f"{member.delay_ms:,.1f} ms",
+        "-" if member.name == cluster.me else "?" if member.delay_ms is None else f"{member.delay_ms:,.1f} ms",
         member.cluster_address or "",
         member.url or "",
     )

@@ -72,9 +72,9 @@ def read(args: argparse.Namespace) -> Effective:
 
 def problems(effective: Effective) -> list[Problem]:
     """All that is wrong or missing for a node to run."""
-    from node.settings import cluster_files, librdkafka
+    from node.settings import cluster_files, librdkafka, plugins
 
-    found = librdkafka.problems(effective) + cluster_files.problems(effective)
+    found = [*librdkafka.problems(effective), *cluster_files.problems(effective), *plugins.problems(effective)]
     return effective.problems + found + effective.missing()
 
 

@@ -7,8 +7,13 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from node.commands import connecting
+
+if TYPE_CHECKING:
+    from node.commands.summary import Status
 
 _TIMEOUT_S = 5.0
 _BYTES_MAX = 64 << 20
@@ -25,6 +30,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    return ask(args, lambda body: _text(body, as_json=args.json))
+
+
+def ask(args: argparse.Namespace, to_text: Callable[[bytes], str]) -> int:
+    """Print what the first server that answers says of itself; the exit code."""
     from http.client import HTTPException
 
     try:
@@ -34,8 +44,7 @@ def run(args: argparse.Namespace) -> int:
         return 2
     for address in addresses:
         try:
-            body = _get(address)
-            text = _text(body, as_json=args.json)
+            text = to_text(_get(address))
         except (OSError, ValueError, HTTPException) as error:
             print(f"whimbrel: {address}: {_reason(error)}", file=sys.stderr)
             continue
@@ -76,13 +85,27 @@ def _get(address: str) -> bytes:
 def _text(body: bytes, *, as_json: bool) -> str:
     import msgspec
 
-    from node.commands.summary import Status, summary
+    from node.commands.summary import summary
+
+    status = decode(body)
+    if not as_json:
+        return summary(status)
+    msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    return body.decode().rstrip() + "\n"
+
+
+def decode(body: bytes) -> Status:
+    """What a node says of itself.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    import msgspec
+
+    from node.commands.summary import Status
 
     try:
-        if as_json:
-            msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-            return body.decode().rstrip() + "\n"
-        return summary(msgspec.json.decode(body, type=Status))
+        return msgspec.json.decode(body, type=Status)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"not the status of a node: {error}") from error
 
@@ -98,6 +121,6 @@ def _reason(error: Exception) -> str:
         return f"cannot be reached: {(isinstance(reason, OSError) and reason.strerror) or reason}"
     if isinstance(error, TimeoutError):
         return f"did not answer within {_TIMEOUT_S:g} s"
-    if isinstance(error, HTTPException):
+    if isinstance(error, (HTTPException, ConnectionResetError, BrokenPipeError)):
         return "does not speak HTTP"
-    return str(error)
+    return (isinstance(error, OSError) and error.strerror) or str(error)

@@ -7,6 +7,7 @@ import asyncio
 import base64
 import json
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from whimbrel import Client, Message, Start, Status, Subscription
     from whimbrel.events import Gap
 
+HINT_S = 2.0
+"""How long a subject that has no messages is watched before subjects below it are looked for."""
+LOOK_S = 3.0
+"""How long they are looked for."""
 FOLD_S = 0.2
 """How long after the first gap more are waited for, to be told together."""
 FOLDED_MIN = 4
@@ -56,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         for subject in args.subject:
             subjects.check(subject)
         teller, gaps = connecting.Teller(quiet=args.quiet), _Gaps()
-        client = connecting.client(args, lambda status: _tell(teller, gaps, status, args.quiet))
+        client = connecting.client(args, lambda status: _tell(teller, gaps, status, args))
     except (SubjectError, ValueError) as error:
         print(f"whimbrel: {error}", file=sys.stderr)
         return 2
@@ -97,14 +102,16 @@ async def _print_messages(client: Client, args: argparse.Namespace, start: Start
     printer = _Printer(args.json, args.count)
     async with client:
         printing = [asyncio.create_task(_print_each(client, name, start, printer)) for name in args.subject]
+        hints = [] if args.quiet else [_hint(client, name, args.subject, printer) for name in args.subject]
+        hinting = [asyncio.create_task(hint) for hint in hints]
         try:
             done, _ = await asyncio.wait(printing, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 task.result()
         finally:
-            for task in printing:
+            for task in printing + hinting:
                 task.cancel()
-            await asyncio.gather(*printing, return_exceptions=True)
+            await asyncio.gather(*printing, *hinting, return_exceptions=True)
 
 
 async def _print_each(client: Client, subject: str, start: Start, printer: _Printer) -> None:
@@ -114,17 +121,38 @@ async def _print_each(client: Client, subject: str, start: Start, printer: _Prin
             return
 
 
+async def _hint(client: Client, subject: str, asked: Sequence[str], printer: _Printer) -> None:
+    """Say that keys live below a subject of which nothing has come, if any do: `/flights` is not `/flights/*`."""
+    from whimbrel import Latest, WhimbrelError
+
+    below = f"{subject}/*"
+    await asyncio.sleep(HINT_S)
+    if subject.endswith("/*") or below in asked or subject in printer.seen:
+        return
+    try:
+        found = await client.subscribe(below, start=Latest())
+        message = await asyncio.wait_for(anext(found), LOOK_S)
+        await found.unsubscribe()
+    except (WhimbrelError, TimeoutError, StopAsyncIteration):
+        return
+    if subject not in printer.seen:
+        connecting.tell(f"nothing of {subject} itself so far; there is {message.subject}: subscribe to '{below}'")
+
+
 class _Printer:
     """Prints messages of all subscriptions, up to a count."""
 
     def __init__(self, as_json: bool, count: int | None) -> None:
         self._line = json_line if as_json else text_line
         self._left = count
+        self.seen: set[str] = set()
+        """Subjects of the messages so far."""
 
     def print(self, message: Message) -> bool:
         """Print it; whether that was the last one."""
         if self._left == 0:
             return True
+        self.seen.add(message.subject)
         sys.stdout.write(self._line(message) + "\n")
         sys.stdout.flush()
         if self._left is not None:
@@ -207,9 +235,13 @@ class _Gaps:
             connecting.tell(f"gap: {subject}: in {len(gaps)} logs, what had not come of them{gone}: {why}")
 
 
-def _tell(teller: connecting.Teller, gaps: _Gaps, status: Status, quiet: bool) -> None:
+def _tell(teller: connecting.Teller, gaps: _Gaps, status: Status, args: argparse.Namespace) -> None:
     from whimbrel.events import Closed, Connected, Gap, Live, Reconnecting
 
+    quiet = args.quiet
+    interest = getattr(status, "interest", None)
+    if interest is not None and interest.subject not in args.subject:
+        return  # of a look below a subject
     match status:
         case Reconnecting():
             teller.connection(status)

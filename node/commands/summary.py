@@ -71,6 +71,12 @@ class Kafka(msgspec.Struct, frozen=True):
     topics: list[Topic] = []
 
 
+class NamespaceStatus(msgspec.Struct, frozen=True):
+    name: str = ""
+    value: str = ""
+    publish: bool = False
+
+
 class Busy(msgspec.Struct, frozen=True):
     subject: str = ""
     per_s: float = 0
@@ -98,6 +104,7 @@ class Status(msgspec.Struct, frozen=True):
     workers: list[Worker] = []
     cache: Cache = Cache()
     kafka: Kafka = Kafka()
+    namespaces: list[NamespaceStatus] = []
     busiest: list[Busy] = []
     publishes: Publishes = Publishes()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-_NUMBER = re.compile(r"[\d,.-]+( ms)?|\?|down|")
+_NUMBER = re.compile(r"[\d,.-]+( ms)?|\?|-|down|")
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:

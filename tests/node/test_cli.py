@@ -47,7 +47,9 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
             assert summary in out
 
 
-@pytest.mark.parametrize("command", ["node", "demo", "keygen", "check-config", "status", "version"])
+@pytest.mark.parametrize(
+    "command", ["node", "demo", "keygen", "check-config", "status", "topics", "completion", "version"]
+)
 def test_each_command_has_help_that_says_what_it_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = outcome(capsys, command, "--help")
     assert (code, err) == (0, "")
@@ -273,6 +275,39 @@ def test_the_configuration_in_the_readme_is_right(tmp_path: Path, capsys: pytest
         code, out, err = outcome(capsys, "check-config", "--config", str(path))
         assert (code, err) == (0, "")
         assert tomllib.loads(block).get("kafka", {}).items() <= tomllib.loads(out)["kafka"].items()
+
+
+def test_a_mapping_that_cannot_be_used_and_a_class_that_is_not_there_are_told_with_all_else(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    flags = ["--kafka", "k:1", "--namespaces", "chat", "--topics", "a*,ab,chat,b c"]
+    flags += ["--set", "cache.ttl=soon", "--set", "authorizer.use=no.such:Thing"]
+    code, _, err = outcome(capsys, "check-config", *flags)
+    assert code == 2
+    assert sorted(line.split(": ")[1] for line in err.splitlines()[1:]) == [
+        "authorizer.use", "cache.ttl", "topics[1].name", "topics[2].name", "topics[3].name",
+    ]  # fmt: skip
+    for told in ("ModuleNotFoundError", 'the earlier "a*"', "not that of namespaces[0]"):
+        assert told in err
+
+
+@pytest.mark.parametrize(("use", "told"), [("json:JSONDecoder", ""), ("json:loads", "not a class"), ("json:x", "no a")])
+def test_the_class_of_an_authorizer_must_be_one(use: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = outcome(capsys, "check-config", "--namespaces", "chat", "--set", f"authorizer.use={use}")
+    assert (code, bool(err)) == ((2, True) if told else (0, False))
+    assert told in err
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_can_complete_commands_and_flags(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    code, script, err = outcome(capsys, "completion", shell)
+    assert (code, err) == (0, "")
+    assert all(name in script for name in (*cli.COMMANDS, "cluster-key-file"))
+    if shell == "bash":
+        assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
+        ask = "COMP_WORDS=(whimbrel sub); COMP_CWORD=1; _shtab_whimbrel whimbrel sub; echo ${COMPREPLY[@]}"
+        done = subprocess.run(["bash", "-c", f"{script}\n{ask}"], capture_output=True, text=True)
+        assert done.stdout.split() == ["subscribe"]
 
 
 def test_check_config_prints_the_defaults_even_when_something_is_still_missing(

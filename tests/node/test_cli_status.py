@@ -179,10 +179,11 @@ mesh       degraded, voters: a, b, c, d, e; what 3 of them hold is committed
            no feeder: notes 0
 
 MEMBER    STATE  FOR  VOTER  SYNCED  COORDINATES  FEEDS       DELAY  CLUSTER ADDRESS  URL
-a         dead   12s  yes    yes               0      0              127.0.0.1:7400   ws://127.0.0.1:8080
-b (this)  alive  1h   yes    yes               0      1              127.0.0.1:7402   ws://127.0.0.1:8081
+a         dead   12s  yes    yes               0      0           ?  127.0.0.1:7400   ws://127.0.0.1:8080
+b (this)  alive  1h   yes    yes               0      1           -  127.0.0.1:7402   ws://127.0.0.1:8081
 c         alive  5s   yes    NO                0      0      0.8 ms  127.0.0.1:7404
 d         alive  1m   yes    yes               0      2  1,234.5 ms  127.0.0.1:7406   ws://127.0.0.1:8083
+DELAY: from a member's sending to all until it is here; ?: not measured yet
 
 COORDINATOR  SLOTS
 NONE         4-5
@@ -279,14 +280,16 @@ def test_an_answer_that_is_no_status_is_told(
         assert f"/v1/status: {complaint}" in err
 
 
-def test_a_server_that_does_not_speak_http_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("reply", [b"SSH-2.0-x\r\n", b""])
+def test_a_server_that_does_not_speak_http_is_told(reply: bytes, capsys: pytest.CaptureFixture[str]) -> None:
+    """One that says something else, and one that resets the connection."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def answer() -> None:
             connection, _ = listener.accept()
             with connection:
-                connection.recv(1000)
-                connection.sendall(b"SSH-2.0-x\r\n")
+                connection.recv(1000 if reply else 1)  # what is left unread resets the connection
+                connection.sendall(reply)
 
         thread = threading.Thread(target=answer)
         thread.start()
@@ -389,6 +392,18 @@ def test_nothing_committed_is_told_and_long_lists_are_cut() -> None:
     assert "\n           0 voters count, 2 must: nothing can be committed\n" in shown
     assert "\n           0 of 1024 slots take publishes now\n" in shown
     assert " 46 and 488 more\n" in shown
+
+
+def test_topics_are_listed_with_their_subjects(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
+    namespaces = [{"name": "chat", "value": "text", "publish": True}]
+    body = json.dumps({**STATUS, "namespaces": namespaces}).encode()
+    assert cli.run(["topics", "--server", serve(body, 200)]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert rows[0] == ["SUBJECTS", "SOURCE", "VALUE", "PUBLISH", "PARTITIONS", "MSG/S"]
+    assert rows[1][:4] == ["/flights/*", "Kafka", "json", "no"]
+    assert rows[-1] == ["/chat/*", "namespace", "text", "yes"]
+    assert cli.run(["topics", "--server", serve(b"{}", 200)]) == 0
+    assert capsys.readouterr().out == "no topics\n"
 
 
 def test_an_empty_status_has_a_summary() -> None:

@@ -1,0 +1,84 @@
+"""The directory with a running node's sockets to its workers; those that killed nodes have left behind are removed.
+
+A node locks its directory (flock) as long as it lives, so that another one can tell whether it does.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+PREFIX = "whimbrel-"
+LINK = "link"
+"""Name of the socket, the only file in the directory."""
+
+
+@contextmanager
+def run_directory(base: str) -> Iterator[Path]:
+    """A new directory, removed in the end.
+
+    Args:
+        base: Where to make it; empty: where temporary files go.
+
+    Raises:
+        OSError: If it cannot be made.
+    """
+    place = Path(base or tempfile.gettempdir())
+    _sweep(place)
+    while True:
+        made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+        held = _lock(made)
+        if held is not None:
+            break
+    try:
+        yield made
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        os.close(held)
+
+
+def _sweep(place: Path) -> None:
+    """Remove what nodes that are no more have left."""
+    for left in place.glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if {*os.listdir(left)} != {LINK} or left.stat().st_uid != os.getuid():
+                continue
+            held = _lock(left)
+            if held is not None:
+                if not _answers(left / LINK):
+                    shutil.rmtree(left, ignore_errors=True)
+                os.close(held)
+
+
+def _lock(directory: Path) -> int | None:
+    """Hold the directory; None if somebody else holds or has removed it."""
+    held = None
+    try:
+        held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.fstat(held).st_nlink and directory.exists():
+            return held
+    except OSError:
+        pass
+    if held is not None:
+        os.close(held)
+    return None
+
+
+def _answers(link: Path) -> bool:
+    """Whether somebody listens there all the same: a node of a version that locks nothing."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        try:
+            probe.connect(str(link))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        except OSError:
+            return True
+    return True
