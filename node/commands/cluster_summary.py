@@ -29,7 +29,7 @@ class Member(msgspec.Struct, frozen=True):
     coordinates: int = 0
     feeds: int = 0
     delay_ms: float | None = None
-    """How long what it sends to all takes to get here."""
+    """How long it took to hold what this node sent last as a coordinator."""
     for_s: float = 0
 
 
@@ -74,7 +74,7 @@ def cluster_lines(cluster: Cluster) -> Iterator[str]:
     )
     if cluster.state == "alone":
         return
-    yield "DELAY: from a member's sending to all until it is here; ?: not measured yet"
+    yield "DELAY: until the member held what this node sent last as a coordinator; ?: nothing was sent yet"
     coordinated: dict[str, list[int]] = {}
     for slot in cluster.slots:
         last = slot.coordinator if slot.slot in taking else f"{slot.coordinator} (last)" if slot.coordinator else ""

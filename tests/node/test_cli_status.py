@@ -183,7 +183,7 @@ a         dead   12s  yes    yes               0      0           ?  127.0.0.1:7
 b (this)  alive  1h   yes    yes               0      1           -  127.0.0.1:7402   ws://127.0.0.1:8081
 c         alive  5s   yes    NO                0      0      0.8 ms  127.0.0.1:7404
 d         alive  1m   yes    yes               0      2  1,234.5 ms  127.0.0.1:7406   ws://127.0.0.1:8083
-DELAY: from a member's sending to all until it is here; ?: not measured yet
+DELAY: until the member held what this node sent last as a coordinator; ?: nothing was sent yet
 
 COORDINATOR  SLOTS
 NONE         4-5
