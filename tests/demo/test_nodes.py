@@ -99,7 +99,6 @@ def test_a_node_that_does_not_end_is_killed(guard: Guard) -> None:
     node.signal(signal.SIGTERM)
     began = time.monotonic()
     assert node.wait(began + 0.5) == -9
-    assert time.monotonic() - began < 3
     assert node.wait(began) is None, "it has ended already"
 
 
@@ -133,7 +132,7 @@ time.sleep(60)
         running.kill()
     began = time.monotonic()
     until(lambda: not any(map(is_there, pids)), "all have ended")
-    assert (time.monotonic() - began < guard_file._GENTLY_S) == is_quick
+    assert is_quick or time.monotonic() - began > guard_file._GENTLY_S - 0.5
     assert not directory.exists()
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from gateway.link import events as link
 from tests.gateway.fake_node import FakeNode, Refused
+from tests.support.patience import PATIENCE_S
 
 pytestmark = pytest.mark.slow
 
@@ -24,6 +25,15 @@ def test_clients_of_a_node_that_says_nothing_are_sent_away_until_it_speaks_again
         assert client.closed()[0] == 4101
         with pytest.raises(Refused, match="503"):
             node.client(link.JSON)
-        node.say(SPEAKS)
-        time.sleep(0.2)
+        deadline = time.monotonic() + PATIENCE_S
+        while not _is_let_in(node):
+            assert time.monotonic() < deadline
+
+
+def _is_let_in(node: FakeNode) -> bool:
+    node.say(SPEAKS)
+    try:
         node.client(link.JSON)
+    except Refused:
+        return False
+    return True

@@ -11,6 +11,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -293,7 +294,7 @@ def test_heartbeats_and_a_client_that_falls_silent() -> None:
         found = exchange(node, UPGRADE.encode() + b"\r\n" + frame(1, b'{"op":"hello","id":1}'))
         assert close_code(found) == 4002
         assert found.count(b"\x89\x00") == 2
-        assert 0.6 <= time.monotonic() - began < 5
+        assert time.monotonic() - began >= 0.6
 
 
 def test_figures_reach_the_node() -> None:
@@ -305,17 +306,14 @@ def test_figures_reach_the_node() -> None:
         clients[0].send(PUBLISH)
         node.counted(connections=2, subscriptions=2, subjects=2, messages_out=4, publishes=1, bad_frames=0)
         assert node.stats["bytes_out"] > 500
-        assert 0 <= node.stats["loop_delay_s"] < 5
+        assert node.stats["loop_delay_s"] >= 0
         clients[0].socket.sendall(b"\xff" * 10)
         node.counted(connections=1, subscriptions=1, subjects=1, bad_frames=1)
 
 
 def test_a_client_that_never_says_hello() -> None:
     with FakeNode(hello_timeout_s=0.3) as node:
-        client = node.client(hello=False)
-        began = time.monotonic()
-        assert client.closed()[0] == 4003
-        assert time.monotonic() - began < 2
+        assert node.client(hello=False).closed()[0] == 4003
 
 
 def test_the_limit_of_connections() -> None:
@@ -426,10 +424,17 @@ def test_the_first_signal_is_left_to_the_node_and_the_second_is_not(number: int)
 
 
 class Slow(Authorizer):
-    """Waits, and remembers who asked."""
+    """Answers when a file is there."""
+
+    def __init__(self, gate: str) -> None:
+        self._gate = Path(gate)
+
+    def _wait(self) -> None:
+        while not self._gate.exists():
+            time.sleep(0.01)
 
     def connect(self, info: ConnectionInfo) -> object:
-        time.sleep(0.3)
+        self._wait()
         if info.token != "let me in":
             raise Refusal("who are you?")
         assert info.path == "/v1/ws"
@@ -439,27 +444,27 @@ class Slow(Authorizer):
         return info
 
     def subscribe(self, identity: object, subject: str) -> None:
-        time.sleep(0.3)
+        self._wait()
         if subject == "/t/no":
             raise Refusal("not that")
 
 
-def test_an_authorizer_that_waits_delays_only_its_client() -> None:
-    with FakeNode(authorizer="tests.gateway.test_worker:Slow") as node:
+def test_an_authorizer_that_waits_delays_only_its_client(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    with FakeNode(authorizer="tests.gateway.test_worker:Slow", authorizer_options={"gate": str(gate)}) as node:
         node.url += "?a=b"
         waiting, refused = node.client(hello=False), node.client(hello=False)
         refused.send({"op": "hello", "id": 1})
         waiting.send({"op": "hello", "id": 1, "token": "let me in"})
         for id, subject in enumerate(["/t/a", "/t/no", "/t/b"], 2):
             waiting.send({"op": "subscribe", "id": id, "subject": subject})
-        began = time.monotonic()
         assert get(node, "/health/live")[0] == 200
-        assert time.monotonic() - began < 0.3
+        node.none_of(link.Subscribe)
+        gate.touch()
         assert refused.closed() == (4303, "who are you?")
         assert waiting.receive()["op"] == "welcome"
         assert waiting.receive()["code"] == 4312
         assert [node.expect(link.Subscribe).subject for _ in range(2)] == ["/t/a", "/t/b"]
-        assert time.monotonic() - began < 0.3 + 3 * 0.3
 
 
 @pytest.mark.parametrize(

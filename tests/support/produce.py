@@ -6,6 +6,8 @@ from typing import Any
 
 from confluent_kafka import KafkaError, Message, Producer
 
+from tests.support.patience import PATIENCE_S
+
 
 class Source:
     """A producer that waits for its acknowledgements."""
@@ -24,7 +26,7 @@ class Source:
 
     def flush(self) -> None:
         """Wait until Kafka has them all."""
-        assert self.producer.flush(20) == 0, "Kafka has not taken everything"
+        assert self.producer.flush(PATIENCE_S) == 0, "Kafka has not taken everything"
         assert not self._failures, self._failures
 
     def send(self, topic: str, key: bytes | str | None = None, value: bytes | str | None = b"1", **more: Any) -> None:

@@ -154,11 +154,13 @@ def test_delay_keeps_the_order_and_reordering_does_not(hosts: Hosts) -> None:
 
 def test_delay_is_what_was_asked_for(hosts: Hosts) -> None:
     hosts.network.set("a", "b", delay_ms=100)
-    sent_at = time.monotonic()
-    hosts.send("a", "b", b"?")
-    assert hosts.received("b", 0.5) == [b"?"]
-    took_s = time.monotonic() - sent_at - 0.5
-    assert 0.1 <= took_s < 0.2
+    took_s = []
+    for _ in range(4):
+        sent_at = time.monotonic()
+        hosts.send("a", "b", b"?")
+        assert hosts.received("b", 0.5) == [b"?"]
+        took_s.append(time.monotonic() - sent_at - 0.5)
+    assert 0.1 <= min(took_s) < 0.2, "the machine may be busy, but not each time"
     assert hosts.passes("b", "a")
 
 
@@ -167,9 +169,10 @@ def test_a_slow_line_passes_its_rate_and_drops_what_does_not_fit_its_queue(hosts
     began = time.monotonic()
     for _ in range(200):
         hosts.send("a", "b", bytes(972))  # 1000 with its headers
+    sent_s = time.monotonic() - began
     got = len(hosts.received("b", 0.3))
-    assert 50 <= got <= 55  # what fits into the queue
-    assert QUEUE_S - 0.05 < time.monotonic() - began - 0.3 < QUEUE_S + 0.3
+    assert 50 <= got <= 55 + 100 * sent_s  # what fits into the queue, and what has left it meanwhile
+    assert time.monotonic() - began - 0.3 > QUEUE_S - 0.05
 
 
 def test_tcp_gets_through_loss_and_counts_are_kept(hosts: Hosts) -> None:

@@ -75,9 +75,7 @@ def test_a_head_has_a_greatest_length(pieces: int) -> None:
 def test_a_head_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "HEAD_WAIT_S", 0.05)
     sock = Socket([], drips=True)
-    began = time.monotonic()
     assert Head(sock).read_head() is None
-    assert time.monotonic() - began < 2
     assert sock.timeout <= 0.05
 
 

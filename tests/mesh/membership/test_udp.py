@@ -18,6 +18,7 @@ from mesh.membership.packets import MemberChanged, MembershipEvent, MemberState
 from mesh.membership.seal import Seal
 from mesh.membership.udp import Udp
 from mesh.transport.addresses import join_address, split_address
+from tests.support.patience import PATIENCE_S
 
 
 class Node:
@@ -49,7 +50,7 @@ def nodes() -> Iterator[Callable[..., Node]]:
         node.udp.close()
 
 
-def wait_for(is_done: Callable[[], bool], at_most_s: float = 5.0) -> None:
+def wait_for(is_done: Callable[[], bool], at_most_s: float = PATIENCE_S) -> None:
     until = time.monotonic() + at_most_s
     while not is_done():
         assert time.monotonic() < until
