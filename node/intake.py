@@ -9,43 +9,40 @@ Not here: reading Kafka (node/kafka/reader.py), subscriptions that are not live 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from collections.abc import Sequence
 
 from gateway.link.events import JSON, MSGPACK, Live
 from gateway.link.messages import encode_json, encode_msgpack
 from mesh.cache.cache import Cache, Log
-from mesh.log import Entry, Gap, Headers, Place, Position
+from mesh.log import Entry, Headers, Place, Position
 from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
 from mesh.slots.slot_log import Item
 from mesh.subject import from_key, topic_of
+from node.effects import Effects
 from node.interest import Interest, WorkerId
+from node.kafka.events import Record
+from node.publishing import Publishing
 from node.topics import Source, Topics, slot_number
-
-Record: TypeAlias = tuple[str, int, int, int, bytes | None, bytes | None, int, Headers | None]
-"""topic, partition, offset, leader epoch, key, value, time (ms, -1 for none), headers."""
-
-Applied: TypeAlias = Callable[[tuple[str, int], str, Position], None]
-"""Called with (publisher, seq), log and position of every publish that a log turns out to hold."""
-
-
-TOPIC_BYTES_MAX = 251
-"""A topic with its two slashes."""
 
 
 class Intake:
-    """Applies batches of records; what goes to the workers is in the return value."""
+    """Applies records in order; what workers get of them goes to the effects."""
 
     def __init__(
-        self, cache: Cache, topics: Topics, interest: Interest, subject_bytes_max: int, applied: Applied
+        self,
+        cache: Cache,
+        topics: Topics,
+        interest: Interest,
+        publishing: Publishing,
+        effects: Effects,
+        subject_bytes_max: int,
     ) -> None:
         self._cache = cache
         self._topics = topics
         self._interest = interest
+        self._publishing = publishing
+        self._effects = effects
         self._subject_bytes_max = subject_bytes_max
-        self._key_bytes_surely_fits = (subject_bytes_max - TOPIC_BYTES_MAX) // 3
-        """Escaping makes a byte three at most."""
-        self._applied = applied
         self.records = 0
         self.repeats_dropped = 0
         self.unmapped = 0
@@ -54,70 +51,59 @@ class Intake:
         self.rates: Counter[str] = Counter()
         """Messages by subject since somebody last took them, for the busiest subjects."""
 
-    def apply(self, records: Sequence[Record], generation: int) -> tuple[dict[WorkerId, Live], list[tuple[str, Gap]]]:
-        """Apply records in order. Returns a live batch per worker that wants any, and gaps that the logs now have.
-
-        `generation` is that of the assignments with which they were read: what was read before a log's own
-        assignment belongs to the log that the partition was before.
-        """
+    def apply(self, source: Source, records: Sequence[Record]) -> None:
+        """Apply records of one of Kafka's partitions, as this node or a feeder has read them."""
+        log = source.log
+        assert log is not None
         self.records += len(records)
-        by_partition = self._topics.by_partition
-        append = self._cache.append
-        hand_out = HandOut(self._interest, self.rates)
-        gaps: list[tuple[str, Gap]] = []
-        for topic, partition, offset, epoch, key, value, time, headers in records:
-            source = by_partition.get((topic, partition))
-            if source is None or source.log is None or generation < source.generation:
-                continue  # its log ended while this record was on its way
-            log = source.log
+        append, advance = self._cache.append, self._cache.advance
+        hand_out = HandOut(source, self._interest, self.rates, self._effects)
+        for topic, _, offset, epoch, key, value, time, headers in records:
             at = (epoch, offset)
-            if at <= log.end and not source.skips_first:
-                continue  # read twice: by a feeder and by this node, or again after Kafka had lost some
             if source.skips_first:
                 source.skips_first = False
                 self._cache.skip(log, at)
                 continue
-            if source.torn is not None and at > log.end:
-                gap = self._mend(source, at)
-                if source.loaded:  # before that nobody is live in it, and a reading finds the hole by itself
-                    gaps.append((topic, gap))
+            if at <= log.end:
+                continue  # read twice: by a feeder and by this node, or again after Kafka had lost some
             subject = self._subject(topic, key)
             if subject is None or (source.repeats is not None and not self._admit(source, at, time, headers)):
-                self._cache.advance(log, at)
+                advance(log, at)
                 continue
             entry = append(log, subject, at, time, value, headers)
             if entry is not None and source.loaded:
-                hand_out.add(source, subject, entry)
-        return hand_out.batches(), gaps
+                hand_out.add(subject, entry)
+        hand_out.finish()
 
-    def commit(self, log: Log, entries: Sequence[tuple[Position, Item]], end: Position) -> dict[WorkerId, Live]:
-        """Apply committed items of a slot, in order, up to `end`. Returns a live batch per worker that wants any."""
+    def commit(self, log: Log, entries: Sequence[tuple[Position, Item]], end: Position) -> None:
+        """Apply committed items of a slot, in order, up to `end`."""
         self.records += len(entries)
-        sources = {source.topic: source for source in self._topics.of_slot(slot_number(log.id))}
-        hand_out = HandOut(self._interest, self.rates)
+        hand_outs = self._hand_outs(self._topics.of_slot(slot_number(log.id)))
         for at, item in entries:
             entry = self._cache.append(log, item.subject, at, item.time, item.value, item.headers)
-            source = sources.get(topic_of(item.subject))
-            if entry is not None and source is not None and source.loaded:
-                hand_out.add(source, item.subject, entry)
+            hand_out = hand_outs.get(topic_of(item.subject))
+            if entry is not None and hand_out is not None and hand_out.source.loaded:
+                hand_out.add(item.subject, entry)
         self._cache.advance(log, end)
-        return hand_out.batches()
+        for hand_out in hand_outs.values():
+            hand_out.finish()
 
-    def repair(self, log: Log, sources: Sequence[Source], entries: Sequence[tuple[str, Entry]]) -> dict[WorkerId, Live]:
-        """Apply entries that a peer had and this node missed, in order. Returns a live batch per worker."""
+    def repair(self, log: Log, sources: Sequence[Source], entries: Sequence[tuple[str, Entry]]) -> None:
+        """Apply entries that a peer had and this node missed, in order."""
         self.records += len(entries)
-        by_topic = {source.topic: source for source in sources}
-        hand_out = HandOut(self._interest, self.rates)
+        hand_outs = self._hand_outs(sources)
         for subject, missed in entries:
-            source = by_topic.get(topic_of(subject))
+            hand_out = hand_outs.get(topic_of(subject))
+            source = None if hand_out is None else hand_out.source
             if source is not None and source.repeats is not None:
                 publish = publish_of(missed.headers)
                 if publish is not None and source.repeats.admit(publish, missed.at, missed.time):
-                    self._applied(publish, log.id, missed.at)
+                    self._publishing.applied(publish, log.id, missed.at)
             entry = self._cache.append(log, subject, missed.at, missed.time, missed.value, missed.headers)
-            if entry is not None and source is not None and source.loaded:
-                hand_out.add(source, subject, entry)
-        return hand_out.batches()
+            if entry is not None and hand_out is not None and hand_out.source.loaded:
+                hand_out.add(subject, entry)
+        for hand_out in hand_outs.values():
+            hand_out.finish()
 
     def ends(self) -> dict[str, Place]:
         """Up to where every loaded log has been applied: topic -> log -> position."""
@@ -143,7 +129,7 @@ class Intake:
         if publish is not None:
             original = source.repeats.original(publish)
             assert original is not None
-            self._applied(publish, source.log_id, original)
+            self._publishing.applied(publish, source.log_id, original)
         if source.warm_until_ms:
             if time < source.warm_until_ms:
                 self._cache.skip(source.log, at)
@@ -153,13 +139,9 @@ class Intake:
             self.repeats_dropped += 1
         return fresh
 
-    def _mend(self, source: Source, at: Position) -> Gap:
-        assert source.log is not None
-        before = (at[0], at[1] - 1)
-        gap = Gap(source.log_id, source.torn, before, "retention")
-        self._cache.tear(source.log, before)
-        source.torn = None
-        return gap
+    def _hand_outs(self, sources: Sequence[Source]) -> dict[str, HandOut]:
+        """One for each topic."""
+        return {source.topic: HandOut(source, self._interest, self.rates, self._effects) for source in sources}
 
 
 def subject_of(topic: str, key: bytes | None, bytes_max: int) -> str | None:
@@ -184,17 +166,18 @@ def publish_of(headers: Headers | None) -> tuple[str, int] | None:
 
 
 class HandOut:
-    """Live batches in the making: each message is encoded once per encoding that some worker wants."""
+    """Live messages of one source for the workers: each is encoded once per encoding that some worker wants."""
 
-    def __init__(self, interest: Interest, rates: Counter[str]) -> None:
+    def __init__(self, source: Source, interest: Interest, rates: Counter[str], effects: Effects) -> None:
+        self.source = source
         self._wanting_json, self._wanting_msgpack = interest.finder(JSON), interest.finder(MSGPACK)
         self._rates = rates
-        self._batches: dict[WorkerId, Live] = {}
-        self._touched: dict[tuple[str, str], Source] = {}
+        self._effects = effects
+        self._lives: dict[WorkerId, Live] = {}
 
-    def add(self, source: Source, subject: str, entry: Entry) -> None:
-        """The next message of a loaded log."""
-        self._touched[source.topic, source.log_id] = source
+    def add(self, subject: str, entry: Entry) -> None:
+        """The next message of the log, which is loaded."""
+        source = self.source
         self._rates[subject] += 1
         epoch, seq = entry.at
         if workers := self._wanting_json(subject):
@@ -203,7 +186,7 @@ class HandOut:
                 entry.headers,
             )  # fmt: skip
             for worker in workers:
-                subjects, frames = self._batch(worker).json
+                subjects, frames = self._live(worker).json
                 subjects.append(subject)
                 frames.append(frame)
         if workers := self._wanting_msgpack(subject):
@@ -212,22 +195,20 @@ class HandOut:
                 entry.headers,
             )  # fmt: skip
             for worker in workers:
-                subjects, frames = self._batch(worker).msgpack
+                subjects, frames = self._live(worker).msgpack
                 subjects.append(subject)
                 frames.append(frame)
 
-    def batches(self) -> dict[WorkerId, Live]:
-        """What each worker gets, with the ends that the logs have now."""
-        ends: dict[str, Place] = {}
-        for source in self._touched.values():
+    def finish(self) -> None:
+        """Tell the workers up to where they have had the log."""
+        source = self.source
+        if self._lives:
             assert source.log is not None
-            ends.setdefault(source.topic, {})[source.log_id] = source.log.end
-        for batch in self._batches.values():
-            batch.ends = ends
-        return self._batches
+            for live in self._lives.values():
+                live.ends.setdefault(source.topic, {})[source.log_id] = source.log.end
 
-    def _batch(self, worker: WorkerId) -> Live:
-        batch = self._batches.get(worker)
-        if batch is None:
-            batch = self._batches[worker] = Live({}, ([], []), ([], []))
-        return batch
+    def _live(self, worker: WorkerId) -> Live:
+        live = self._lives.get(worker)
+        if live is None:
+            live = self._lives[worker] = self._effects.live(worker)
+        return live

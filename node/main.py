@@ -16,22 +16,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import gevent
-from gevent.event import AsyncResult
 
-from gateway.link import events as link
 from gateway.link.logs import event, set_up
 from mesh.slots.promises import Promises, PromisesError
-from node.kafka.threads import crash
 from node.node import Node
 from node.run_dir import LINK, run_directory
-from node.settings import Settings, gateway_settings, warnings
+from node.settings import Settings, warnings
 from node.settings.cluster_files import data_dir
 from node.systemd import ServiceManager
-from node.workers import Workers
 
 log = logging.getLogger(__name__)
 
-TICK_S = 0.25
 PORT_WAIT_S = 3.0
 """How long to wait for a port that the workers of a killed node may still hold."""
 DRAIN_GRACE_S = 5.0
@@ -84,47 +79,28 @@ def _run(
     started: Callable[[int], None] | None,
 ) -> int:
     count = settings.node.worker_count(len(os.sched_getaffinity(0)))
-    address = f"ipc://{link_path}"
-    node: Node | None = None
-    stop: AsyncResult[int] = AsyncResult()
-    workers = Workers(
-        [
-            gateway_settings(settings, index=i, cluster=settings.cluster.name, link=address, port=port)
-            for i in range(count)
-        ],
-        settings.link.queue_max,
-        lambda worker, said: node.from_worker(worker, said) if node is not None else None,
-        lambda: node.settle() if node is not None else None,
-        lambda worker: node.worker_gone(worker) if node is not None else None,
-        stop.set,
-    )
-    node = Node(settings, workers, promises)
     try:
-        node.connect(port)
+        node = Node(settings, port, f"ipc://{link_path}", count, promises)
     except (OSError, ValueError) as error:
         print(f"whimbrel: {error}", file=sys.stderr)
         return 1
-    signals = [gevent.signal_handler(number, _on_signal, stop, workers) for number in (signal.SIGTERM, signal.SIGINT)]
+    signals = [gevent.signal_handler(number, _on_signal, node) for number in (signal.SIGTERM, signal.SIGINT)]
     manager = ServiceManager(os.environ)
-    for each_s, call in ((TICK_S, node.tick), (1.0, node.second), (manager.alive_every_s, manager.alive)):
-        if each_s:
-            gevent.spawn(_repeat, each_s, call)
-    workers.start()
+    if manager.alive_every_s:
+        gevent.spawn(_repeat, manager.alive_every_s, manager.alive)
+    node.start()
     # Entries hold no cycles: keep the collector from walking the whole cache again and again.
     gc.freeze()
     gc.set_threshold(100_000, 50, 100)
     event(log, "node_started", name=settings.node.name, host=settings.node.host, port=port, workers=count)
     gevent.spawn(_tell_when_ready, node, manager, started, port)
-    status: int = stop.get()
+    status: int = node.stopped.get()
     manager.stopping()
     event(log, "draining", window_s=settings.node.drain_s)
     node.leave()
-    for worker in workers.all:
-        workers.send(worker.id, link.Drain(settings.node.drain_s, node.other_servers()))
-    workers.flush()
-    workers.stop(settings.node.drain_s + DRAIN_GRACE_S)
+    node.drain(settings.node.drain_s)
+    node.workers.stop(settings.node.drain_s + DRAIN_GRACE_S)
     node.stop()
-    workers.close()
     for handler in signals:
         handler.cancel()
     event(log, "stopped", status=status)
@@ -132,32 +108,27 @@ def _run(
 
 
 def _tell_when_ready(node: Node, manager: ServiceManager, started: Callable[[int], None] | None, port: int) -> None:
-    while not (node.observed.ready and all(worker.id >= 0 for worker in node.workers.all)):
+    while not node.is_ready:
         gevent.sleep(READY_POLL_S)
     manager.ready()
     if started is not None:
         started(port)
 
 
-def _on_signal(stop: AsyncResult[int], workers: Workers) -> None:
-    if stop.ready():
+def _repeat(each_s: float, call: Callable[[], None]) -> None:
+    while True:
+        call()
+        gevent.sleep(each_s)
+
+
+def _on_signal(node: Node) -> None:
+    if node.stopped.ready():
         event(log, "stopped_at_once")
-        for worker in workers.all:
+        for worker in node.workers.all:
             if worker.process is not None:
                 worker.process.kill()
         os._exit(1)
-    stop.set(0)
-
-
-def _repeat(each_s: float, call: Callable[[], None]) -> None:
-    due = time.monotonic()
-    while True:
-        due = max(due + each_s, time.monotonic())
-        gevent.sleep(max(0.0, due - time.monotonic()))
-        try:
-            call()
-        except Exception:
-            crash()
+    node.stopped.set(0)
 
 
 def _free_port(host: str, port: int) -> int:

@@ -1,275 +1,299 @@
-"""The node process: builds the parts and passes what one says to the next.
+"""The shell of a node: feeds its core with what comes, and performs the core's effects, in order, in one place.
 
-    records:   Kafka or the mesh -> intake -> cache, live batches -> workers
-    subscribe: workers -> readings -> pages -> workers; questions -> peers' caches, Kafka -> readings
-    publish:   workers -> publishing -> Kafka or the mesh -> intake -> publishing -> workers
+    workers, Kafka's threads, other nodes, the clock -> core -> effects -> workers, Kafka's threads, other nodes, disk
 
-Everything happens in one hub; native threads hand over through inboxes. Each input ends with `settle`, which takes
-what the cores have to say. Cores never yield, so an input is handled whole before the next.
+Everything happens in one hub; native threads hand over through an inbox. The core never yields, so an input is handled
+whole before the next. What came in one turn is brought to its end together.
 
-Not here: decisions (the cores), Kafka's side (kafka/bridge.py), the mesh's (cluster/cluster.py), start and stop
-(main.py).
+Not here: decisions (core.py), start and stop (main.py).
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import secrets
 import signal
 import time
-from collections.abc import Mapping as Map
-from collections.abc import Sequence
+from collections.abc import Callable
+from random import Random
+from typing import Any
 
 import gevent
-import msgspec
+from gevent import get_hub
+from gevent.event import AsyncResult
 
 from gateway.link import events as link
 from gateway.link.logs import event
-from gateway.link.topic_rules import Mapping
-from mesh.cache.cache import Cache, CacheConfig
+from mesh.membership.packets import MemberChanged
+from mesh.packets import Packet
 from mesh.slots.promises import Promises
-from node.backfill.backfill import PageLimits
-from node.backfill.backfills import Readings
-from node.cluster.cluster import Cluster
-from node.intake import Intake, Record
-from node.interest import Interest, WorkerId
-from node.kafka.bridge import Bridge
-from node.parts import Parts
-from node.publishing import Publishing, PublishingConfig
-from node.settings import Settings, topic_rules
+from node.cluster.network import Network
+from node.core import NodeCore
+from node.effects import (
+    AskKafka,
+    CancelQuestion,
+    Effect,
+    FindStart,
+    LinkPeers,
+    LogLine,
+    Produce,
+    ReadFrom,
+    Resync,
+    SavePromises,
+    StopReading,
+    TellMembers,
+    ToPeer,
+    ToWorker,
+)
+from node.interest import WorkerId
+from node.kafka.events import KafkaEvent, Records
+from node.kafka.kafka import KafkaThreads
+from node.kafka.threads import crash
+from node.settings import Settings, gateway_settings
 from node.settings.cluster import host_of
-from node.status.metrics import render
-from node.status.observed import Observed
-from node.topics import Topics
+from node.settings.core import core_config
+from node.status.status import NodeStatus
 from node.workers import Worker, Workers
 
 log = logging.getLogger(__name__)
 
+TICK_S = 0.05
+SECOND_S = 1.0
+LEAVE_MAX_S = 3.0
 KILL_AFTER_S = 0.1
 """For the answer to leave, when a demonstration has this node killed."""
 
 
 class Node:
-    """All parts of one node, wired together."""
+    """One node process."""
 
-    def __init__(self, settings: Settings, workers: Workers, promises: Promises | None) -> None:
-        """Make the parts; Kafka's threads and the mesh's sockets begin to work at once.
+    def __init__(self, settings: Settings, port: int, link_address: str, worker_count: int, promises: Promises | None):
+        """Open all sockets for other nodes and start Kafka's threads; `start` starts the workers.
 
         Args:
+            port: Where clients reach this node.
+            link_address: ZeroMQ address for the workers.
             promises: Where a voter keeps what it promised; None: nowhere.
+
+        Raises:
+            OSError, ValueError: As `Network`.
         """
-        self.settings = settings
-        self.workers = workers
-        self.topics = Topics(Mapping(topic_rules(settings)), settings.namespaces, settings.cluster.slots)
-        self.cache = Cache(
-            CacheConfig(
-                ttl_s=settings.cache.ttl_s,
-                messages_per_subject=settings.cache.messages_per_subject_max,
-                bytes_max=settings.cache.bytes_max,
-                snapshot_ttl_s=settings.cache.snapshot_ttl_s,
+        now = time.monotonic()
+        self._settings = settings
+        self._promises = promises
+        self.stopped: AsyncResult[int] = AsyncResult()
+        """Set with the exit status when the node must end by itself."""
+        boot = secrets.token_urlsafe(9)
+        known = promises.load() if promises is not None else {}
+        self.core = NodeCore(now, core_config(settings), boot, known, Random(secrets.randbits(64)))
+        self._network = Network(settings, boot, self) if settings.cluster.is_on else None
+        self.workers = Workers(
+            [
+                gateway_settings(settings, index=i, cluster=settings.cluster.name, link=link_address, port=port)
+                for i in range(worker_count)
+            ],
+            settings.link.queue_max,
+            self,
+        )
+        topics = self.core.topics
+        self._kafka = (
+            KafkaThreads(
+                settings, lambda topic: topics.rule_of_kafka(topic) is not None, self._kafka_event, self.perform
             )
+            if settings.uses_kafka
+            else None
         )
-        self.interest = Interest()
-        self.publishing = Publishing(
-            PublishingConfig(settings.publish.timeout_s, settings.publish.queue_max, settings.publish.remembered_max),
-            self.topics.namespaces,
-        )
-        self.intake = Intake(
-            self.cache, self.topics, self.interest, settings.client.subject_bytes_max, self.publishing.applied
-        )
-        self.readings = Readings(
-            self.topics, self.interest, PageLimits(settings.link.page_messages_max, settings.link.page_bytes_max)
-        )
-        self.observed = Observed(time.monotonic())
-        self.parts = Parts(
-            settings,
-            workers,
-            self.topics,
-            self.cache,
-            self.interest,
-            self.publishing,
-            self.intake,
-            self.readings,
-            self.observed,
-        )
-        has_mesh = settings.cluster.is_on or bool(settings.namespaces)
-        self.cluster = self.parts.cluster = Cluster(self, promises) if has_mesh else None
-        self.bridge = self.parts.bridge = Bridge(self) if settings.uses_kafka else None
-        self._servers: list[str] = []
-        """Told to the workers last."""
+        self._status = NodeStatus(settings, self.core, self.workers, self._kafka, self._network)
+        self._performers: dict[type[Effect], Callable[[Any], None]] = {
+            ToWorker: self._to_worker,
+            Resync: self._resync,
+            SavePromises: self._save_promises,
+            LogLine: self._log_line,
+            **(_kafka_performers(self._kafka) if self._kafka is not None else {}),
+            **(_network_performers(self._network) if self._network is not None else dict.fromkeys(_NETWORK, _drop)),
+        }
+        self._ticked_at = self._second_at = now
+        self._late_s = 0.0
+        self._timer = get_hub().loop.timer(TICK_S, TICK_S)
+        self._connect(now, port)
+
+    def start(self) -> None:
+        """Start the workers and the clock."""
+        self.workers.start()
+        self._timer.start(self._tick)
+
+    def leave(self) -> None:
+        """Have other nodes take over what this one does for them; wait until they do it, within bounds."""
+        until = time.monotonic() + LEAVE_MAX_S
+        if self.core.is_left:
+            return
+        slots, feeds = len(self.core.slots.coordinated), self.core.feed.feeding_count
+        event(log, "leaving", coordinates=slots, feeds=feeds)
+        while not self.core.is_left and time.monotonic() < until:
+            self.core.leave(time.monotonic())
+            self.perform()
+            gevent.sleep(TICK_S)
+        event(log, "left", not_handed_over=self.core.to_hand_over)
+
+    def drain(self, window_s: float) -> None:
+        """Have the workers move their clients elsewhere and end."""
+        servers = [server for server in self.core.servers() if server != self.core.peers.url]
+        for worker in self.workers.all:
+            self.workers.send(worker.id, link.Drain(window_s, servers))
+        self.workers.flush()
 
     def stop(self) -> None:
         """Stop the threads and leave the cluster; publishes that are on their way are waited for, within bounds."""
-        if self.bridge is not None:
-            self.bridge.stop()
-        if self.cluster is not None:
-            self.cluster.stop()
+        self._timer.stop()
+        self._timer.close()
+        if self._kafka is not None:
+            self._kafka.stop()
+        if self._network is not None:
+            self._network.close()
+        self.workers.close()
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether the cache is filled and all workers take clients."""
+        return self.core.is_ready and all(worker.id >= 0 for worker in self.workers.all)
 
     # From workers.
 
-    def from_worker(self, worker: Worker, said: link.FromWorker) -> None:
-        """One event of a worker; after the last of a turn comes `settle`."""
+    def worker_joined(self, worker: WorkerId) -> None:
+        """A process has begun to speak."""
+        self.core.worker_joined(time.monotonic(), worker)
+
+    def worker_event(self, worker: Worker, said: link.FromWorker) -> None:
+        """One event of a worker."""
         match said:
-            case link.Subscribe():
-                self.readings.subscribe(worker.id, said)
-            case link.More():
-                self.readings.more(worker.id, said.sid)
-            case link.Cancel():
-                self.readings.cancel(worker.id, said.sid)
-                self.workers.send(worker.id, link.Cancelled(said.sid))
-            case link.Drop():
-                self.interest.drop(worker.id, said.subject, said.encoding)
-            case link.Publish():
-                self.publishing.publish(time.monotonic(), worker.id, said)
-            case link.Query():
-                self.workers.send(worker.id, self._reply(said))
             case link.Stats():
                 worker.stats = said.values
             case link.Ready():
                 event(log, "worker_ready", index=said.index, pid=said.pid)
+            case link.Query():
+                self.workers.send(worker.id, self._demo(said) or self._status.reply(said))
+            case _:
+                self.core.worker_event(time.monotonic(), int(time.time() * 1000), worker.id, said)
 
-    def _reply(self, query: link.Query) -> link.Reply:
-        match query.what:
-            case "ready":
-                ready = self.observed.ready
-                body = {"ready": ready, "problems": self.observed.problems(self.parts)}
-                return link.Reply(query.rid, 200 if ready else 503, "application/json", msgspec.json.encode(body))
-            case "status":
-                body = self.observed.status(self.parts)
-                return link.Reply(query.rid, 200, "application/json", msgspec.json.encode(body))
-            case "metrics":
-                text = render(self.parts, self.observed)
-                return link.Reply(query.rid, 200, "text/plain; version=0.0.4; charset=utf-8", text)
-        if query.what.startswith("demo/") and self.settings.cluster.controls and self.cluster is not None:
-            what, _, seconds = query.what.removeprefix("demo/").partition("?seconds=")
-            if what == "kill":
-                gevent.spawn_later(KILL_AFTER_S, os.kill, os.getpid(), signal.SIGKILL)
-            else:
-                self.cluster.cut(float(seconds))
-            return link.Reply(query.rid, 202, "application/json", b"{}")
-        return link.Reply(query.rid, 404, "text/plain; charset=utf-8", b"not known\n")
+    def worker_lost_place(self, worker: WorkerId) -> None:
+        """A worker's queue was full: it asks again for all that it holds."""
+        self.core.worker_lost_place(time.monotonic(), worker)
 
     def worker_gone(self, worker: WorkerId) -> None:
-        """A worker has died, or was cut off: it holds nothing any more."""
-        self.interest.forget(worker)
-        self.readings.forget(worker)
-        self.publishing.forget(worker)
+        """A process has ended."""
+        self.core.worker_gone(time.monotonic(), worker)
 
-    def connect(self, port: int) -> None:
-        """Open the sockets for other nodes.
+    def worker_cannot_run(self, status: int) -> None:
+        """Nothing can be served."""
+        self.stopped.set(status)
 
-        Args:
-            port: Where clients reach this node.
+    # From Kafka's threads.
 
-        Raises:
-            OSError, ValueError: As `Cluster.connect`.
-        """
-        self._url = url_of(self.settings, port)
-        if self.cluster is not None:
-            self.cluster.connect(self._url)
+    def _kafka_event(self, said: KafkaEvent) -> None:
+        self.core.kafka_event(time.monotonic(), said)
+        if isinstance(said, Records) and self._kafka is not None:
+            self._kafka.taken(said)
 
-    def leave(self) -> None:
-        """Have other nodes take over what this one does for them; bounded."""
-        if self.cluster is not None:
-            self.cluster.leave()
+    # From other nodes.
 
-    def other_servers(self) -> list[str]:
-        """Where this node's clients can go when it ends."""
-        servers = self.cluster.servers if self.cluster is not None else list(self.settings.node.servers)
-        return [server for server in servers if server != self._url]
+    def member_changed(self, changed: MemberChanged) -> None:
+        """Membership has news of another node."""
+        self.core.member_changed(time.monotonic(), changed)
 
-    # For Kafka's side and the mesh's.
+    def peer_packets(self, sender: str, boot: str, packets: list[Packet]) -> None:
+        """A message of a peer."""
+        self.core.peer_packets(time.monotonic(), sender, boot, packets)
 
-    def servers_changed(self) -> None:
-        """Tell the workers where else clients can go, if that is not what they know."""
-        servers = self.cluster.servers if self.cluster is not None else []
-        if servers != self._servers:
-            self._servers = servers
-            self._tell_servers()
-
-    def _tell_servers(self) -> None:
-        for worker in self.workers.all:
-            self.workers.send(worker.id, link.Servers(self._servers))
-
-    def take_in(self, records: Sequence[Record], generation: int) -> None:
-        """Records in order, into the cache and to the workers."""
-        batches, gaps = self.intake.apply(records, generation)
-        for topic, gap in gaps:
-            self.readings.log_torn(topic, gap)
-        self.hand_out(batches)
-
-    def hand_out(self, batches: Map[WorkerId, link.Live]) -> None:
-        """Live batches, behind all that the workers were told before."""
-        self._tell_readings()
-        for worker, batch in batches.items():
-            self.workers.send(worker, batch)
-
-    def look_ready(self) -> None:
-        """Become ready once everything has been loaded that can be."""
-        if self.observed.ready or (self.bridge is not None and not self.topics.known):
-            return
-        sources = [source for topic in self.topics.sources.values() for source in topic.values()]
-        loaded = all(source.loaded or self.observed.is_leaderless(source) for source in sources)
-        if loaded and (self.cluster is None or self.cluster.is_ready):
-            self.observed.ready = True
-            event(log, "ready", messages=sum(one.appended for one in self.cache.logs.values()))
-
-    def settle(self) -> None:
-        """Pass on what the cores have to say, until none has anything more, and send it."""
-        while True:
-            self._tell_publishing()
-            for produce in self.publishing.take_produces():
-                assert self.bridge is not None
-                self.bridge.produce(produce)
-            items = self.publishing.take_items()
-            if self.cluster is not None:
-                self.cluster.settle(items)
-            questions = self.readings.take_questions()
-            for ticket, question in questions:
-                if self.cluster is None or not self.cluster.ask(ticket, question):
-                    assert self.bridge is not None
-                    self.bridge.ask(ticket, question)
-            if not questions:
-                break
-        self._tell_publishing()
-        self._tell_readings()
-        self.workers.flush()
+    def _connect(self, now: float, port: int) -> None:
+        router_port, pub_port = self._network.ports if self._network is not None else (0, 0)
+        self.core.connected(now, router_port, pub_port, url_of(self._settings, port))
+        self.perform()
 
     # From the clock.
 
-    def tick(self) -> None:
-        """About four times a second."""
-        self.publishing.tick(time.monotonic())
-        self.settle()
+    def _tick(self) -> None:
+        try:
+            now = time.monotonic()
+            self._late_s = max(self._late_s, now - self._ticked_at - TICK_S)
+            self._ticked_at = now
+            self.core.tick(now)
+            if now >= self._second_at:
+                self._second_at = max(self._second_at + SECOND_S, now)
+                self._second(now)
+            self.perform()
+        except Exception:
+            crash()
 
-    def second(self) -> None:
-        """Once a second: retention, beacons to the workers, another try at what Kafka did not answer."""
-        now = time.monotonic()
-        self.cache.expire(now)
-        ends = self.intake.ends()
-        for worker in self.workers.all:
-            self.workers.send(worker.id, link.Live(ends, ([], []), ([], [])))
-        self.readings.retry(lambda topic: self.observed.why_waiting(self.parts, topic))
+    def _second(self, now: float) -> None:
         self.workers.poke()
-        if self.cluster is not None:
-            self.cluster.second()
-            self.look_ready()
-            if self._servers:
-                self._tell_servers()  # a worker may be new, or have lost it
-        self.observed.second(self.parts, now)
-        if (unmapped := self.observed.take_unmapped(self.parts)) > 0:
-            event(log, "records_unmapped", 30, count=unmapped, last=self.intake.unmapped_last)
-        self.settle()
+        if self._network is not None:
+            self._network.second(self.core.peers.alive())
+        late_s, self._late_s = self._late_s, 0.0
+        self._status.second(now, late_s)
 
-    # Private.
+    # Effects.
 
-    def _tell_publishing(self) -> None:
-        for worker, said in self.publishing.take_events():
-            self.workers.send(worker, said)
+    def perform(self) -> None:
+        """Do all that the core wants done, in order."""
+        while effects := self.core.take_effects(time.monotonic()):
+            for effect in effects:
+                self._performers[type(effect)](effect)
+            if self._network is not None:
+                self._network.flush()
+            self.workers.flush()  # the core hears of a worker that was cut off, and is asked again
+        self.workers.flush()
 
-    def _tell_readings(self) -> None:
-        for worker, told in self.readings.take_events():
-            self.workers.send(worker, told)
+    def _to_worker(self, effect: ToWorker) -> None:
+        self.workers.send(effect.worker, effect.event)
+
+    def _resync(self, effect: Resync) -> None:
+        self.workers.resync(effect.worker)
+
+    def _save_promises(self, effect: SavePromises) -> None:
+        if self._promises is not None:
+            self._promises.save(effect.promises)
+
+    def _log_line(self, effect: LogLine) -> None:
+        event(log, effect.name, effect.level, **effect.fields)
+
+    # Demonstrations.
+
+    def _demo(self, query: link.Query) -> link.Reply | None:
+        if not query.what.startswith("demo/") or not self._settings.cluster.controls or self._network is None:
+            return None
+        what, _, seconds = query.what.removeprefix("demo/").partition("?seconds=")
+        if what == "kill":
+            gevent.spawn_later(KILL_AFTER_S, os.kill, os.getpid(), signal.SIGKILL)
+        else:
+            self._network.cut([*self.core.peers.all], float(seconds))
+        return link.Reply(query.rid, 202, "application/json", b"{}")
+
+
+_NETWORK = (ToPeer, LinkPeers, TellMembers)
+
+
+def _drop(effect: Effect) -> None:
+    """A node without others: nobody is to be told."""
+
+
+def _network_performers(network: Network) -> dict[type[Effect], Callable[[Any], None]]:
+    return {
+        ToPeer: lambda effect: network.send(effect.to, effect.packet),
+        LinkPeers: lambda effect: network.link_peers(effect.peers),
+        TellMembers: lambda effect: network.tell_members(effect.meta),
+    }
+
+
+def _kafka_performers(kafka: KafkaThreads) -> dict[type[Effect], Callable[[Any], None]]:
+    return {
+        Produce: kafka.produce,
+        FindStart: kafka.find_start,
+        ReadFrom: kafka.read_from,
+        StopReading: kafka.stop_reading,
+        AskKafka: kafka.ask,
+        CancelQuestion: kafka.cancel,
+    }
 
 
 def url_of(settings: Settings, port: int) -> str:

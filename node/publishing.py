@@ -5,13 +5,12 @@ subscribers of this node have been sent it. The delivery report alone confirms i
 a position. (publisher, seq) names a publish: the same one again, while it is on its way, waits for the same
 outcome, and afterwards gets the original one as long as that is remembered.
 
-Not here: repeats that reach the log all the same (mesh/repeats.py), the producer (node/kafka/producer.py).
+Not here: repeats that reach the log all the same (mesh/repeats.py), writing into Kafka (node/kafka/producer.py).
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Container
 from typing import TypeAlias
 
 import msgspec
@@ -22,7 +21,9 @@ from mesh.log import Headers, Position
 from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
 from mesh.slots.slot_log import Item
 from mesh.subject import to_key, topic_of
+from node.effects import Effects, Produce
 from node.interest import WorkerId
+from node.topics import Topics
 
 READ_BACK_S = 2.0
 """How long a delivered publish waits to be read back before it is confirmed without its position."""
@@ -43,17 +44,6 @@ class PublishingConfig(msgspec.Struct, frozen=True):
     """Outcomes kept for retries."""
 
 
-class Produce(msgspec.Struct, gc=False):
-    """Give this to the producer; answer with `delivered` or `failed`."""
-
-    ticket: int
-    topic: str
-    key: bytes | None
-    value: bytes | None
-    headers: Headers
-    publisher: str
-
-
 class _Flight:
     __slots__ = ("deadline", "delivered_to", "publish_key", "ticket", "waiters")
 
@@ -68,16 +58,15 @@ class _Flight:
 class Publishing:
     """Takes publishes, the producer's reports and what the logs turn out to hold."""
 
-    def __init__(self, config: PublishingConfig, namespaces: Container[str] = ()) -> None:
-        """Begin empty. `namespaces`: the topics that are the mesh's own, not Kafka's."""
+    def __init__(self, config: PublishingConfig, topics: Topics, effects: Effects) -> None:
         self.config = config
-        self._namespaces = namespaces
+        self._topics = topics
+        self._effects = effects
         self._flights: dict[PublishKey, _Flight] = {}
         self._by_ticket: dict[int, _Flight] = {}
         self._remembered: OrderedDict[PublishKey, tuple[str, Position]] = OrderedDict()
         self._ticket = 0
         self._events: list[tuple[WorkerId, Published | Refused]] = []
-        self._produces: list[Produce] = []
         self._items: list[Item] = []
         self.accepted = 0
         self.failed_count = 0
@@ -90,8 +79,12 @@ class Publishing:
 
     # Inputs.
 
-    def publish(self, now: float, worker: WorkerId, publish: Publish) -> None:
-        """A client publishes; the worker has checked that it may."""
+    def publish(self, now: float, wall_ms: int, worker: WorkerId, publish: Publish) -> None:
+        """A client publishes; the worker has checked that it may.
+
+        Args:
+            wall_ms: The time of a message to a namespace. (Kafka's messages get theirs from Kafka.)
+        """
         publish_key = (publish.publisher, publish.seq)
         remembered = self._remembered.get(publish_key)
         if remembered is not None:
@@ -112,8 +105,8 @@ class Publishing:
         flight = _Flight(self._ticket, publish_key, now + self.config.timeout_s + GRACE_S)
         flight.waiters.append((worker, publish.pid))
         self._flights[publish_key] = self._by_ticket[self._ticket] = flight
-        if topic_of(publish.subject) in self._namespaces:
-            item = Item(publish.subject, *publish_key, publish.value, publish.headers or None, -1)
+        if topic_of(publish.subject) in self._topics.namespaces:
+            item = Item(publish.subject, *publish_key, publish.value, publish.headers or None, wall_ms)
             self._items.append(item)
             return
         topic, key = to_key(publish.subject)
@@ -122,7 +115,8 @@ class Publishing:
             (PUBLISHER_HEADER, publish.publisher.encode()),
             (SEQ_HEADER, b"%d" % publish.seq),
         ]
-        self._produces.append(Produce(self._ticket, topic, key, publish.value, headers, publish.publisher))
+        partitions = len(self._topics.of(topic))
+        self._effects.add(Produce(self._ticket, topic, key, publish.value, headers, publish.publisher, partitions))
 
     def delivered(self, now: float, ticket: int, log_id: str) -> None:
         """Kafka has acknowledged it; `log_id` may be empty if the log is not known."""
@@ -168,17 +162,12 @@ class Publishing:
     # Outputs.
 
     def take_events(self) -> list[tuple[WorkerId, Published | Refused]]:
-        """What to tell the workers."""
+        """What to tell the workers, behind the live messages that the publishes have become."""
         events, self._events = self._events, []
         return events
 
-    def take_produces(self) -> list[Produce]:
-        """What to give to the producer, in order."""
-        produces, self._produces = self._produces, []
-        return produces
-
     def take_items(self) -> list[Item]:
-        """What to give to the mesh, in order."""
+        """What to give to the slots, in order."""
         items, self._items = self._items, []
         return items
 

@@ -2,7 +2,7 @@
 
 The protocol is sd_notify(3): datagrams to the socket that the environment names.
 
-Not here: when a node is ready (node/status/observed.py), the unit (ansible/roles/whimbrel).
+Not here: when a node is ready (node/core.py), the unit (ansible/roles/whimbrel).
 """
 
 from __future__ import annotations

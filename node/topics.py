@@ -1,7 +1,7 @@
 """The logs that the node knows of: what exists, what has ended, what is being read.
 
 Of Kafka each partition is a log, `<partition>.<incarnation>`; the incarnation comes from Kafka's topic id, so a topic
-that is deleted and created again has new logs (DESIGN 3). Of the mesh each slot is one, `s<slot>.<incarnation>`, shared
+that is deleted and created again has new logs. Of the mesh each slot is one, `s<slot>.<incarnation>`, shared
 by all namespaces; a subject of a namespace is in the one slot that its hash says.
 
     starting --- where to read from is known ---> filling --- the end was reached ---> loaded
@@ -101,6 +101,7 @@ class Topics:
         self.namespaces = {rule.name: rule for rule in namespaces}
         self.slots: list[Log | None] = [None] * slots
         """The log of each slot; None while it is not known."""
+        self._slot_by_log: dict[str, int] = {}
         self._slot_sources: dict[str, dict[int, Source]] = {name: {} for name in self.namespaces}
         self.known = False
         """Whether Kafka has been asked successfully at least once."""
@@ -172,11 +173,19 @@ class Topics:
         """The rule of one of Kafka's topics; None if it is not mapped."""
         return None if topic in self.namespaces else self.mapping.rule_for(topic)
 
+    def is_mapped(self, topic: str) -> bool:
+        """Whether one of Kafka's topics concerns this node. May be called from any thread."""
+        return self.rule_of_kafka(topic) is not None
+
     def open_slot(self, slot: int, log: Log) -> tuple[list[Source], list[Source]]:
         """A slot has this log from here on; returns new and ended sources, one of each namespace."""
-        ended = [one for sources in self._slot_sources.values() if (one := sources.get(slot)) is not None]
-        is_new = self.slots[slot] is not None
+        ended = self.of_slot(slot)
+        before = self.slots[slot]
+        is_new = before is not None
+        if before is not None:
+            del self._slot_by_log[before.id]
         self.slots[slot] = log
+        self._slot_by_log[log.id] = slot
         begun = []
         for name, rule in self.namespaces.items():
             source = Source(name, slot, log.id, rule, is_new, is_late=is_new)
@@ -185,6 +194,16 @@ class Topics:
             self._slot_sources[name][slot] = source
             begun.append(source)
         return begun, ended
+
+    def replace_slot(self, slot: int, log: Log) -> None:
+        """The slot's log is another object from here on, by the same id: a copy has taken its place."""
+        self.slots[slot] = log
+        for source in self.of_slot(slot):
+            source.log = log
+
+    def slot_of_log(self, log_id: str) -> int | None:
+        """The slot whose log this is, if it is one's."""
+        return self._slot_by_log.get(log_id)
 
     def of_slot(self, slot: int) -> list[Source]:
         """The sources of a slot, one of each namespace."""

@@ -15,8 +15,8 @@ import subprocess
 import sys
 import time
 from collections import deque
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 import gevent
 import msgspec
@@ -32,7 +32,7 @@ from node.kafka.threads import crash
 log = logging.getLogger(__name__)
 
 SAFETY_POLL_S = 0.02
-"""zmq's descriptor is edge-triggered and an edge can be lost (mesh.md 4.1): look this often in any case."""
+"""zmq's descriptor is edge-triggered and an edge can be lost: look this often in any case."""
 TURN_S = 0.01
 """How long one turn of taking what workers say may last."""
 PAUSE_S = 0.0001
@@ -69,31 +69,36 @@ class Worker:
         return self.process.pid if self.process is not None else 0
 
 
+class WorkersOwner(Protocol):
+    """Who is told what workers say and what becomes of them."""
+
+    def worker_joined(self, worker: WorkerId) -> None:
+        """A process has begun to speak."""
+
+    def worker_event(self, worker: Worker, event: FromWorker) -> None:
+        """One event of a worker; `perform` follows the last of a turn."""
+
+    def worker_lost_place(self, worker: WorkerId) -> None:
+        """A worker will not get something that it was told, and asks again for all that it holds."""
+
+    def worker_gone(self, worker: WorkerId) -> None:
+        """A process has ended."""
+
+    def worker_cannot_run(self, status: int) -> None:
+        """A worker's settings are at fault: the node should end with this exit status."""
+
+    def perform(self) -> None:
+        """That was all for this turn."""
+
+
 class Workers:
     """All workers of the node."""
 
-    def __init__(
-        self,
-        settings: list[GatewaySettings],
-        queue_max: int,
-        receive: Callable[[Worker, FromWorker], None],
-        received: Callable[[], None],
-        gone: Callable[[WorkerId], None],
-        fatal: Callable[[int], None],
-    ) -> None:
-        """Listen on the link.
-
-        Args:
-            receive: Takes one event of a worker; `received` follows the last of a turn.
-            gone: A worker's process has ended.
-            fatal: A worker cannot run; takes the exit code that the node should have.
-        """
+    def __init__(self, settings: list[GatewaySettings], queue_max: int, owner: WorkersOwner) -> None:
+        """Listen on the link."""
         self.all = [Worker(one) for one in settings]
         self.cut_offs = 0
-        self._receive = receive
-        self._received = received
-        self._gone = gone
-        self._fatal = fatal
+        self._owner = owner
         self._by_route: dict[bytes, Worker] = {}
         self._by_id: dict[WorkerId, Worker] = {}
         self._next_id = 0
@@ -163,11 +168,13 @@ class Workers:
                     worker.cut_off = False
                     event(log, "worker_back", index=worker.settings.index)
 
-    def resync(self) -> None:
-        """Have every worker ask again for all that it holds, as if it had lost something."""
-        for worker in [*self._by_id.values()]:
-            if not worker.cut_off:
-                self._cut(worker)
+    def resync(self, worker: WorkerId) -> None:
+        """Leave out a number, so that the worker asks again for all that it holds, as the core knows already."""
+        found = self._by_id.get(worker)
+        if found is not None and not found.cut_off:
+            found.cut_off = True
+            found.sent += 1
+            self._outgoing.pop(worker, None)
 
     def stop(self, wait_s: float) -> None:
         """Wait for the workers to end by themselves; then end them."""
@@ -220,7 +227,7 @@ class Workers:
                 if process.stdin is not None:
                     process.stdin.close()
                 if process.returncode == EXIT_CANNOT_START:
-                    self._fatal(EXIT_CANNOT_START)
+                    self._owner.worker_cannot_run(EXIT_CANNOT_START)
                     return
                 gevent.sleep(worker.pause_s)
                 if self._stopping:
@@ -236,7 +243,8 @@ class Workers:
             self._by_route.pop(worker.route, None)
             self._outgoing.pop(worker.id, None)
             worker.stats = {}
-            self._gone(worker.id)
+            self._owner.worker_gone(worker.id)
+            self._owner.perform()
 
     # The link.
 
@@ -249,13 +257,12 @@ class Workers:
                 is_any = True
                 worker, id, said = self._incoming.popleft()
                 if worker.id == id and id in self._by_id:
-                    self._receive(worker, said)
+                    self._owner.worker_event(worker, said)
                 if time.monotonic() >= until:
                     self._again.start(self._drain)
                     break
             if is_any:
-                self._received()
-                self.flush()
+                self._owner.perform()
         except Exception:
             crash()
 
@@ -283,6 +290,7 @@ class Workers:
         self._next_id += 1
         worker.id, worker.route, worker.sent, worker.cut_off = self._next_id, route, 0, False
         self._by_route[route] = self._by_id[worker.id] = worker
+        self._owner.worker_joined(worker.id)
         return worker
 
     def _cut(self, worker: Worker) -> None:
@@ -291,4 +299,4 @@ class Workers:
         worker.sent += 1  # the number of the packet that is not sent: the jump
         self.cut_offs += 1
         event(log, "worker_cut_off", index=worker.settings.index)
-        self._gone(worker.id)
+        self._owner.worker_lost_place(worker.id)

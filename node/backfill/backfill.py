@@ -10,7 +10,7 @@ begins. A log becomes live in the same step in which the last of its entries is 
 interest is registered; no entry can be applied in between, so none is lost and none is sent twice.
 
 Invariants:
-- `at` of a log reading is the position up to which everything has been put on pages or stated as a gap.
+- `at` of a log's backfill is the position up to which everything has been put on pages or stated as a gap.
 - A page goes out only when the worker has asked for it (one credit at the start, one per `More`).
 
 Not here: many subscriptions at once (node/backfill/backfills.py), answering questions (node/backfill/scan.py,
@@ -58,7 +58,7 @@ class Stage(Enum):
 _NOT_YET = (Stage.WAITING, Stage.ASKING)
 
 
-class LogReading:
+class LogBackfill:
     """The way of one log."""
 
     __slots__ = (
@@ -97,7 +97,7 @@ class LogReading:
         """The buffer holds latest values: they do not move `at`."""
 
 
-class Reading:
+class Backfill:
     """One subscription that is not live in every log yet.
 
     Inputs say what has happened; after each, `step` says what follows from it.
@@ -111,7 +111,7 @@ class Reading:
         self.encoding = subscribe.encoding
         self.begin: Start = subscribe.start
         self.limits = limits
-        self.logs: dict[str, LogReading] = {}
+        self.logs: dict[str, LogBackfill] = {}
         self.opened = False
         """Whether the topic's logs have been known at least once."""
         self.answer_sent = False
@@ -130,7 +130,7 @@ class Reading:
         """The topic's logs are known: begin with each. `ended_at` has the ends of logs that no longer exist."""
         self.opened = True
         for source in sources.values():
-            self.logs[source.log_id] = LogReading(source)
+            self.logs[source.log_id] = LogBackfill(source)
         if self.begin.kind in ("at", "resume"):
             for log_id, position in self.begin.place.items():
                 end = ended_at.get(log_id)
@@ -140,12 +140,12 @@ class Reading:
 
     def add_log(self, source: Source) -> None:
         """A log appeared that is new since the subscription began: all of it is to be read."""
-        reading = self.logs[source.log_id] = LogReading(source)
-        reading.start = BEGINNING
+        log = self.logs[source.log_id] = LogBackfill(source)
+        log.start = BEGINNING
 
     def join_log(self, source: Source) -> None:
         """A log can be read that could not be found when the subscription began."""
-        self.logs[source.log_id] = LogReading(source)
+        self.logs[source.log_id] = LogBackfill(source)
 
     def remove_log(self, log_id: str) -> None:
         """A log ended: what had not been read of it will not come."""
@@ -163,7 +163,7 @@ class Reading:
         if held is None or not log.source.loaded or position < held.end:
             self.gaps.append(Gap(log_id, position, None, log.source.why_gone))
 
-    def located(self, log: LogReading, position: Position | None) -> None:
+    def located(self, log: LogBackfill, position: Position | None) -> None:
         """Answers `Locate`; None: there was no such record. Whatever came after the first question counts too."""
         assert log.first_end is not None
         assert log.source.log is not None
@@ -173,7 +173,7 @@ class Reading:
         log.start = min([*found, *([] if position is None else [position]), log.first_end])
         log.stage = Stage.WAITING
 
-    def measured(self, log: LogReading, exists: bool) -> None:
+    def measured(self, log: LogBackfill, exists: bool) -> None:
         """Answers `Measure`, asked because the client is ahead of the cache: the log gets there, or has lost it."""
         assert log.source.log is not None
         end = log.source.log.end
@@ -182,7 +182,7 @@ class Reading:
             log.start = log.at = log.cut = end
         log.stage = Stage.READING
 
-    def scanned(self, log: LogReading, scanned: Scanned) -> None:
+    def scanned(self, log: LogBackfill, scanned: Scanned) -> None:
         """Answers `Scan`."""
         if scanned.why:
             self.gaps.append(Gap(log.source.log_id, log.at, scanned.start, scanned.why))
@@ -193,7 +193,7 @@ class Reading:
         log.cut = scanned.reached
         log.stage = Stage.READING
 
-    def postpone(self, log: LogReading) -> None:
+    def postpone(self, log: LogBackfill) -> None:
         """Kafka could not be asked."""
         log.stage = Stage.WAITING
         log.postponed = True
@@ -220,8 +220,8 @@ class Reading:
         """Whether Kafka is being asked something."""
         return any(log.stage is Stage.ASKING for log in self.logs.values())
 
-    def step(self) -> tuple[list[Answer | Page], list[tuple[LogReading, Question]], bool]:
-        """Go on as far as possible: events for the worker, questions for Kafka, and whether the reading is over."""
+    def step(self) -> tuple[list[Answer | Page], list[tuple[LogBackfill, Question]], bool]:
+        """Go on as far as possible: events for the worker, questions for Kafka, and whether the backfill is over."""
         questions = [(log, question) for log in self.logs.values() if (question := self._prepare(log)) is not None]
         events: list[Answer | Page] = []
         if not self.answer_sent and (self.seconds >= ANSWER_WITHIN_S or not self.is_asking):
@@ -239,7 +239,7 @@ class Reading:
 
     # Private.
 
-    def _prepare(self, log: LogReading) -> Question | None:
+    def _prepare(self, log: LogBackfill) -> Question | None:
         """Bring a waiting log to where it can be read, or say what must be asked first."""
         if log.stage is not Stage.WAITING or not log.source.loaded or log.postponed:
             return None
@@ -273,7 +273,7 @@ class Reading:
         log.stage = Stage.READING
         return self._scan(log) if not log.buffer else None
 
-    def _scan(self, log: LogReading) -> Scan | None:
+    def _scan(self, log: LogBackfill) -> Scan | None:
         """The scan that must come first, if the cache does not reach back to where this log stands."""
         assert log.source.log is not None
         if log.source.log.reaches(self.subject, log.at):
@@ -300,10 +300,10 @@ class Reading:
         kind = "gap" if gaps else "full" if self.begin.kind == "resume" else "fresh"
         return Answer(self.sid, kind, at, gaps, waiting)
 
-    def _page(self) -> tuple[Page | None, list[tuple[LogReading, Question]]]:
+    def _page(self) -> tuple[Page | None, list[tuple[LogBackfill, Question]]]:
         """Fill a page from the logs that can be read now; None if there is nothing to say yet."""
         frames: list[bytes] = []
-        questions: list[tuple[LogReading, Question]] = []
+        questions: list[tuple[LogBackfill, Question]] = []
         size = 0
         full = False
         for log in self.logs.values():
@@ -331,7 +331,7 @@ class Reading:
         self.lives, self.gaps = {}, []
         return page, questions
 
-    def _refill(self, log: LogReading) -> Question | None:
+    def _refill(self, log: LogBackfill) -> Question | None:
         """The buffer is empty: go on with what the cache has since, or with Kafka, or be live."""
         held = log.source.log
         assert held is not None
@@ -355,7 +355,7 @@ class Reading:
         self.lives[log.source.log_id] = min(log.at, held.end)
         return None
 
-    def _frame(self, log: LogReading, subject: str, entry: Entry) -> bytes:
+    def _frame(self, log: LogBackfill, subject: str, entry: Entry) -> bytes:
         encode = encode_msgpack if self.encoding == MSGPACK else encode_json
         return encode(
             subject,
@@ -373,7 +373,7 @@ class Reading:
 
     def _start_at_last(self, count: int) -> None:
         """Start the loaded logs so that the last `count` messages that the cache has of them all, by time, follow."""
-        found: list[tuple[int, Position, LogReading]] = []
+        found: list[tuple[int, Position, LogBackfill]] = []
         for log in self.logs.values():
             held = log.source.log
             if held is not None and log.source.loaded and log.start is None:

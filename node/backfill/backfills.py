@@ -1,6 +1,9 @@
 """All subscriptions of all workers that are on their way to live, and what each is waiting for.
 
-Not here: one subscription's way (node/backfill/backfill.py), live messages (node/intake.py).
+What workers are to be told goes straight to the node's effects, so that it stands before the live batches that follow.
+Questions are taken by the core, which knows who can answer them.
+
+Not here: one subscription's way (backfill.py), live messages (node/intake.py), answering questions (node/core.py).
 """
 
 from __future__ import annotations
@@ -11,65 +14,67 @@ from typing import TypeAlias
 from gateway.link.events import FromNode, LogEnded, LogGap, NewLog, Page, Subscribe, Waiting
 from mesh.log import Gap, Position
 from mesh.subject import topic_of
-from node.backfill.backfill import LogReading, PageLimits, Reading
+from node.backfill.backfill import Backfill, LogBackfill, PageLimits
 from node.backfill.questions import Question, Scanned
+from node.effects import Effects
 from node.interest import Interest, WorkerId
 from node.topics import Source, Topics
 
 Ticket: TypeAlias = int
-"""Names a question to Kafka."""
+"""Names a question."""
 
-ReadingId: TypeAlias = tuple[WorkerId, int]
+BackfillId: TypeAlias = tuple[WorkerId, int]
 
 
-class Readings:
-    """Takes workers' requests, news of logs and Kafka's answers; take the events and questions after each."""
+class Backfills:
+    """Takes workers' requests, news of logs and answers; take the questions after each."""
 
-    def __init__(self, topics: Topics, interest: Interest, limits: PageLimits) -> None:
+    def __init__(self, topics: Topics, interest: Interest, limits: PageLimits, effects: Effects) -> None:
         self._topics = topics
         self._interest = interest
+        self._effects = effects
         self._limits = limits
-        self._readings: dict[ReadingId, Reading] = {}
-        self._by_topic: dict[str, dict[ReadingId, None]] = {}
-        self._asked: dict[Ticket, tuple[ReadingId, LogReading]] = {}
+        self._backfills: dict[BackfillId, Backfill] = {}
+        self._by_topic: dict[str, dict[BackfillId, None]] = {}
+        self._asked: dict[Ticket, tuple[BackfillId, LogBackfill]] = {}
         self._ticket = 0
-        self._events: list[tuple[WorkerId, FromNode]] = []
         self._questions: list[tuple[Ticket, Question]] = []
+        self._cancelled: list[Ticket] = []
         self.begun = 0
         self.gaps_told = 0
 
     def __len__(self) -> int:
-        return len(self._readings)
+        return len(self._backfills)
 
     # Inputs from workers.
 
     def subscribe(self, worker: WorkerId, subscribe: Subscribe) -> None:
         """A subscription begins."""
-        reading = Reading(worker, subscribe, self._limits)
+        backfill = Backfill(worker, subscribe, self._limits)
         self.begun += 1
         topic = topic_of(subscribe.subject)
-        self._readings[worker, subscribe.sid] = reading
+        self._backfills[worker, subscribe.sid] = backfill
         self._by_topic.setdefault(topic, {})[worker, subscribe.sid] = None
-        self._open(reading)
-        self._step(reading)
+        self._open(backfill)
+        self._step(backfill)
 
     def more(self, worker: WorkerId, sid: int) -> None:
         """The worker asks for a subscription's next page."""
-        reading = self._readings.get((worker, sid))
-        if reading is not None:
-            reading.more()
-            self._step(reading)
+        backfill = self._backfills.get((worker, sid))
+        if backfill is not None:
+            backfill.more()
+            self._step(backfill)
 
     def cancel(self, worker: WorkerId, sid: int) -> None:
         """A subscription ended before it was live."""
-        reading = self._readings.get((worker, sid))
-        if reading is not None:
-            self._remove(reading)
+        backfill = self._backfills.get((worker, sid))
+        if backfill is not None:
+            self._remove(backfill)
 
     def forget(self, worker: WorkerId) -> None:
         """The worker is gone."""
-        for reading in [one for one in self._readings.values() if one.worker == worker]:
-            self._remove(reading)
+        for backfill in [one for one in self._backfills.values() if one.worker == worker]:
+            self._remove(backfill)
 
     # Inputs from Kafka and the mesh.
 
@@ -79,22 +84,22 @@ class Readings:
         Of each that is gone `ended` says whether all of it was read.
         """
         for source, was_read in ended:
-            for reading in self._of(source.topic):
-                reading.remove_log(source.log_id)
+            for backfill in self._of(source.topic):
+                backfill.remove_log(source.log_id)
             if was_read:
                 self._tell(LogEnded(source.topic, source.log_id, self._topics.share_of(source)))
             else:
                 end = None if source.log is None else source.log.end
                 self._log_gap(source, Gap(source.log_id, end, None, source.why_gone))
-        for reading in [one for one in self._readings.values() if not one.opened]:
-            self._open(reading)
+        for backfill in [one for one in self._backfills.values() if not one.opened]:
+            self._open(backfill)
         for source in begun:
-            for reading in self._of(source.topic):
-                known = self._topics.of_subject(reading.subject) or {}
-                if reading.opened and source.log_id in known and source.log_id not in reading.logs:
-                    (reading.add_log if source.is_new else reading.join_log)(source)
-        for reading in [*self._readings.values()]:
-            self._step(reading)
+            for backfill in self._of(source.topic):
+                known = self._topics.of_subject(backfill.subject) or {}
+                if backfill.opened and source.log_id in known and source.log_id not in backfill.logs:
+                    (backfill.add_log if source.is_new else backfill.join_log)(source)
+        for backfill in [*self._backfills.values()]:
+            self._step(backfill)
 
     def log_opened(self, source: Source) -> None:
         """A log that is new since the node was watching can be read from its beginning."""
@@ -110,8 +115,8 @@ class Readings:
             if (before := self._topics.ended_at(source.log_id)) is not None and before < source.log.end:
                 self._log_gap(source, Gap(source.log_id, before, source.log.end, "unreadable"))
             self._tell(NewLog(source.topic, source.log_id, source.log.end, self._topics.share_of(source)))
-        for reading in self._of(source.topic):
-            self._step(reading)
+        for backfill in self._of(source.topic):
+            self._step(backfill)
 
     def log_torn(self, topic: str, gap: Gap) -> None:
         """The node itself missed entries of a log."""
@@ -125,30 +130,30 @@ class Readings:
     def scanned(self, ticket: Ticket, scanned: Scanned) -> None:
         """Answers `Scan`."""
         if (found := self._answered(ticket)) is not None:
-            reading, log = found
-            reading.scanned(log, scanned)
-            self._step(reading)
+            backfill, log = found
+            backfill.scanned(log, scanned)
+            self._step(backfill)
 
     def located(self, ticket: Ticket, position: Position | None) -> None:
         """Answers `Locate`."""
         if (found := self._answered(ticket)) is not None:
-            reading, log = found
-            reading.located(log, position)
-            self._step(reading)
+            backfill, log = found
+            backfill.located(log, position)
+            self._step(backfill)
 
     def measured(self, ticket: Ticket, exists: bool) -> None:
         """Answers `Measure`."""
         if (found := self._answered(ticket)) is not None:
-            reading, log = found
-            reading.measured(log, exists)
-            self._step(reading)
+            backfill, log = found
+            backfill.measured(log, exists)
+            self._step(backfill)
 
     def unanswered(self, ticket: Ticket) -> None:
         """Kafka could not be asked."""
         if (found := self._answered(ticket)) is not None:
-            reading, log = found
-            reading.postpone(log)
-            self._step(reading)
+            backfill, log = found
+            backfill.postpone(log)
+            self._step(backfill)
 
     def retry(self, why: Callable[[str], str]) -> None:
         """About once a second: ask Kafka again, and tell who has no answer yet that it is waiting, and why.
@@ -156,83 +161,81 @@ class Readings:
         Args:
             why: What those of a topic wait for.
         """
-        for reading in [one for one in self._readings.values() if one.is_stuck]:
-            reading.retry()
-            self._step(reading)
-            if not reading.answer_sent and not reading.waiting_told:
-                reading.waiting_told = True
-                told = "it is being read back from Kafka" if reading.is_asking else why(topic_of(reading.subject))
-                self._events.append((reading.worker, Waiting(reading.sid, told)))
+        for backfill in [one for one in self._backfills.values() if one.is_stuck]:
+            backfill.retry()
+            self._step(backfill)
+            if not backfill.answer_sent and not backfill.waiting_told:
+                backfill.waiting_told = True
+                told = "it is being read back from Kafka" if backfill.is_asking else why(topic_of(backfill.subject))
+                self._effects.to_worker(backfill.worker, Waiting(backfill.sid, told))
 
     # Outputs.
 
-    def is_asked(self, ticket: Ticket) -> bool:
-        """Whether anybody still waits for the answer to a question. May be called from any thread."""
-        return ticket in self._asked
-
-    def take_events(self) -> list[tuple[WorkerId, FromNode]]:
-        """What to tell the workers, in order."""
-        events, self._events = self._events, []
-        return events
-
     def take_questions(self) -> list[tuple[Ticket, Question]]:
-        """What to ask Kafka; answer each by its ticket."""
+        """What to find out; answer each by its ticket."""
         questions, self._questions = self._questions, []
         return questions
 
+    def take_cancelled(self) -> list[Ticket]:
+        """Questions whose answers nobody waits for any more."""
+        cancelled, self._cancelled = self._cancelled, []
+        return cancelled
+
     # Private.
 
-    def _open(self, reading: Reading) -> None:
-        sources = self._topics.of_subject(reading.subject)
+    def _open(self, backfill: Backfill) -> None:
+        sources = self._topics.of_subject(backfill.subject)
         if sources is None:
             return
-        ended = {one: at for one in reading.begin.place if (at := self._topics.ended_at(one)) is not None}
-        for log_id in self._topics.of(topic_of(reading.subject)).keys() - sources.keys():
-            if (named := reading.begin.place.get(log_id)) is not None:
+        ended = {one: at for one in backfill.begin.place if (at := self._topics.ended_at(one)) is not None}
+        for log_id in self._topics.of(topic_of(backfill.subject)).keys() - sources.keys():
+            if (named := backfill.begin.place.get(log_id)) is not None:
                 ended[log_id] = named  # of the namespace, but never of this subject: nothing can be missing
-        reading.open(sources, ended)
+        backfill.open(sources, ended)
 
-    def _step(self, reading: Reading) -> None:
-        if not reading.opened or (reading.worker, reading.sid) not in self._readings:
+    def _step(self, backfill: Backfill) -> None:
+        if not backfill.opened or (backfill.worker, backfill.sid) not in self._backfills:
             return
-        events, questions, over = reading.step()
+        events, questions, over = backfill.step()
         for event in events:
             if isinstance(event, Page):
                 if event.live or event.final:
-                    self._interest.add(reading.worker, reading.subject, reading.encoding)
+                    self._interest.add(backfill.worker, backfill.subject, backfill.encoding)
                 self.gaps_told += len(event.gaps)
             else:
                 self.gaps_told += len(event.gaps)
-            self._events.append((reading.worker, event))
+            self._effects.to_worker(backfill.worker, event)
         for log, question in questions:
             self._ticket += 1
             log.ticket = self._ticket
-            self._asked[self._ticket] = ((reading.worker, reading.sid), log)
+            self._asked[self._ticket] = ((backfill.worker, backfill.sid), log)
             self._questions.append((self._ticket, question))
         if over:
-            self._remove(reading)
+            self._remove(backfill)
 
-    def _answered(self, ticket: Ticket) -> tuple[Reading, LogReading] | None:
+    def _answered(self, ticket: Ticket) -> tuple[Backfill, LogBackfill] | None:
         found = self._asked.pop(ticket, None)
         if found is None:
             return None
-        reading_id, log = found
-        reading = self._readings.get(reading_id)
-        if reading is None or reading.logs.get(log.source.log_id) is not log:
+        backfill_id, log = found
+        backfill = self._backfills.get(backfill_id)
+        if backfill is None or backfill.logs.get(log.source.log_id) is not log:
             return None
-        return reading, log
+        return backfill, log
 
-    def _remove(self, reading: Reading) -> None:
-        for log in reading.logs.values():
-            self._asked.pop(log.ticket, None)
-        del self._readings[reading.worker, reading.sid]
-        topic = topic_of(reading.subject)
-        del self._by_topic[topic][reading.worker, reading.sid]
+    def _remove(self, backfill: Backfill) -> None:
+        for log in backfill.logs.values():
+            if self._asked.pop(log.ticket, None) is not None:
+                self._cancelled.append(log.ticket)
+        del self._backfills[backfill.worker, backfill.sid]
+        topic = topic_of(backfill.subject)
+        del self._by_topic[topic][backfill.worker, backfill.sid]
         if not self._by_topic[topic]:
             del self._by_topic[topic]
 
-    def _of(self, topic: str) -> list[Reading]:
-        return [self._readings[one] for one in self._by_topic.get(topic, ())]
+    def _of(self, topic: str) -> list[Backfill]:
+        return [self._backfills[one] for one in self._by_topic.get(topic, ())]
 
     def _tell(self, event: FromNode) -> None:
-        self._events.extend((worker, event) for worker in self._interest.workers)
+        for worker in self._interest.workers:
+            self._effects.to_worker(worker, event)

@@ -18,7 +18,8 @@ from mesh.log import Entry, Position
 from mesh.repeats import Repeats
 from mesh.subject import is_pattern, patterns_of
 from node.backfill.questions import Scan, Scanned
-from node.intake import Record, publish_of, subject_of
+from node.intake import publish_of, subject_of
+from node.kafka.events import Record
 
 STRETCH_RECORDS = 20_000
 """Of one pass."""

@@ -6,10 +6,11 @@ Not here: how that gets around (mesh/membership/membership.py).
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from node.settings.schema import Settings
+from gateway.link.settings import TopicRule
 
 
 class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
@@ -29,15 +30,14 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """It holds the log of every slot."""
 
 
-def digest_of(settings: Settings) -> int:
+def digest_of(voters: Sequence[str], slots: int, retry_window_s: float) -> int:
     """A number that two nodes have in common if what must be alike is: voters, slots, and what repeats are known by."""
-    alike = [sorted(settings.voters), settings.cluster.slots, settings.publish.retry_window_s]
-    return zlib.crc32(msgspec.json.encode(alike))
+    return zlib.crc32(msgspec.json.encode([sorted(voters), slots, retry_window_s]))
 
 
-def namespaces_of(settings: Settings) -> int:
-    """As `Meta.namespaces`."""
-    return zlib.crc32(msgspec.json.encode(sorted((one.name, one.value) for one in settings.namespaces)))
+def namespaces_of(namespaces: Iterable[TopicRule]) -> int:
+    """A number that two nodes have in common if their namespaces are the same."""
+    return zlib.crc32(msgspec.json.encode(sorted((one.name, one.value) for one in namespaces)))
 
 
 _encode = msgspec.msgpack.Encoder().encode
@@ -45,6 +45,7 @@ _decode = msgspec.msgpack.Decoder(Meta).decode
 
 
 def encode(meta: Meta) -> bytes:
+    """As it travels."""
     return _encode(meta)
 
 

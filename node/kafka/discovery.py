@@ -15,13 +15,14 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
-from mesh.log import BEGINNING, Position
+from mesh.log import BEGINNING
+from node.kafka.events import Found, KafkaEvent, StartFound, Unreachable
 from node.kafka.threads import Inbox, start_thread
 from node.topics import Source, incarnation_of
 
@@ -38,39 +39,6 @@ _GONE = {
 }
 """What says that a topic is not there for us; anything else may pass."""
 _NOT_ALLOWED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
-
-
-class Found(msgspec.Struct, gc=False):
-    """What Kafka has of the mapped topics: topic -> (incarnation, number of partitions)."""
-
-    brokers: list[str]
-    topics: dict[str, tuple[str, int]]
-    leaderless: set[tuple[str, int]]
-    """Partitions that nobody can read at the moment."""
-    unsure: set[str]
-    """Topics that exist, but have not been identified yet."""
-
-
-class Begin(msgspec.Struct, gc=False):
-    """Read this source from `offset`; nothing is known of it up to and including `floor`."""
-
-    source: Source
-    offset: int
-    earliest: int
-    """The first offset that the partition has."""
-    floor: Position
-    warm_until_ms: int
-    skips_first: bool = False
-    """Kafka did not tell the epoch of what stands at `offset`: it must not be kept."""
-
-
-class Unreachable(msgspec.Struct, gc=False):
-    """Kafka did not answer."""
-
-    reason: str
-
-
-Discovery: TypeAlias = Found | Begin | Unreachable
 
 
 class Depth(msgspec.Struct, frozen=True):
@@ -98,7 +66,7 @@ class Discoverer:
         interval_s: float,
         is_mapped: Callable[[str], bool],
         depth: Depth,
-        inbox: Inbox[Discovery],
+        inbox: Inbox[KafkaEvent],
     ) -> None:
         self._interval_s = interval_s
         self._is_mapped = is_mapped
@@ -117,8 +85,8 @@ class Discoverer:
         self._admin = AdminClient({**properties, "error_cb": self._error})
         self._thread = start_thread("kafka-discovery", self._run)
 
-    def begin(self, source: Source) -> None:
-        """Find out where to begin to read; answered by `Begin`, once Kafka can tell."""
+    def find_start(self, source: Source) -> None:
+        """Find out where to begin to read; answered by `StartFound`, once Kafka can tell."""
         self._wanted.append(source)
 
     def stop(self) -> None:
@@ -207,10 +175,10 @@ class Discoverer:
             return False
         return False
 
-    def _where(self, source: Source) -> Begin:
+    def _where(self, source: Source) -> StartFound:
         earliest, epoch = self._offset(source, OffsetSpec.earliest())
         if source.is_new or self._is_compacted(source.topic):
-            return Begin(source, earliest, earliest, (epoch, earliest - 1) if earliest else BEGINNING, 0)
+            return StartFound(source, earliest, earliest, (epoch, earliest - 1) if earliest else BEGINNING, 0)
         back_s = self._depth.ttl_s + (self._depth.retry_window_s if source.rule.publish else 0)
         now_ms = time.time() * 1000
         latest, latest_epoch = self._offset(source, OffsetSpec.latest())
@@ -223,7 +191,7 @@ class Discoverer:
         offset = max(offset, earliest, latest - self._depth.records_max)
         floor = (epoch, offset - 1) if offset else BEGINNING
         warm_until_ms = int(now_ms - self._depth.ttl_s * 1000) if source.rule.publish and offset > earliest else 0
-        return Begin(source, offset, earliest, floor, warm_until_ms, skips_first)
+        return StartFound(source, offset, earliest, floor, warm_until_ms, skips_first)
 
     def _offset(self, source: Source, spec: OffsetSpec) -> tuple[int, int]:
         """(offset, leader epoch); the offset is NO_RECORD if there is none.

@@ -8,15 +8,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import zlib
-from typing import TypeAlias
 
-import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from gateway.link import codes
 from gateway.link.logs import event
+from node.effects import Produce
+from node.kafka.events import Delivered, KafkaEvent, NotDelivered
 from node.kafka.threads import Inbox, start_thread
-from node.publishing import Produce
 
 log = logging.getLogger(__name__)
 
@@ -29,29 +28,10 @@ _FORBIDDEN = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZ
 _DOWN = {KafkaError._ALL_BROKERS_DOWN, KafkaError._TRANSPORT, KafkaError._RESOLVE}
 
 
-class Delivered(msgspec.Struct, gc=False):
-    """Kafka has it."""
-
-    ticket: int
-    topic: str
-    partition: int
-
-
-class NotDelivered(msgspec.Struct, gc=False):
-    """Kafka does not have it, or did not say; `code` as in gateway/link/codes.py."""
-
-    ticket: int
-    code: int
-    reason: str
-
-
-Report: TypeAlias = Delivered | NotDelivered
-
-
 class KafkaProducer:
     """The producer, as the hub sees it: `produce` never blocks."""
 
-    def __init__(self, properties: dict[str, object], inbox: Inbox[Report]) -> None:
+    def __init__(self, properties: dict[str, object], inbox: Inbox[KafkaEvent]) -> None:
         self._properties = {**properties, "error_cb": self._error}
         self._inbox = inbox
         self._down = ""
@@ -59,16 +39,16 @@ class KafkaProducer:
         self._producer = Producer(self._properties)
         self._thread = start_thread("kafka-producer", self._run)
 
-    def produce(self, produce: Produce, partitions: int) -> None:
-        """Send; the report comes through the inbox. `partitions` of the topic, 0 if that is not known.
+    def produce(self, produce: Produce) -> None:
+        """Send; the report comes through the inbox.
 
         A record without a key goes to the partition that its publisher always uses, so that a retry cannot land in
         another log and the publisher's order is kept.
         """
         ticket = produce.ticket
         where = {}
-        if produce.key is None and partitions:
-            where["partition"] = zlib.crc32(produce.publisher.encode()) % partitions
+        if produce.key is None and produce.partitions:
+            where["partition"] = zlib.crc32(produce.publisher.encode()) % produce.partitions
         try:
             self._producer.produce(
                 produce.topic,

@@ -1,8 +1,8 @@
 """Reads all partitions of the node: a native thread that polls Kafka and hands batches of records to the hub.
 
 Partitions are assigned with explicit offsets, without a consumer group, so nothing is ever rebalanced. `poll` waits
-for the first record, `consume(n, 0)` takes what else is there: waiting for a full batch would cost 5 ms each
-(DESIGN 9). When the hub is behind, the thread waits; librdkafka's own queues are bounded.
+for the first record, `consume(n, 0)` takes what else is there: waiting for a full batch would cost 5 ms each. When the
+hub is behind, the thread waits; librdkafka's own queues are bounded.
 
 Where somebody else can read in this node's place it is told which partitions Kafka answers for (stalls.py).
 
@@ -13,14 +13,12 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import TypeAlias
 
-import msgspec
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from mesh.log import Headers
-from node.intake import Record
-from node.kafka.stalls import EVERY_S, Stalls, Where, stall_s
+from node.kafka.events import EndReached, Flow, KafkaEvent, OutOfRange, ReadError, Record, Records, Watermarks
+from node.kafka.stalls import EVERY_S, Stalls, stall_s
 from node.kafka.threads import Inbox, start_thread
 
 BATCH_MAX = 500
@@ -33,57 +31,10 @@ WATERMARKS_EVERY_S = 1.0
 _OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
 
 
-class Records(msgspec.Struct, gc=False):
-    """A batch of records in order. Those of assignments after `generation` are not among them."""
-
-    generation: int
-    records: list[Record]
-    size: int
-
-
-class EndReached(msgspec.Struct, gc=False):
-    """Everything that the partition had has been handed over."""
-
-    generation: int
-    topic: str
-    partition: int
-
-
-class OutOfRange(msgspec.Struct, gc=False):
-    """The partition no longer has the offset that was to be read next."""
-
-    generation: int
-    topic: str
-    partition: int
-
-
-class Watermarks(msgspec.Struct, gc=False):
-    """How far each partition goes, as far as fetching has told: (topic, partition) -> high watermark."""
-
-    high: dict[tuple[str, int], int]
-
-
-class Flow(msgspec.Struct, gc=False):
-    """For which partitions Kafka has ceased to answer, and for which it answers (again)."""
-
-    generation: int
-    stalled: list[Where]
-    flowing: list[Where]
-
-
-class ReadError(msgspec.Struct, gc=False):
-    """Kafka said something else; librdkafka goes on trying by itself."""
-
-    text: str
-
-
-Reading: TypeAlias = Records | EndReached | OutOfRange | Watermarks | Flow | ReadError
-
-
 class Reader:
     """The thread, as the hub sees it."""
 
-    def __init__(self, properties: dict[str, object], inbox: Inbox[Reading], tells_flow: bool) -> None:
+    def __init__(self, properties: dict[str, object], inbox: Inbox[KafkaEvent], tells_flow: bool) -> None:
         self._properties = properties
         self._stalls: Stalls | None = None
         if tells_flow:
@@ -92,7 +43,6 @@ class Reader:
             self._stalls = Stalls(stall_s(int(str(properties["fetch.wait.max.ms"])) / 1000))
         self._inbox = inbox
         self._commands: deque[tuple[int, str, int, int | None]] = deque()
-        self._generation = 0
         self._obeyed = 0
         """The generation of the last command that the thread has obeyed."""
         self._handed = 0
@@ -101,19 +51,17 @@ class Reader:
         self._assigned: dict[tuple[str, int], None] = {}
         self._thread = start_thread("kafka-reader", self._run)
 
-    def assign(self, topic: str, partition: int, offset: int) -> int:
+    def assign(self, topic: str, partition: int, offset: int, generation: int) -> None:
         """Read a partition from this offset, whether it is read already or not.
 
-        Returns the generation: records of batches with a lower one were read before.
+        Args:
+            generation: Higher than that of any command before: batches that were read earlier have a lower one.
         """
-        self._generation += 1
-        self._commands.append((self._generation, topic, partition, offset))
-        return self._generation
+        self._commands.append((generation, topic, partition, offset))
 
-    def unassign(self, topic: str, partition: int) -> None:
+    def unassign(self, topic: str, partition: int, generation: int) -> None:
         """Stop reading a partition."""
-        self._generation += 1
-        self._commands.append((self._generation, topic, partition, None))
+        self._commands.append((generation, topic, partition, None))
 
     def taken(self, batch: Records) -> None:
         """The hub is done with a batch."""

@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import TypeAlias
+from collections.abc import Iterator
 
-import msgspec
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from mesh.log import Position
 from node.backfill.questions import Locate, Measure, Question, Scanned
 from node.backfill.scan import Pass, ReplayLimits, Ticketed
+from node.kafka.events import KafkaEvent, LocateDone, MeasureDone, ScanDone, Unanswered
 from node.kafka.reader import record_of
 from node.kafka.threads import Inbox, start_thread
 
@@ -29,51 +28,17 @@ PAUSE_S = 0.0005
 """After each chunk, so that live delivery, which shares the interpreter, is not held up."""
 
 
-class ScanDone(msgspec.Struct, gc=False):
-    ticket: int
-    scanned: Scanned
-
-
-class LocateDone(msgspec.Struct, gc=False):
-    ticket: int
-    position: Position | None
-
-
-class MeasureDone(msgspec.Struct, gc=False):
-    ticket: int
-    exists: bool
-
-
-class Unanswered(msgspec.Struct, gc=False):
-    """Kafka could not be asked, or did not answer in time."""
-
-    ticket: int
-    reason: str
-
-
-ReplayAnswer: TypeAlias = ScanDone | LocateDone | MeasureDone | Unanswered
-
-
 class Replay:
     """The threads, as the hub sees them."""
 
-    def __init__(
-        self,
-        properties: dict[str, object],
-        limits: ReplayLimits,
-        is_wanted: Callable[[int], bool],
-        inbox: Inbox[ReplayAnswer],
-    ) -> None:
-        """Start the threads.
-
-        Args:
-            is_wanted: Whether a ticket still waits for its answer; asked from the threads.
-        """
+    def __init__(self, properties: dict[str, object], limits: ReplayLimits, inbox: Inbox[KafkaEvent]) -> None:
+        """Start the threads."""
         self._properties = properties
-        self._is_wanted = is_wanted
         self._limits = limits
         self._inbox = inbox
         self._waiting: dict[tuple[str, int], list[tuple[int, Question]]] = {}
+        self._wanted: set[int] = set()
+        """Tickets whose answers somebody waits for."""
         self._changed = threading.Condition()
         self._stopping = False
         self.records = 0
@@ -91,8 +56,14 @@ class Replay:
         """Answered through the inbox."""
         where = (question.source.topic, question.source.partition)
         with self._changed:
+            self._wanted.add(ticket)
             self._waiting.setdefault(where, []).append((ticket, question))
             self._changed.notify()
+
+    def cancel(self, ticket: int) -> None:
+        """Nobody waits for the answer any more."""
+        with self._changed:
+            self._wanted.discard(ticket)
 
     def stop(self) -> None:
         """End the threads, without waiting for an answer of Kafka."""
@@ -116,8 +87,13 @@ class Replay:
         if consumer is not None:
             consumer.close()
 
+    def _reply(self, answer: ScanDone | LocateDone | MeasureDone | Unanswered) -> None:
+        with self._changed:
+            self._wanted.discard(answer.ticket)
+        self._inbox.put(answer)
+
     def _answer(self, partition: Partition, questions: list[tuple[int, Question]]) -> None:
-        left = {ticket: question for ticket, question in questions if self._is_wanted(ticket)}
+        left = {ticket: question for ticket, question in questions if ticket in self._wanted}
         scans: list[Ticketed] = []
         existing: dict[Position, bool] = {}
         try:
@@ -126,24 +102,24 @@ class Replay:
                     at = question.position
                     if at not in existing:  # many that come from the same node are at the same position
                         existing[at] = partition.exists(at)
-                    self._inbox.put(MeasureDone(ticket, existing[at]))
+                    self._reply(MeasureDone(ticket, existing[at]))
                     del left[ticket]
                 elif isinstance(question, Locate):
-                    self._inbox.put(LocateDone(ticket, partition.locate(question.time_ms)))
+                    self._reply(LocateDone(ticket, partition.locate(question.time_ms)))
                     del left[ticket]
                 else:
                     scans.append((ticket, question))
             if scans:
                 answers, later = partition.scan(scans)
                 for ticket, scanned in answers:
-                    self._inbox.put(ScanDone(ticket, scanned))
+                    self._reply(ScanDone(ticket, scanned))
                     del left[ticket]
                 for ticket, scan in later:
                     self.ask(ticket, scan)
                     del left[ticket]
         except (KafkaException, NotReadError, TruncatedError) as failure:
             for ticket in left:
-                self._inbox.put(Unanswered(ticket, str(failure)))
+                self._reply(Unanswered(ticket, str(failure)))
         finally:
             partition.close()
             self.records += partition.records

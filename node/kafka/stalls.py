@@ -17,9 +17,9 @@ Not here: what follows from it (mesh/feed/feed.py), the thread that asks (reader
 
 from __future__ import annotations
 
-from typing import TypeAlias
-
 import msgspec
+
+from node.kafka.events import Where
 
 EVERY_S = 0.2
 """How often librdkafka gives its figures; with 100 partitions that takes 0.4 % of a core."""
@@ -33,9 +33,6 @@ SLOW_FOR_S = 60.0
 
 NOBODY = -1
 """The broker of a partition that is not fetched; librdkafka numbers addresses so whose broker it does not know."""
-
-Where: TypeAlias = tuple[str, int]
-"""Topic and partition."""
 
 
 class _Broker(msgspec.Struct, gc=False):

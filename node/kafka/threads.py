@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+import time
 import traceback
 from collections import deque
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from typing import Generic, TypeVar
 from gevent import get_hub
 
 T = TypeVar("T")
+
+TURN_S = 0.005
+"""How long one turn of taking what threads say may last."""
 
 
 def crash() -> None:
@@ -29,24 +33,35 @@ def crash() -> None:
 
 
 class Inbox(Generic[T]):
-    """Takes values from any thread and hands them to the hub, in order, one per turn of its loop."""
+    """Takes values from any thread and hands them to the hub, in order: all that wait, for a bounded time per turn."""
 
-    def __init__(self, receive: Callable[[T], None]) -> None:
+    def __init__(self, receive: Callable[[T], None], received: Callable[[], None]) -> None:
+        """Begin empty.
+
+        Args:
+            receive: Takes one value; `received` follows the last of a turn.
+        """
         self._receive = receive
+        self._received = received
         self._values: deque[T] = deque()
         self._wake = get_hub().loop.async_()
-        self._wake.start(self._next)
+        self._wake.start(self._turn)
 
     def put(self, value: T) -> None:
         """From any thread."""
         self._values.append(value)
         self._wake.send()
 
-    def _next(self) -> None:
+    def _turn(self) -> None:
         if not self._values:
             return
         try:
-            self._receive(self._values.popleft())
+            until = time.monotonic() + TURN_S
+            while self._values:
+                self._receive(self._values.popleft())
+                if time.monotonic() >= until:
+                    break
+            self._received()
         except BaseException:
             crash()
         if self._values:

@@ -1,218 +1,341 @@
-"""Kafka's logs as the cluster shares them: what the feed and catch-ups say, for the cache, the workers and the reader.
+"""Kafka's logs on this node: found, filled, read, shared with the other nodes, ended.
 
-    a source appears -> its cache is copied from a peer that has it, else filled from Kafka -> open to the feed
-    Feed: Read, Stop -> this node's own reader;  Apply -> intake;  Repair -> catch-up -> intake
+    found -> filled from a peer's cache -> loaded
+          -> or from Kafka: FindStart -> StartFound -> ReadFrom -> records -> end reached -> loaded
+    own reader's records -> intake -> workers, and the feed -> other nodes
+    feed: Read, Stop -> own reader;  Apply -> intake -> workers;  Repair -> state transfer -> intake -> workers
 
-Not here: who feeds (mesh/feed/feed.py), reading (kafka/bridge.py), the mesh's own logs (slot_logs.py).
+Of nodes that feed each other one reads a partition; the others get it from there. A node alone feeds nobody: the same
+path.
+
+Not here: who feeds (mesh/feed/feed.py), what records mean (node/intake.py), Kafka's threads (node/kafka/).
 """
 
 from __future__ import annotations
 
-import logging
-import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from gateway.link.logs import event
-from mesh.cache.cache import Log
-from mesh.cache.export import Import
+from mesh.cache.cache import Cache
 from mesh.cache.state_transfer import StateTransfer, StateTransferEvent, TransferDone, TransferFailed, TransferPage
 from mesh.feed.feed import Feed
-from mesh.feed.feed_log import Apply, FeedEvent, Read, Repair, Stop
-from mesh.log import Position
+from mesh.feed.feed_log import Apply, FeedEvent, Read, Repair, Stop, position_of
+from mesh.log import Gap, Position
 from mesh.repeats import Repeats
-from node.intake import Record
-from node.topics import Source
-
-if TYPE_CHECKING:
-    from node.kafka.bridge import Bridge
-    from node.node import Node
-
-log = logging.getLogger(__name__)
+from node.backfill.backfills import Backfills
+from node.effects import DEBUG, Effects, FindStart, ReadFrom, StopReading
+from node.intake import Intake
+from node.kafka.events import EndReached, Flow, Found, OutOfRange, Record, Records, StartFound
+from node.logs.copy import LogCopy
+from node.logs.kafka_health import KafkaHealth
+from node.logs.lent_logs import LentLogs
+from node.topics import Source, Topics
 
 PEERS_WAIT_S = 3.0
 """How long a node that is to join others waits for them before it fills its cache from Kafka."""
 
 
-class _Copy:
-    """A log on its way from a peer."""
+class KafkaLogs:
+    """The logs of all partitions of the mapped topics."""
 
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.log: Log | None = None
-        self.repeats: Repeats | None = None
-        self.into: Import | None = None
-
-
-class Feeding:
-    """The feed, wired to the other parts of the node."""
-
-    def __init__(self, node: Node, feed: Feed, catch_up: StateTransfer, joins: bool) -> None:
-        """Begin.
+    def __init__(
+        self,
+        now: float,
+        topics: Topics,
+        cache: Cache,
+        intake: Intake,
+        backfills: Backfills,
+        feed: Feed,
+        transfer: StateTransfer,
+        lent: LentLogs,
+        health: KafkaHealth,
+        effects: Effects,
+        *,
+        joins: bool,
+        retry_window_ms: int,
+    ) -> None:
+        """Begin without any.
 
         Args:
             joins: Whether this node knows of others that it may copy from.
+            retry_window_ms: How long publishes are remembered.
         """
-        self._node = node
+        self._topics = topics
+        self._cache = cache
+        self._intake = intake
+        self._backfills = backfills
         self._feed = feed
-        self._catch_up = catch_up
+        self._transfer = transfer
+        self._lent = lent
+        self._health = health
+        self._effects = effects
         self._joins = joins
-        self._started_at = time.monotonic()
-        self._copies: dict[str, _Copy] = {}
+        self._retry_window_ms = retry_window_ms
+        self._started_at = now
+        self._generation = 0
+        """Of the last command to the reader."""
+        self._copying: dict[str, Source] = {}
+        """Sources that are filled from a peer, by log."""
+        self._copies: dict[str, LogCopy] = {}
+        """Those of them of which something has come."""
         self._waiting: list[Source] = []
         """Sources that appeared before any peer did."""
-        self._sources: dict[str, Source] = {}
-        """Those that are open to the feed, by log."""
         self.fed = 0
         """Records that came from feeders."""
         self.peers: list[str] = []
         """Living peers with links and a cache that is filled."""
 
     @property
-    def _bridge(self) -> Bridge:
-        assert self._node.bridge is not None
-        return self._node.bridge
+    def is_loaded(self) -> bool:
+        """Whether everything has been read up to its end once that can be read."""
+        return self._topics.known and all(
+            source.loaded or self._health.is_leaderless(source)
+            for sources in self._topics.sources.values()
+            for source in sources.values()
+        )
 
-    def source_of(self, log_id: str) -> Source | None:
-        """A Kafka log, if others may be answered from it."""
-        return self._sources.get(log_id)
+    # From Kafka: what there is.
 
-    # From Kafka's side.
+    def found(self, now: float, found: Found) -> None:
+        """Kafka has told which topics and partitions there are."""
+        self._health.found(now, found)
+        begun, ended = self._topics.update(found.topics, found.unsure)
+        ends = [(source, self._end(now, source)) for source in ended]
+        for source in begun:
+            self._fill(now, source)
+        if begun or ended:
+            self._effects.log("topics_changed", begun=len(begun), ended=len(ended))
+        self._backfills.topics_changed(begun, ends)
 
-    def fill(self, source: Source) -> bool:
-        """A source appeared; whether its cache is filled from a peer (else the caller fills it from Kafka)."""
-        if source.is_new or not self._joins:
-            return False
-        if self.peers:
-            self._copies[source.log_id] = _Copy(source)
-            self._catch_up.ask(time.monotonic(), source.log_id, None, self.peers)
-        elif time.monotonic() - self._started_at < PEERS_WAIT_S:
-            self._waiting.append(source)
-        else:
-            return False
-        return True
+    def start_found(self, now: float, start: StartFound) -> None:
+        """Kafka has told from where to read a partition."""
+        source = start.source
+        if self._topics.by_partition.get((source.topic, source.partition)) is not source:
+            return  # it ended meanwhile
+        if source.log is not None:
+            self._read_again(source, start.earliest)
+            return
+        source.log = self._cache.open(source.log_id, source.topic, start.floor)
+        if source.rule.publish:
+            source.repeats = Repeats(self._retry_window_ms)
+            source.warm_until_ms = start.warm_until_ms
+        source.skips_first = start.skips_first
+        self._read(source, start.offset)
+        self._lent.fed[source.log_id] = source
+        self._feed.open(now, source.log_id, source.log.end, False)
+        if source.is_new:
+            source.loaded = True
+            self._backfills.log_opened(source)
 
-    def tick(self) -> None:
-        """Go on with sources that wait for a peer."""
-        if self._waiting and (self.peers or time.monotonic() - self._started_at >= PEERS_WAIT_S):
-            waiting, self._waiting = self._waiting, []
-            for source in waiting:
-                if not self.fill(source):
-                    self._bridge.begin(source)
+    # From Kafka: what was read.
 
-    def opened(self, source: Source) -> None:
-        """This node's own reader fills a log from here on."""
-        assert source.log is not None
-        self._open(source, filled=False)
+    def records(self, now: float, news: Records) -> None:
+        """This node's own reader has read."""
+        by_source: dict[tuple[str, int], list[Record]] = {}
+        for record in news.records:
+            by_source.setdefault((record[0], record[1]), []).append(record)
+        for where, records in by_source.items():
+            source = self._topics.by_partition.get(where)
+            if source is None or source.log is None or news.generation < source.generation:
+                continue  # its log ended while these were on their way
+            before, was_torn = source.log.end, source.torn is not None
+            self._take_in(source, records)
+            self._feed.applied(now, source.log_id, before, source.log.end, records, was_torn and source.torn is None)
+        self._cache.limit(now)
 
-    def reached(self, source: Source) -> None:
-        """This node's own reader has got to the end."""
-        self._feed.reached(time.monotonic(), source.log_id)
+    def end_reached(self, now: float, news: EndReached) -> None:
+        """This node's own reader has got to the end of a partition."""
+        source = self._topics.by_partition.get((news.topic, news.partition))
+        if source is None or news.generation < source.generation:
+            return
+        self._feed.reached(now, source.log_id)
+        if not source.loaded:
+            source.warm_until_ms = 0
+            self._loaded(source)
 
-    def applied(self, source: Source, before: Position, records: Sequence[Record], is_torn: bool) -> None:
-        """This node's own reader has delivered records, and they are in the cache."""
-        assert source.log is not None
-        self._feed.applied(time.monotonic(), source.log_id, before, source.log.end, records, is_torn)
+    def out_of_range(self, news: OutOfRange) -> None:
+        """Kafka has deleted what was to be read next, or lost it: find out where to go on."""
+        source = self._topics.by_partition.get((news.topic, news.partition))
+        if source is not None and source.log is not None and news.generation >= source.generation:
+            self._effects.log("log_out_of_range", topic=source.topic, partition=source.partition, end=source.log.end)
+            self._effects.add(FindStart(source))
 
-    def ended(self, source: Source) -> None:
-        """A log is gone."""
-        now = time.monotonic()
-        self._catch_up.cancel(now, source.log_id)
-        self._feed.close(now, source.log_id)
-        self._sources.pop(source.log_id, None)
-        copy = self._copies.pop(source.log_id, None)
-        if copy is not None and copy.log is not None:
-            self._node.cache.close(copy.log)
-        self._waiting = [one for one in self._waiting if one is not source]
-
-    def stalled(self, source: Source) -> None:
-        """Kafka does not answer this node's own reader."""
-        self._feed.doubt(time.monotonic(), source.log_id)
-
-    def flowing(self, source: Source) -> None:
-        """Kafka answers this node's own reader."""
-        self._feed.trust(time.monotonic(), source.log_id)
+    def flow(self, now: float, news: Flow) -> None:
+        """Kafka has ceased to answer this node's own reader for some partitions, or answers again."""
+        if news.stalled:
+            self._effects.log("kafka_stalled", partitions=len(news.stalled), first=news.stalled[0])
+        if news.flowing:
+            self._effects.log("kafka_flowing", partitions=len(news.flowing))
+        for judge, partitions in ((self._feed.doubt, news.stalled), (self._feed.trust, news.flowing)):
+            for where in partitions:
+                source = self._topics.by_partition.get(where)
+                if source is not None and news.generation >= source.generation:
+                    judge(now, source.log_id)
 
     # From the feed.
 
-    def happened(self, said: FeedEvent) -> None:
-        """One event of the feed."""
-        source = self._sources.get(said.log)
-        if source is None:
+    def feed_event(self, now: float, event: FeedEvent) -> None:
+        """What the feed wants done with a log."""
+        source = self._lent.fed.get(event.log)
+        if source is None or source.log is None:
             return
-        match said:
+        match event:
             case Read():
-                self._bridge.read_on(source)
+                self._read(source, source.log.end[1] + 1)
             case Stop():
-                self._bridge.stop_reading(source)
+                self._stop_reading(source)
             case Apply():
-                assert source.log is not None
-                self.fed += len(said.records)
-                if said.is_torn:
+                self.fed += len(event.records)
+                if event.is_torn:
                     source.torn = source.log.end
-                self._node.take_in(said.records, source.generation)
-                self._node.cache.advance(source.log, said.after)
+                self._take_in(source, event.records)
+                self._cache.advance(source.log, event.after)
             case Repair():
-                self._catch_up.ask(time.monotonic(), said.log, said.after, said.peers)
+                self._transfer.ask(now, event.log, event.after, event.peers)
 
-    # From catch-ups.
+    # From peers' caches.
 
-    def caught_up(self, said: StateTransferEvent) -> None:
-        """One event of a catch-up of a Kafka log."""
-        if said.log in self._copies:
-            self._copied(self._copies[said.log], said)
-        elif said.log in self._sources:
-            self._repaired(self._sources[said.log], said)
+    def transfer_event(self, now: float, event: StateTransferEvent) -> None:
+        """A log, or a part of one, on its way from a peer."""
+        if (copied := self._copying.get(event.log)) is not None:
+            self._copy(now, copied, event)
+        elif (repaired := self._lent.fed.get(event.log)) is not None:
+            self._repair(now, repaired, event)
 
-    def _repaired(self, source: Source, said: StateTransferEvent) -> None:
-        now = time.monotonic()
-        node, held = self._node, source.log
-        assert held is not None
-        match said:
-            case TransferPage():
-                node.hand_out(node.intake.repair(held, [source], said.part.entries))
-                self._feed.moved(now, said.log, held.end)
-            case TransferDone():
-                node.cache.advance(held, said.head.end)
-                if source.repeats is not None:
-                    source.repeats.forget_before(said.head.oldest_publish)
-                self._feed.repaired(now, said.log, held.end)
-            case TransferFailed():
-                self._feed.unrepaired(now, said.log)
+    # From the clock.
 
-    def _copied(self, copy: _Copy, said: StateTransferEvent) -> None:
-        cache, source = self._node.cache, copy.source
-        match said:
-            case TransferPage():
-                if said.head is not None:
-                    self._void(copy)
-                    copy.log = cache.open(source.log_id, source.topic)
-                    if source.rule.publish:
-                        copy.repeats = Repeats(int(self._node.settings.publish.retry_window_s * 1000))
-                    copy.into = Import(cache, copy.log, copy.repeats, said.head)
-                assert copy.into is not None
-                copy.into.take(time.monotonic(), said.part)
-            case TransferDone():
-                assert copy.into is not None
-                assert copy.log is not None
-                copy.into.finish()
-                del self._copies[said.log]
-                source.log, source.repeats = copy.log, copy.repeats
-                event(log, "log_copied", 10, topic=source.topic, partition=source.partition, entries=copy.log.held)
-                self._bridge.prepare(source)
-                self._open(source, filled=True)
-                self._bridge.loaded(source)
-            case TransferFailed():
-                self._void(copy)
-                del self._copies[said.log]
-                self._bridge.begin(source)
+    def tick(self, now: float) -> None:
+        """Go on with sources that wait for a peer."""
+        if self._waiting and (self.peers or now - self._started_at >= PEERS_WAIT_S):
+            waiting, self._waiting = self._waiting, []
+            for source in waiting:
+                self._fill(now, source)
 
-    def _void(self, copy: _Copy) -> None:
-        if copy.log is not None:
-            self._node.cache.close(copy.log)
-            copy.log = None
+    # Private.
 
-    def _open(self, source: Source, filled: bool) -> None:
+    def _fill(self, now: float, source: Source) -> None:
+        """Fill the cache of a source that has appeared."""
+        if source.is_new or not self._joins:
+            self._effects.add(FindStart(source))
+        elif self.peers:
+            self._copying[source.log_id] = source
+            self._transfer.ask(now, source.log_id, None, self.peers)
+        elif now - self._started_at < PEERS_WAIT_S:
+            self._waiting.append(source)
+        else:
+            self._effects.add(FindStart(source))
+
+    def _take_in(self, source: Source, records: Sequence[Record]) -> None:
         assert source.log is not None
-        self._sources[source.log_id] = source
-        self._feed.open(time.monotonic(), source.log_id, source.log.end, filled)
+        if source.torn is not None:
+            end = source.log.end
+            next_at = next((at for record in records if (at := position_of(record)) > end), None)
+            if next_at is not None:
+                self._tear(source, next_at)
+        self._intake.apply(source, records)
+
+    def _tear(self, source: Source, next_at: Position) -> None:
+        """The position after a hole is known: so is the hole."""
+        assert source.log is not None
+        before = (next_at[0], next_at[1] - 1)
+        gap = Gap(source.log_id, source.torn, before, "retention")
+        self._cache.tear(source.log, before)
+        source.torn = None
+        if source.loaded:  # before that nobody is live in it, and a backfill finds the hole by itself
+            self._backfills.log_torn(source.topic, gap)
+
+    def _loaded(self, source: Source) -> None:
+        """The cache has what there is of a log, up to its end."""
+        source.loaded = True
+        self._effects.log("log_loaded", DEBUG, topic=source.topic, partition=source.partition, log=source.log_id)
+        self._backfills.log_loaded(source)
+
+    def _read(self, source: Source, offset: int) -> None:
+        self._generation += 1
+        source.generation = self._generation
+        self._effects.add(ReadFrom(source.topic, source.partition, offset, self._generation))
+
+    def _stop_reading(self, source: Source) -> None:
+        self._generation += 1
+        self._effects.add(StopReading(source.topic, source.partition, self._generation))
+
+    def _read_again(self, source: Source, earliest: int) -> None:
+        """Reading stopped because the next offset is not there.
+
+        Deleted (by retention): go on at the first one there is, and say what is missing once its position is known.
+        Lost (truncated): read again from where the cache begins; what is known already is dropped by its position.
+        """
+        assert source.log is not None
+        if earliest > source.log.end[1] + 1:
+            source.torn = source.log.end
+            self._read(source, earliest)
+        else:
+            self._read(source, max(earliest, source.log.floor[1] + 1))
+
+    def _end(self, now: float, source: Source) -> bool:
+        """A log is gone; whether everything that Kafka was known to have of it has been read."""
+        self._stop_reading(source)
+        lag = self._health.lag(source)
+        was_read = source.loaded and not lag  # not known: it has just been read to its end
+        if not was_read:
+            self._topics.forget_end(source.log_id)
+        if source.log is not None:
+            self._cache.close(source.log)
+        self._transfer.cancel(now, source.log_id)
+        self._feed.close(now, source.log_id)
+        self._lent.fed.pop(source.log_id, None)
+        self._copying.pop(source.log_id, None)
+        self._discard(source.log_id)
+        self._waiting = [one for one in self._waiting if one is not source]
+        self._health.forget(source)
+        self._effects.log("log_ended", topic=source.topic, partition=source.partition, log=source.log_id, unread=lag)
+        return was_read
+
+    def _repair(self, now: float, source: Source, event: StateTransferEvent) -> None:
+        log = source.log
+        assert log is not None
+        match event:
+            case TransferPage():
+                self._intake.repair(log, [source], event.part.entries)
+                self._feed.moved(now, event.log, log.end)
+            case TransferDone():
+                self._cache.advance(log, event.head.end)
+                if source.repeats is not None:
+                    source.repeats.forget_before(event.head.oldest_publish)
+                self._feed.repaired(now, event.log, log.end)
+            case TransferFailed():
+                self._feed.unrepaired(now, event.log)
+
+    def _copy(self, now: float, source: Source, event: StateTransferEvent) -> None:
+        match event:
+            case TransferPage():
+                if event.head is not None:
+                    self._discard(event.log)
+                    repeats = Repeats(self._retry_window_ms) if source.rule.publish else None
+                    self._copies[event.log] = LogCopy(self._cache, event.log, source.topic, repeats, event.head)
+                self._copies[event.log].take(now, event.part)
+            case TransferDone():
+                self._copied(now, source)
+            case TransferFailed():
+                del self._copying[event.log]
+                self._discard(event.log)
+                self._effects.add(FindStart(source))
+
+    def _copied(self, now: float, source: Source) -> None:
+        """A copy is complete: it is the log from here on."""
+        del self._copying[source.log_id]
+        copy = self._copies.pop(source.log_id)
+        copy.finish()
+        copy.install()
+        source.log, source.repeats = copy.log, copy.repeats
+        self._effects.log("log_copied", DEBUG, topic=source.topic, partition=source.partition, entries=copy.log.held)
+        # The reader's first time with a partition takes a second: it gets to know it before it must read at once.
+        self._read(source, copy.log.end[1] + 1)
+        self._stop_reading(source)
+        self._lent.fed[source.log_id] = source
+        self._feed.open(now, source.log_id, copy.log.end, True)
+        self._loaded(source)
+
+    def _discard(self, log_id: str) -> None:
+        copy = self._copies.pop(log_id, None)
+        if copy is not None:
+            copy.discard()

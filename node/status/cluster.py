@@ -1,6 +1,6 @@
-"""The cluster as this node sees it: the part `cluster` of /v1/status.
+"""The cluster as this node sees it: the part `cluster` of the status document.
 
-Not here: the rest of the document (observed.py), people's text of it (node/commands/cluster_summary.py).
+Not here: the rest of the document (document.py), people's text of it (node/commands/cluster_summary.py).
 """
 
 from __future__ import annotations
@@ -8,86 +8,69 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from mesh.membership.packets import MemberState
 from mesh.slots.slot import Role, Slot
-from node.cluster.cluster import Cluster
-from node.parts import Parts
+from node.cluster.network import Network
+from node.core import NodeCore
+from node.settings import Settings
+from node.status.problems import cluster_problems
 from node.topics import slot_log_id
 
 ALONE, OK, DEGRADED = "alone", "ok", "degraded"
+LEFT_SHOWN_S = 60.0
+"""How long a node that has left is still shown."""
 
 
-def cluster_of(parts: Parts, now: float) -> dict[str, Any]:
-    """The document. A node without a mesh is a cluster of one."""
-    settings, cluster = parts.settings, parts.cluster
-    me = settings.node.name
-    document: dict[str, Any] = {
+def cluster_of(
+    settings: Settings, core: NodeCore, network: Network | None, now: float, uptime_s: float
+) -> dict[str, Any]:
+    """The document. A node without others is a cluster of one."""
+    return {
         "name": settings.cluster.name,
-        "me": me,
-        "state": ALONE,
+        "me": settings.node.name,
+        "state": ALONE if network is None else DEGRADED if cluster_problems(core, network) else OK,
         "voters": list(settings.voters),
-        "commit_quorum": len(settings.voters) // 2 + 1,
-        "members": [],
-        "slots": [],
-        "feeds": [],
-        "controls": settings.cluster.controls,
-    }
-    if cluster is None:
-        return document
-    document["commit_quorum"] = cluster.replica.config.commit_quorum
-    document["state"] = ALONE if cluster.members is None else DEGRADED if problems(parts) else OK
-    document["members"] = _members(parts, cluster, now)
-    document["slots"] = [_slot(slot) for slot in cluster.replica.by_number]
-    if settings.uses_kafka:
-        document["feeds"] = [
+        "commit_quorum": core.slots.config.commit_quorum,
+        "members": _members(settings, core, now, uptime_s) if core.slots.by_number else [],
+        "slots": [_slot(slot) for slot in core.slots.by_number],
+        "feeds": [
             {"topic": source.topic, "partition": source.partition, "log": source.log_id,
-             "feeder": cluster.feed.feeder(source.log_id)}
-            for sources in parts.topics.sources.values() for source in sources.values()
-        ]  # fmt: skip
-    return document
+             "feeder": core.feed.feeder(source.log_id)}
+            for sources in core.topics.sources.values() for source in sources.values()
+        ] if core.slots.by_number else [],
+        "controls": settings.cluster.controls,
+    }  # fmt: skip
 
 
-def problems(parts: Parts) -> list[str]:
-    """What a person should know of the cluster, in sentences."""
-    cluster = parts.cluster
-    if cluster is None or cluster.members is None:
-        return []
-    found = []
-    replica = cluster.replica
-    alive = cluster.members.alive()
-    if replica.is_amnesic:
-        found.append(
-            "this voter does not know what it promised (its disk is new, or was lost) and takes no part until it has "
-            f"heard from {', '.join(replica.missing_voters)}"
-        )
-    missing = [voter for voter in replica.config.voters if voter not in alive]
-    if missing:
-        found.append(f"of the voters {', '.join(missing)} cannot be reached")
-    orphans = [slot for slot in replica.by_number if not slot.accepts]
-    if orphans:
-        found.append(f"{len(orphans)} of {len(replica.by_number)} slots take no publishes now")
-    found += cluster.members.problems()
-    return found
-
-
-def _members(parts: Parts, cluster: Cluster, now: float) -> list[dict[str, Any]]:
-    coordinates = Counter(slot.coordinator for slot in cluster.replica.by_number if slot.accepts)
-    kafka = [source for sources in parts.topics.sources.values() for source in sources.values()]
-    feeds = Counter(cluster.feed.feeder(source.log_id) for source in kafka)
-    delay_s = cluster.replica.delay_s()
-    voters = cluster.replica.config.voters
-    seen = cluster.members.rows(now) if cluster.members is not None else []
-    alone: dict[str, Any] = {"name": cluster.me, "state": "alive", "url": "", "cluster_address": "", "for_s": 0.0}
-    rows = seen or [alone]
+def _members(settings: Settings, core: NodeCore, now: float, uptime_s: float) -> list[dict[str, Any]]:
+    coordinates = Counter(slot.coordinator for slot in core.slots.by_number if slot.accepts)
+    feeds = Counter(
+        core.feed.feeder(source.log_id) for sources in core.topics.sources.values() for source in sources.values()
+    )
+    delay_s = core.slots.delay_s()
+    rows = [
+        {"name": settings.node.name, "state": "alive", "url": _http(core.peers.url), "for_s": round(uptime_s, 1),
+         "cluster_address": core.config.cluster_address, "synced": core.slots.is_synced}
+    ]  # fmt: skip
+    for name, peer in core.peers.all.items():
+        if peer.state is MemberState.LEFT and now - peer.since > LEFT_SHOWN_S:
+            continue
+        rows.append(
+            {"name": name, "state": peer.state.word, "url": _http(peer.meta.url) if peer.meta else "",
+             "for_s": round(now - peer.since, 1), "cluster_address": peer.address,
+             "synced": peer.meta is not None and peer.meta.is_synced and peer.state.is_living}
+        )  # fmt: skip
     for row in rows:
-        name = row["name"]
-        row["is_voter"] = name in voters
+        name = str(row["name"])
+        row["is_voter"] = name in core.slots.config.voters
         row["coordinates"] = coordinates[name]
         row["feeds"] = feeds[name]
         row["delay_ms"] = round(delay_s[name] * 1000, 2) if name in delay_s else None
-        if name == cluster.me:
-            row["synced"] = cluster.replica.is_synced
-        row.setdefault("synced", False)
-    return rows
+    return sorted(rows, key=lambda row: str(row["name"]))
+
+
+def _http(url: str) -> str:
+    return url.removesuffix("/v1/ws")
 
 
 def _slot(slot: Slot) -> dict[str, Any]:

@@ -14,109 +14,96 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from mesh.transport.links import LinkStats
-from node.cluster.cluster import Cluster
-from node.parts import Parts
-from node.status.observed import Observed
+from node.cluster.network import Network
+from node.core import NodeCore
+from node.kafka.kafka import KafkaThreads
+from node.settings import Settings
+from node.workers import Workers
 
-_NODE: list[tuple[str, str, str, Callable[[Parts], float]]] = [
-    ("records", "counter", "Records read from Kafka", lambda parts: parts.intake.records),
-    ("records_unmapped", "counter", "Records that could not be mapped", lambda parts: parts.intake.unmapped),
-    ("repeats_dropped", "counter", "Repeated publishes dropped", lambda parts: parts.intake.repeats_dropped),
-    ("replay_records", "counter", "Records read back from Kafka for resumes",
-     lambda parts: 0 if parts.bridge is None else parts.bridge.replay.records),
-    ("replay_queue", "gauge", "Questions waiting for a replay thread",
-     lambda parts: 0 if parts.bridge is None else parts.bridge.replay.queue),
-    ("cache_bytes", "gauge", "Memory of the cache, by its own estimate", lambda parts: parts.cache.bytes),
-    ("cache_bytes_max", "gauge", "Limit: cache.bytes", lambda parts: parts.cache.config.bytes_max),
-    ("cache_messages", "gauge", "Messages in the cache", lambda parts: sum(x.held for x in parts.cache.logs.values())),
+_NODE: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
+    ("records", "counter", "Records read from Kafka", lambda core: core.intake.records),
+    ("records_unmapped", "counter", "Records that could not be mapped", lambda core: core.intake.unmapped),
+    ("repeats_dropped", "counter", "Repeated publishes dropped", lambda core: core.intake.repeats_dropped),
+    ("cache_bytes", "gauge", "Memory of the cache, by its own estimate", lambda core: core.cache.bytes),
+    ("cache_bytes_max", "gauge", "Limit: cache.bytes", lambda core: core.cache.config.bytes_max),
+    ("cache_messages", "gauge", "Messages in the cache", lambda core: sum(x.held for x in core.cache.logs.values())),
     ("cache_messages_per_subject_max", "gauge", "Limit: cache.messages_per_subject",
-     lambda parts: parts.cache.config.messages_per_subject),
+     lambda core: core.cache.config.messages_per_subject),
     ("cache_subjects", "gauge", "Subjects in the cache",
-     lambda parts: sum(len(log.subjects) for log in parts.cache.logs.values())),
-    ("cache_evicted_by_age", "counter", "Messages that left by age", lambda parts: parts.cache.evicted_by_age),
+     lambda core: sum(len(log.subjects) for log in core.cache.logs.values())),
+    ("cache_evicted_by_age", "counter", "Messages that left by age", lambda core: core.cache.evicted_by_age),
     ("cache_evicted_by_count", "counter", "Messages that left by their subject's limit",
-     lambda parts: parts.cache.evicted_by_count),
+     lambda core: core.cache.evicted_by_count),
     ("cache_evicted_by_bytes", "counter", "Messages that left by the cache's limit",
-     lambda parts: parts.cache.evicted_by_bytes),
-    ("subscribes", "counter", "Subscriptions begun or resumed", lambda parts: parts.readings.begun),
-    ("readings", "gauge", "Subscriptions on their way to live", lambda parts: len(parts.readings)),
-    ("gaps", "counter", "Gaps told to clients", lambda parts: parts.readings.gaps_told),
-    ("interest", "gauge", "Subjects and patterns that workers want", lambda parts: len(parts.interest)),
-    ("publishes_accepted", "counter", "Publishes confirmed", lambda parts: parts.publishing.accepted),
-    ("publishes_failed", "counter", "Publishes refused or failed", lambda parts: parts.publishing.failed_count),
-    ("publishes_in_flight", "gauge", "Publishes without an outcome yet", lambda parts: parts.publishing.in_flight),
-    ("publishes_in_flight_max", "gauge", "Limit: publish.queue", lambda parts: parts.publishing.config.in_flight_max),
+     lambda core: core.cache.evicted_by_bytes),
+    ("subscribes", "counter", "Subscriptions begun or resumed", lambda core: core.backfills.begun),
+    ("backfills", "gauge", "Subscriptions on their way to live", lambda core: len(core.backfills)),
+    ("gaps", "counter", "Gaps told to clients", lambda core: core.backfills.gaps_told),
+    ("interest", "gauge", "Subjects and patterns that workers want", lambda core: len(core.interest)),
+    ("publishes_accepted", "counter", "Publishes confirmed", lambda core: core.publishing.accepted),
+    ("publishes_failed", "counter", "Publishes refused or failed", lambda core: core.publishing.failed_count),
+    ("publishes_in_flight", "gauge", "Publishes without an outcome yet", lambda core: core.publishing.in_flight),
+    ("publishes_in_flight_max", "gauge", "Limit: publish.queue", lambda core: core.publishing.config.in_flight_max),
     ("publish_retries", "counter", "Publishes recognised as retries",
-     lambda parts: parts.publishing.retries_recognised),
-    ("link_cut_offs", "counter", "Times that a worker's queue was full", lambda parts: parts.workers.cut_offs),
-    ("link_queue_max", "gauge", "Limit: packets waiting for a worker", lambda parts: parts.settings.link.queue_max),
-    ("replay_messages_max", "gauge", "Limit: replay.messages", lambda parts: parts.settings.replay.messages_max),
-    ("client_connections_max", "gauge", "Limit: client.connections",
-     lambda parts: parts.settings.client.connections_max),
-    ("client_subscriptions_max", "gauge", "Limit: client.subscriptions",
-     lambda parts: parts.settings.client.subscriptions_max),
-    ("client_publishes_max", "gauge", "Limit: client.publishes", lambda parts: parts.settings.client.publishes_max),
-    ("client_frame_bytes_max", "gauge", "Limit: client.frame_bytes",
-     lambda parts: parts.settings.client.frame_bytes_max),
-    ("client_outbox_bytes_max", "gauge", "Limit: client.outbox_bytes",
-     lambda parts: parts.settings.client.outbox_bytes_max),
+     lambda core: core.publishing.retries_recognised),
 ]  # fmt: skip
 
-_CLUSTER: list[tuple[str, str, str, Callable[[Cluster], float]]] = [
-    ("members_alive", "gauge", "Living nodes, this one included", lambda one: len(one.peers) + 1),
-    ("slots_coordinated", "gauge", "Slots that this node coordinates", lambda one: len(one.replica.coordinated)),
+_LIMITS: list[tuple[str, str, Callable[[Settings], float]]] = [
+    ("link_queue_max", "Limit: packets waiting for a worker", lambda settings: settings.link.queue_max),
+    ("replay_messages_max", "Limit: replay.messages", lambda settings: settings.replay.messages_max),
+    ("client_connections_max", "Limit: client.connections",
+     lambda settings: settings.client.connections_max),
+    ("client_subscriptions_max", "Limit: client.subscriptions",
+     lambda settings: settings.client.subscriptions_max),
+    ("client_publishes_max", "Limit: client.publishes", lambda settings: settings.client.publishes_max),
+    ("client_frame_bytes_max", "Limit: client.frame_bytes",
+     lambda settings: settings.client.frame_bytes_max),
+    ("client_outbox_bytes_max", "Limit: client.outbox_bytes",
+     lambda settings: settings.client.outbox_bytes_max),
+]  # fmt: skip
+
+_CLUSTER: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
+    ("members_alive", "gauge", "Living nodes, this one included", lambda core: len(core.peers.alive())),
+    ("slots_coordinated", "gauge", "Slots that this node coordinates", lambda core: len(core.slots.coordinated)),
     (
         "slots_without_coordinator",
         "gauge",
         "Slots in which nothing can be committed, as far as this node knows",
-        lambda one: sum(not slot.accepts for slot in one.replica.by_number),
+        lambda core: sum(not slot.accepts for slot in core.slots.by_number),
     ),
-    ("slots_synced", "gauge", "1 while this node holds the log of every slot", lambda one: one.replica.is_synced),
+    ("slots_synced", "gauge", "1 while this node holds the log of every slot", lambda core: core.slots.is_synced),
     (
         "elections_won",
         "counter",
         "Elections that this node won",
-        lambda one: sum(election.elections_won for election in one.replica.elections),
+        lambda core: sum(election.elections_won for election in core.slots.elections),
     ),
     (
         "slot_repairs",
         "counter",
         "Answers to questions for missed items",
-        lambda one: sum(replication.repairs for replication in one.replica.replications),
+        lambda core: sum(replication.repairs for replication in core.slots.replications),
     ),
     (
         "forwards_pending",
         "gauge",
         "Publishes of this node that are not committed yet",
-        lambda one: one.replica.forwarding.pending,
+        lambda core: core.slots.forwarding.pending,
     ),
-    ("forwards_pending_max", "gauge", "Limit: publish.queue", lambda one: one.replica.forwarding.config.pending_max),
-    ("logs_fed", "gauge", "Kafka partitions that this node reads for all", lambda one: one.feed.feeding_count),
-    ("feed_records", "counter", "Records that came from other nodes", lambda one: one.feeding.fed),
-    ("feed_repairs", "counter", "Holes in the feed that were repaired", lambda one: one.feed.repairs),
-    ("feed_takeovers", "counter", "Partitions taken over from other nodes", lambda one: one.feed.takeovers),
-    ("catch_up_pages", "counter", "Pages of peers' caches received", lambda one: one.catch_up.pages_received),
-    ("transfers_asked", "gauge", "Logs that this node is copying from peers", lambda one: one.catch_up.asking_count),
+    ("forwards_pending_max", "gauge", "Limit: publish.queue", lambda core: core.slots.forwarding.config.pending_max),
+    ("logs_fed", "gauge", "Kafka partitions that this node reads for all", lambda core: core.feed.feeding_count),
+    ("feed_records", "counter", "Records that came from other nodes", lambda core: core.kafka_logs.fed),
+    ("feed_repairs", "counter", "Holes in the feed that were repaired", lambda core: core.feed.repairs),
+    ("feed_takeovers", "counter", "Partitions taken over from other nodes", lambda core: core.feed.takeovers),
+    ("catch_up_pages", "counter", "Pages of peers' caches received", lambda core: core.transfer.pages_received),
+    ("transfers_asked", "gauge", "Logs that this node is copying from peers", lambda core: core.transfer.asking_count),
     (
         "transfers_served",
         "gauge",
         "Copies that peers are making of this node's logs",
-        lambda one: one.catch_up.serving_count,
+        lambda core: core.transfer.serving_count,
     ),
-    (
-        "membership_health",
-        "gauge",
-        "Lifeguard's local health: 0 (well) to 7",
-        lambda one: 0 if one.members is None else one.members.local_health,
-    ),
-    (
-        "paused_s",
-        "counter",
-        "For how long, in all, this node stood still",
-        lambda one: 0 if one.members is None else one.members.paused_s,
-    ),
-    ("peer_scans_answered", "counter", "Questions of peers answered from the cache", lambda one: one.scan.answered),
-    ("tick_late_s", "gauge", "How late the mesh's tick was at most since the last second", lambda one: one.late_s),
+    ("peer_scans_answered", "counter", "Questions of peers answered from the cache", lambda core: core.scan.answered),
 ]
 _LINK: list[tuple[str, str, Callable[[LinkStats], float]]] = [
     ("messages_in", "Messages from other nodes", lambda stats: stats.messages_in),
@@ -150,44 +137,93 @@ _WORKER: list[tuple[str, str, str]] = [
 
 
 class _Collector(Collector):
-    def __init__(self, parts: Parts, observed: Observed) -> None:
-        self._parts = parts
-        self._observed = observed
+    def __init__(
+        self,
+        settings: Settings,
+        core: NodeCore,
+        workers: Workers,
+        kafka: KafkaThreads | None,
+        network: Network | None,
+        tick_late_s: float,
+    ) -> None:
+        self._settings = settings
+        self._core = core
+        self._workers = workers
+        self._kafka = kafka
+        self._network = network
+        self._tick_late_s = tick_late_s
 
     def collect(self) -> Iterator[Metric]:
-        parts, observed = self._parts, self._observed
+        yield from self._node()
+        yield from self._cluster()
+        yield from self._worker()
+        yield from self._partitions()
+
+    def _node(self) -> Iterator[Metric]:
+        core, kafka = self._core, self._kafka
         for name, kind, meaning, value in (
-            ("ready", "gauge", "1 once the cache has been filled", observed.ready),
-            ("kafka_connected", "gauge", "1 while Kafka answers", not observed.kafka_error),
-            ("kafka_read_errors", "counter", "Errors while reading Kafka", observed.read_errors),
-        ):
+            ("ready", "gauge", "1 once the cache has been filled", core.is_ready),
+            ("kafka_connected", "gauge", "1 while Kafka answers", not core.kafka_health.error),
+            ("kafka_read_errors", "counter", "Errors while reading Kafka", core.kafka_health.read_errors),
+            ("replay_records", "counter", "Records read back from Kafka for resumes",
+             kafka.replay_records if kafka is not None else 0),
+            ("replay_queue", "gauge", "Questions waiting for a replay thread",
+             kafka.replay_queue if kafka is not None else 0),
+            ("link_cut_offs", "counter", "Times that a worker's queue was full", self._workers.cut_offs),
+        ):  # fmt: skip
             yield _metric(kind, f"whimbrel_{name}", meaning, (), [((), float(value))])
         for name, kind, meaning, read in _NODE:
-            yield _metric(kind, f"whimbrel_{name}", meaning, (), [((), float(read(parts)))])
-        if (cluster := parts.cluster) is not None:
-            for name, kind, meaning, found in _CLUSTER:
-                yield _metric(kind, f"whimbrel_cluster_{name}", meaning, (), [((), float(found(cluster)))])
-            if cluster.transport is not None:
-                stats = cluster.transport.stats
-                for name, meaning, count in _LINK:
-                    yield _metric("counter", f"whimbrel_mesh_{name}", meaning, (), [((), float(count(stats)))])
+            yield _metric(kind, f"whimbrel_{name}", meaning, (), [((), float(read(core)))])
+        for name, meaning, limit in _LIMITS:
+            yield _metric("gauge", f"whimbrel_{name}", meaning, (), [((), float(limit(self._settings)))])
+
+    def _cluster(self) -> Iterator[Metric]:
+        if not self._core.slots.by_number:
+            return
+        for name, kind, meaning, found in _CLUSTER:
+            yield _metric(kind, f"whimbrel_cluster_{name}", meaning, (), [((), float(found(self._core)))])
+        late = "How late the tick was at most in the last second"
+        yield _metric("gauge", "whimbrel_cluster_tick_late_s", late, (), [((), self._tick_late_s)])
+        if self._network is not None:
+            membership, stats = self._network.membership, self._network.stats
+            meaning = "Lifeguard's local health: 0 (well) to 7"
+            yield _metric(
+                "gauge", "whimbrel_cluster_membership_health", meaning, (), [((), float(membership.local_health))]
+            )
+            meaning = "For how long, in all, this node stood still"
+            yield _metric("counter", "whimbrel_cluster_paused_s", meaning, (), [((), membership.paused_s)])
+            for name, meaning, count in _LINK:
+                yield _metric("counter", f"whimbrel_mesh_{name}", meaning, (), [((), float(count(stats)))])
+
+    def _worker(self) -> Iterator[Metric]:
+        workers = self._workers.all
         for name, kind, meaning in _WORKER:
-            rows = [((str(one.settings.index),), one.stats.get(name, 0.0)) for one in parts.workers.all]
+            rows = [((str(one.settings.index),), one.stats.get(name, 0.0)) for one in workers]
             yield _metric(kind, f"whimbrel_worker_{name}", meaning, ("worker",), rows)
-        restarts = [((str(one.settings.index),), float(one.restarts)) for one in parts.workers.all]
+        restarts = [((str(one.settings.index),), float(one.restarts)) for one in workers]
         yield _metric("counter", "whimbrel_worker_restarts", "Times that a worker died", ("worker",), restarts)
-        sources = [source for topic in parts.topics.sources.values() for source in topic.values()]
+
+    def _partitions(self) -> Iterator[Metric]:
+        sources = [source for topic in self._core.topics.sources.values() for source in topic.values()]
         labels = ("topic", "partition")
-        lags = [((one.topic, str(one.partition)), lag) for one in sources if (lag := observed.lag(one)) is not None]
+        lag = self._core.kafka_health.lag
+        lags = [((one.topic, str(one.partition)), float(behind)) for one in sources if (behind := lag(one)) is not None]
         yield _metric("gauge", "whimbrel_kafka_lag", "Records not read yet", labels, lags)
         loaded = [((one.topic, str(one.partition)), float(one.loaded)) for one in sources]
         yield _metric("gauge", "whimbrel_kafka_loaded", "1 once read to its end", labels, loaded)
 
 
-def render(parts: Parts, observed: Observed) -> bytes:
+def render(
+    settings: Settings,
+    core: NodeCore,
+    workers: Workers,
+    kafka: KafkaThreads | None,
+    network: Network | None,
+    tick_late_s: float,
+) -> bytes:
     """The document at /metrics."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(parts, observed))
+    registry.register(_Collector(settings, core, workers, kafka, network, tick_late_s))
     return generate_latest(registry)
 
 

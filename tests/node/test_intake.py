@@ -10,13 +10,27 @@ from gateway.link.events import Live
 from gateway.link.settings import TopicRule
 from gateway.link.topic_rules import Mapping
 from mesh.cache.cache import Cache, CacheConfig
-from mesh.log import Gap, Headers, Position
+from mesh.log import Headers, Position
 from mesh.repeats import Repeats
-from node.intake import Intake, Record, publish_of
+from node.effects import Effects, ToWorker
+from node.intake import Intake, publish_of
 from node.interest import Interest
-from node.topics import Source, Topics
+from node.kafka.events import Record
+from node.publishing import Publishing, PublishingConfig
+from node.topics import Topics
 
 A, B = 1, 2
+
+
+class Confirmations(Publishing):
+    """Keeps what it is told."""
+
+    def __init__(self, topics: Topics, effects: Effects) -> None:
+        super().__init__(PublishingConfig(5, 10, 10), topics, effects)
+        self.told: list[tuple[tuple[str, int], str, Position]] = []
+
+    def applied(self, publish_key: tuple[str, int], log_id: str, at: Position) -> None:
+        self.told.append((publish_key, log_id, at))
 
 
 class Node:
@@ -26,22 +40,27 @@ class Node:
         self.topics = Topics(Mapping([TopicRule("t", "json", publish)]))
         self.cache = Cache(CacheConfig(60, 100, 10**9, 60))
         self.interest = Interest()
-        self.applied: list[tuple[tuple[str, int], str, Position]] = []
-        self.intake = Intake(
-            self.cache, self.topics, self.interest, subject_bytes_max, lambda *what: self.applied.append(what)
-        )
+        self.effects = Effects()
+        self.publishing = Confirmations(self.topics, self.effects)
+        self.intake = Intake(self.cache, self.topics, self.interest, self.publishing, self.effects, subject_bytes_max)
         begun, _ = self.topics.update({"t": ("x", 2)})
         self.sources = begun
         for source in begun:
             source.log = self.cache.open(source.log_id, "t")
             source.loaded = True
-            source.generation = 1
             if publish:
                 source.repeats = Repeats(1000)
 
-    def apply(self, *records: Record, generation: int = 1) -> dict[int, Live]:
-        batches, gaps = self.intake.apply(records, generation)
-        assert gaps == []
+    def apply(self, *records: Record) -> dict[int, Live]:
+        """What each worker gets."""
+        for source in self.sources:
+            self.intake.apply(source, [one for one in records if one[1] == source.partition])
+        batches: dict[int, Live] = {}
+        for effect in self.effects.take():
+            assert isinstance(effect, ToWorker)
+            assert isinstance(effect.event, Live)
+            assert effect.worker not in batches, "live messages that follow each other share one event"
+            batches[effect.worker] = effect.event
         return batches
 
     def end(self, partition: int = 0) -> Position:
@@ -121,16 +140,6 @@ def test_nothing_goes_out_while_a_log_is_filling() -> None:
     assert node.intake.ends() == {"t": {"0.x": (0, 0), "1.x": (0, -1)}}
 
 
-def test_records_of_an_ended_log_or_of_an_earlier_assignment_are_not_this_logs() -> None:
-    node = Node()
-    node.interest.add(A, "/t/*", 0)
-    assert node.apply(record(0), generation=0) == {}
-    assert node.end() == (0, -1)
-    assert node.apply(("other", 0, 0, 0, b"k", b"1", 0, None)) == {}
-    node.topics.update({})
-    assert node.apply(record(0)) == {}
-
-
 @pytest.mark.parametrize(
     ("key", "fits"),
     [(b"k" * 97, True), (b"k" * 98, False), (b"\x00" * 32, True), (b"\x00" * 33, False), (b"k" * 101, False)],
@@ -151,7 +160,7 @@ def test_a_repeat_is_dropped_and_its_original_named() -> None:
     node.interest.add(A, "/t/*", 0)
     node.apply(record(0, headers=by_publisher(7)))
     assert node.apply(record(1, headers=by_publisher(7))) == {}
-    assert node.applied == [(("p", 7), "0.x", (0, 0))] * 2
+    assert node.publishing.told == [(("p", 7), "0.x", (0, 0))] * 2
     assert (node.intake.repeats_dropped, node.end()) == (1, (0, 1))
     frames = shown(node.apply(record(2, headers=by_publisher(8)))[A].json[1])
     assert frames[0]["prev"] == [0, 0]  # the dropped one is in nobody's chain
@@ -189,34 +198,6 @@ def test_a_log_that_begins_in_an_unknown_epoch_is_known_from_behind_its_first_re
     assert [entry.at for entry in source.log.after("/t/k", (0, -1))] == [(3, 101)]
 
 
-def test_a_hole_is_a_gap_up_to_the_next_record_and_nothing_reaches_across() -> None:
-    node = Node()
-    node.interest.add(A, "/t/*", 0)
-    node.apply(record(0))
-    source = node.sources[0]
-    source.torn = node.end()
-    batches, gaps = node.intake.apply([record(9, epoch=1)], 1)
-    assert gaps == [("t", Gap("0.x", (0, 0), (1, 8), "retention"))]
-    assert "prev" not in shown(batches[A].json[1])[0]
-    assert source.torn is None
-    assert source.log is not None
-    assert source.log.floor_of("/t/k") == (1, 8)
-    assert source.log.floor_of("/t/other") == (1, 8)
-
-
-def test_a_hole_in_a_log_that_is_not_loaded_is_no_news_but_known() -> None:
-    """Deleted between asking where to begin and reading: subscribers may have had all of it from an earlier node."""
-    node = Node()
-    source = node.sources[0]
-    source.loaded = False
-    source.torn = node.end()
-    _, gaps = node.intake.apply([record(9, epoch=1)], 1)
-    assert gaps == []
-    assert source.torn is None
-    assert source.log is not None
-    assert source.log.floor_of("/t/k") == (1, 8)
-
-
 @pytest.mark.parametrize(
     ("headers", "publish"),
     [
@@ -234,11 +215,3 @@ def test_a_hole_in_a_log_that_is_not_loaded_is_no_news_but_known() -> None:
 )
 def test_whose_publish_a_record_is(headers: Headers | None, publish: tuple[str, int] | None) -> None:
     assert publish_of(headers) == publish
-
-
-def test_a_source_whose_beginning_is_not_known_yet_takes_nothing() -> None:
-    node = Node()
-    begun, _ = node.topics.update({"t": ("x", 3)})
-    fresh: Source = begun[0]
-    assert fresh.log is None
-    assert node.apply(record(0, partition=2)) == {}

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from gateway.link import codes
 from gateway.link.events import Publish, Published, Refused
-from node.publishing import GRACE_S, READ_BACK_S, Produce, Publishing, PublishingConfig
+from gateway.link.settings import TopicRule
+from gateway.link.topic_rules import Mapping
+from node.effects import Effects, Produce
+from node.publishing import GRACE_S, READ_BACK_S, Publishing, PublishingConfig
+from node.topics import Topics
 
 WORKER, OTHER = 1, 2
 
 
+EFFECTS = Effects()
+
+
 def publishing(in_flight: int = 3, remembered: int = 3) -> Publishing:
-    return Publishing(PublishingConfig(timeout_s=5, in_flight_max=in_flight, remembered_max=remembered))
+    EFFECTS.take()
+    topics = Topics(Mapping([]), [TopicRule("chat", "text", True)], 1)
+    config = PublishingConfig(timeout_s=5, in_flight_max=in_flight, remembered_max=remembered)
+    return Publishing(config, topics, EFFECTS)
 
 
 def publish(pid: int, seq: int = 0, subject: str = "/t/k", value: bytes | None = b"1") -> Publish:
@@ -18,13 +28,13 @@ def publish(pid: int, seq: int = 0, subject: str = "/t/k", value: bytes | None =
 
 
 def produced(core: Publishing) -> list[Produce]:
-    return core.take_produces()
+    return [effect for effect in EFFECTS.take() if isinstance(effect, Produce)]
 
 
 def test_what_is_produced() -> None:
     core = publishing()
-    core.publish(0, WORKER, publish(1, 7, "/t/%FF/a", None))
-    core.publish(0, WORKER, publish(2, 8, "/t"))
+    core.publish(0, 0, WORKER, publish(1, 7, "/t/%FF/a", None))
+    core.publish(0, 0, WORKER, publish(2, 8, "/t"))
     first, second = produced(core)
     assert (first.topic, first.key, first.value) == ("t", b"\xff/a", None)
     assert first.headers == [("h", b"v"), ("whimbrel-publisher", b"publisher"), ("whimbrel-seq", b"7")]
@@ -35,7 +45,7 @@ def test_what_is_produced() -> None:
 
 def test_it_is_confirmed_when_it_was_read_back() -> None:
     core = publishing()
-    core.publish(0, WORKER, publish(1))
+    core.publish(0, 0, WORKER, publish(1))
     (produce,) = produced(core)
     core.delivered(1, produce.ticket, "0.x")
     assert core.take_events() == []
@@ -49,7 +59,7 @@ def test_it_is_confirmed_when_it_was_read_back() -> None:
 
 def test_read_back_before_the_delivery_report() -> None:
     core = publishing()
-    core.publish(0, WORKER, publish(1))
+    core.publish(0, 0, WORKER, publish(1))
     (produce,) = produced(core)
     core.applied(("publisher", 0), "0.x", (0, 5))
     assert core.take_events() == [(WORKER, Published(1, "0.x", (0, 5)))]
@@ -60,7 +70,7 @@ def test_read_back_before_the_delivery_report() -> None:
 
 def test_delivered_and_never_read_back_is_confirmed_without_a_position() -> None:
     core = publishing()
-    core.publish(0, WORKER, publish(1))
+    core.publish(0, 0, WORKER, publish(1))
     core.delivered(1, produced(core)[0].ticket, "0.x")
     core.tick(1 + READ_BACK_S - 0.01)
     assert core.take_events() == []
@@ -70,8 +80,8 @@ def test_delivered_and_never_read_back_is_confirmed_without_a_position() -> None
 
 def test_the_same_again_while_it_is_on_its_way_waits_for_the_same_outcome() -> None:
     core = publishing()
-    core.publish(0, WORKER, publish(1))
-    core.publish(0, OTHER, publish(9))
+    core.publish(0, 0, WORKER, publish(1))
+    core.publish(0, 0, OTHER, publish(9))
     (produce,) = produced(core)
     core.failed(produce.ticket, codes.KAFKA_UNAVAILABLE, "why")
     assert core.take_events() == [
@@ -79,7 +89,7 @@ def test_the_same_again_while_it_is_on_its_way_waits_for_the_same_outcome() -> N
         (OTHER, Refused(9, codes.KAFKA_UNAVAILABLE, "why")),
     ]
     assert (core.retries_recognised, core.failed_count, core.in_flight) == (1, 1, 0)
-    core.publish(1, WORKER, publish(2))
+    core.publish(1, 0, WORKER, publish(2))
     assert len(produced(core)) == 1  # after a failure it is tried anew
 
 
@@ -87,29 +97,29 @@ def test_the_same_again_afterwards_gets_the_original_outcome() -> None:
     core = publishing(remembered=2)
     for seq in range(3):
         core.applied(("publisher", seq), "0.x", (0, seq))
-    core.publish(0, WORKER, publish(5, 2))
+    core.publish(0, 0, WORKER, publish(5, 2))
     assert core.take_events() == [(WORKER, Published(5, "0.x", (0, 2)))]
     assert produced(core) == []
-    core.publish(0, WORKER, publish(6, 0))  # forgotten: the log will tell
+    core.publish(0, 0, WORKER, publish(6, 0))  # forgotten: the log will tell
     assert len(produced(core)) == 1
 
 
 def test_the_queue_is_bounded() -> None:
     core = publishing(in_flight=2)
     for seq in range(3):
-        core.publish(0, WORKER, publish(seq, seq))
+        core.publish(0, 0, WORKER, publish(seq, seq))
     assert len(produced(core)) == 2
     ((worker, refused),) = core.take_events()
     assert worker == WORKER
     assert isinstance(refused, Refused)
     assert (refused.pid, refused.code) == (2, codes.QUEUE_FULL)
-    core.publish(0, WORKER, publish(7, 0))  # one that is on its way takes no more room
+    core.publish(0, 0, WORKER, publish(7, 0))  # one that is on its way takes no more room
     assert core.take_events() == []
 
 
 def test_nothing_waits_for_ever() -> None:
     core = publishing()
-    core.publish(0, WORKER, publish(1))
+    core.publish(0, 0, WORKER, publish(1))
     core.tick(5 + GRACE_S - 0.01)
     assert core.take_events() == []
     core.tick(5 + GRACE_S)
@@ -121,8 +131,17 @@ def test_nothing_waits_for_ever() -> None:
 
 def test_a_worker_that_is_gone_is_told_nothing() -> None:
     core = publishing()
-    core.publish(0, WORKER, publish(1))
-    core.publish(0, OTHER, publish(2))
+    core.publish(0, 0, WORKER, publish(1))
+    core.publish(0, 0, OTHER, publish(2))
     core.forget(WORKER)
     core.applied(("publisher", 0), "0.x", (0, 0))
     assert core.take_events() == [(OTHER, Published(2, "0.x", (0, 0)))]
+
+
+def test_what_is_for_a_namespace_becomes_an_item_with_the_time_it_came() -> None:
+    core = publishing()
+    core.publish(0, 1234, WORKER, publish(1, 7, "/chat/room"))
+    (item,) = core.take_items()
+    assert (item.subject, item.publisher, item.number, item.time) == ("/chat/room", "publisher", 7, 1234)
+    assert produced(core) == []
+    assert core.take_items() == []

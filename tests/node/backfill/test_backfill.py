@@ -6,7 +6,7 @@ from gateway.link.events import Answer, Page, Start, Subscribe
 from gateway.link.settings import TopicRule
 from mesh.cache.cache import Cache, CacheConfig
 from mesh.log import Gap, Place
-from node.backfill.backfill import ANSWER_WITHIN_S, PageLimits, Reading
+from node.backfill.backfill import ANSWER_WITHIN_S, Backfill, PageLimits
 from node.backfill.questions import Locate, Measure
 from node.topics import Source
 
@@ -20,14 +20,14 @@ def source(cache: Cache, partition: int, count: int, loaded: bool = True) -> Sou
     return found
 
 
-def reading(start: Start, *sources: Source, page: int = 2) -> Reading:
-    found = Reading(1, Subscribe(1, 2, "/t/*", 0, start), PageLimits(page, 10**6))
+def backfill(start: Start, *sources: Source, page: int = 2) -> Backfill:
+    found = Backfill(1, Subscribe(1, 2, "/t/*", 0, start), PageLimits(page, 10**6))
     found.open({one.log_id: one for one in sources}, {})
     return found
 
 
-def ended(found: Reading, log_id: str) -> tuple[list[Gap], Place, bool]:
-    """What is said after the end of a log: gaps, logs that are live, and whether the reading is over."""
+def ended(found: Backfill, log_id: str) -> tuple[list[Gap], Place, bool]:
+    """What is said after the end of a log: gaps, logs that are live, and whether the backfill is over."""
     found.remove_log(log_id)
     found.more()
     events, questions, over = found.step()
@@ -42,7 +42,7 @@ def cache() -> Cache:
 
 
 def test_between_two_pages() -> None:
-    found = reading(Start("resume", place={"0.x": (0, 0)}), source(cache(), 0, 10))
+    found = backfill(Start("resume", place={"0.x": (0, 0)}), source(cache(), 0, 10))
     answer, page = found.step()[0]
     assert isinstance(answer, Answer)
     assert answer.answer == "full"
@@ -53,7 +53,7 @@ def test_between_two_pages() -> None:
 
 def test_before_it_could_be_read_at_all() -> None:
     kept = cache()
-    found = reading(
+    found = backfill(
         Start("resume", place={"0.x": (0, 4), "1.x": (0, 2)}), source(kept, 0, 0, False), source(kept, 1, 3)
     )
     found.step()
@@ -61,7 +61,7 @@ def test_before_it_could_be_read_at_all() -> None:
 
 
 def test_before_anything_was_said() -> None:
-    found = reading(Start("resume", place={"0.x": (0, 4)}), source(cache(), 0, 9, False))
+    found = backfill(Start("resume", place={"0.x": (0, 4)}), source(cache(), 0, 9, False))
     assert found.step()[0] == []
     found.remove_log("0.x")
     events, _, over = found.step()
@@ -73,21 +73,21 @@ def test_before_anything_was_said() -> None:
 def test_nothing_was_missed() -> None:
     kept = cache()
     for start in (Start("resume", place={"0.x": (0, 8)}), Start("latest"), Start("now")):
-        found = reading(start, source(kept, 0, 9))
+        found = backfill(start, source(kept, 0, 9))
         found.step()
         assert ended(found, "0.x") == ([], {}, True)
         kept.close(kept.logs["0.x"])
 
 
 def test_a_new_subscription_that_had_begun_nowhere() -> None:
-    found = reading(Start("latest"), source(cache(), 0, 9, False))
+    found = backfill(Start("latest"), source(cache(), 0, 9, False))
     found.step()
     assert ended(found, "0.x")[0] == []
 
 
 def test_a_log_that_appeared_and_ended_before_it_was_read() -> None:
     kept = cache()
-    found = reading(
+    found = backfill(
         Start("resume", place={"0.x": (0, 0), "1.x": (0, 0)}), source(kept, 0, 3), source(kept, 1, 9), page=3
     )
     _, page = found.step()[0]
@@ -101,7 +101,7 @@ def test_a_log_that_appeared_and_ended_before_it_was_read() -> None:
 
 def test_a_place_that_the_log_has_lost_is_a_gap_back_to_its_end() -> None:
     for place in ((0, 999), (7, 1)):
-        found = reading(Start("resume", place={"0.x": place}), source(cache(), 0, 3))
+        found = backfill(Start("resume", place={"0.x": place}), source(cache(), 0, 3))
         _, [(log, question)], _ = found.step()
         assert question == Measure(log.source, place)
         found.measured(log, exists=False)
@@ -117,7 +117,7 @@ def test_a_place_that_the_log_has_lost_is_a_gap_back_to_its_end() -> None:
 
 
 def test_a_place_that_the_log_will_reach_is_kept() -> None:
-    found = reading(Start("resume", place={"0.x": (0, 9)}), source(cache(), 0, 3))
+    found = backfill(Start("resume", place={"0.x": (0, 9)}), source(cache(), 0, 3))
     _, [(log, _)], _ = found.step()
     found.measured(log, exists=True)
     answer, page = found.step()[0]
@@ -130,7 +130,7 @@ def test_a_place_that_the_log_will_reach_is_kept() -> None:
 def test_one_log_that_takes_long_does_not_hold_up_the_answer() -> None:
     kept = cache()
     quick, slow = source(kept, 0, 3), source(kept, 1, 3)
-    found = reading(Start("resume", place={"0.x": (0, 1), "1.x": (0, 99)}), quick, slow)
+    found = backfill(Start("resume", place={"0.x": (0, 1), "1.x": (0, 99)}), quick, slow)
     assert found.step()[0] == []
     for _ in range(ANSWER_WITHIN_S):
         found.retry()
@@ -142,7 +142,7 @@ def test_one_log_that_takes_long_does_not_hold_up_the_answer() -> None:
 
 
 def test_from_a_time_is_asked_of_kafka_and_of_the_cache() -> None:
-    found = reading(Start("time", number=5), source(cache(), 0, 3))
+    found = backfill(Start("time", number=5), source(cache(), 0, 3))
     _, [(log, question)], _ = found.step()
     assert isinstance(question, Locate)
     found.located(log, None)

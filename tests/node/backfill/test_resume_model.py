@@ -23,10 +23,13 @@ from mesh.cache.cache import Cache, CacheConfig
 from mesh.log import BEGINNING, Entry, Position
 from mesh.subject import from_key
 from node.backfill.backfill import PageLimits
-from node.backfill.backfills import Readings
+from node.backfill.backfills import Backfills
 from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
-from node.intake import Intake, Record
+from node.effects import Effects, ToWorker
+from node.intake import Intake
 from node.interest import Interest
+from node.kafka.events import Record
+from node.publishing import Publishing, PublishingConfig
 from node.topics import Source, Topics
 from tests.support.truth import covers
 from whimbrel.frames import GapSaid
@@ -95,19 +98,22 @@ class ResumeModel:
         self.topics = Topics(Mapping([TopicRule(TOPIC)]))
         self.cache = Cache(CacheConfig(ttl_s=10, messages_per_subject=3, bytes_max=12_000, snapshot_ttl_s=20))
         self.interest = Interest()
-        self.intake = Intake(self.cache, self.topics, self.interest, 1000, lambda *_: None)
-        self.readings = Readings(self.topics, self.interest, PageLimits(messages=2, bytes=100_000))
+        self.effects = Effects()
+        publishing = Publishing(PublishingConfig(5, 10, 10), self.topics, self.effects)
+        self.intake = Intake(self.cache, self.topics, self.interest, publishing, self.effects, 1000)
+        limits = PageLimits(messages=2, bytes=100_000)
+        self.backfills = Backfills(self.topics, self.interest, limits, self.effects)
         self.questions: list[tuple[int, Question]] = []
         self._open(self.topics.update({TOPIC: ("x", len(self.partitions))})[0])
 
     def _open(self, begun: list[Source]) -> None:
-        self.readings.topics_changed(begun, [])
+        self.backfills.topics_changed(begun, [])
         for source in begun:
             source.log = self.cache.open(source.log_id, TOPIC, self.partitions[source.partition].floor())
             source.loaded = True
             if source.is_new:
-                self.readings.log_opened(source)
-        self.settle({})
+                self.backfills.log_opened(source)
+        self.settle()
 
     def happen(self, rng: Random, steps: int) -> None:
         """Draw what happens; after each step everything must hold."""
@@ -155,18 +161,18 @@ class ResumeModel:
         into.next += 1
 
     def read(self, count: int) -> None:
-        batch: list[Record] = []
-        for partition in self.partitions:
-            batch += partition.records[partition.read : partition.read + count]
+        for number, partition in enumerate(self.partitions):
+            batch = partition.records[partition.read : partition.read + count]
             partition.read = min(partition.read + count, len(partition.records))
-        self.settle(self.intake.apply(batch, 0)[0])
+            self.intake.apply(self.topics.by_partition[TOPIC, number], batch)
+        self.settle()
         self.cache.limit(self.now)
 
     def time_passes(self, after: float) -> None:
         self.now += after
         self.cache.expire(self.now)
-        self.readings.retry(lambda topic: "because")
-        self.settle({})
+        self.backfills.retry(lambda topic: "because")
+        self.settle()
 
     def leader_changes(self) -> None:
         self.epoch += 1
@@ -210,14 +216,14 @@ class ResumeModel:
             client = self.clients[which % len(self.clients)]
             if client.more:
                 client.more = False
-                self.readings.more(WORKER, client.sid)
-                self.settle({})
+                self.backfills.more(WORKER, client.sid)
+                self.settle()
 
     def kafka_answers(self, which: int, fails: bool, most: int) -> None:
         if self.questions:
             ticket, question = self.questions.pop(which % len(self.questions))
             self._answer(ticket, question, fails, most)
-            self.settle({})
+            self.settle()
 
     # The other side.
 
@@ -226,14 +232,14 @@ class ResumeModel:
         kafka = self.partitions[question.source.partition]
         held = [record for record in kafka.records if record[2] >= kafka.low]
         if fails:
-            self.readings.unanswered(ticket)
+            self.backfills.unanswered(ticket)
         elif isinstance(question, Measure):
-            self.readings.measured(ticket, question.position[1] < kafka.next)
+            self.backfills.measured(ticket, question.position[1] < kafka.next)
         elif isinstance(question, Locate):
             found = [record for record in held if record[6] >= question.time_ms]
-            self.readings.located(ticket, (found[0][3], found[0][2] - 1) if found else None)
+            self.backfills.located(ticket, (found[0][3], found[0][2] - 1) if found else None)
         elif isinstance(question, Scan):
-            self.readings.scanned(ticket, self._scan(question, kafka, held, min(most, question.messages_max)))
+            self.backfills.scanned(ticket, self._scan(question, kafka, held, min(most, question.messages_max)))
 
     def _scan(self, scan: Scan, kafka: Partition, held: list[Record], most: int) -> Scanned:
         start, why = scan.after, ""
@@ -252,24 +258,23 @@ class ResumeModel:
         self.sid += 1
         client.sid = self.sid
         client.answered = client.registered = client.more = False
-        self.readings.subscribe(WORKER, Subscribe(client.sid, client.sid, client.subject, 0, start))
-        self.settle({})
+        self.backfills.subscribe(WORKER, Subscribe(client.sid, client.sid, client.subject, 0, start))
+        self.settle()
 
     def _may_resume(self, client: Client) -> bool:
         return client.was_live or (client.was_answered and client.kind != "latest")
 
     def _drop(self, client: Client) -> None:
-        self.readings.cancel(WORKER, client.sid)
+        self.backfills.cancel(WORKER, client.sid)
         if not any(other.subject == client.subject for other in self.clients if other is not client):
             self.interest.drop(WORKER, client.subject, 0)
 
-    def settle(self, batches: dict[int, Live]) -> None:
+    def settle(self) -> None:
         """The worker's FIFO, handed on to the clients."""
-        said: list[Any] = [event for _, event in self.readings.take_events()]
-        said += batches.values()
-        for event in said:
-            self._said(event)
-        self.questions += self.readings.take_questions()
+        for effect in self.effects.take():
+            assert isinstance(effect, ToWorker)
+            self._said(effect.event)
+        self.questions += self.backfills.take_questions()
 
     def _said(self, event: Any) -> None:
         match event:
@@ -386,17 +391,17 @@ class ResumeModel:
         for _ in range(400):
             while self.questions:
                 self._answer(*self.questions.pop(), False, 3)
-                self.settle({})
+                self.settle()
             for number, client in enumerate(self.clients):
                 if client.more:
                     self.client_takes_a_page(number)
-            self.readings.retry(lambda topic: "because")
-            self.settle({})
+            self.backfills.retry(lambda topic: "because")
+            self.settle()
             if not self.questions and not any(client.more for client in self.clients):
                 break
         for client in self.clients:
-            assert client.track.live == set(self.topics.of(TOPIC)), (client.__dict__, self.readings.__dict__)
-        assert len(self.readings) == 0
+            assert client.track.live == set(self.topics.of(TOPIC)), (client.__dict__, self.backfills.__dict__)
+        assert len(self.backfills) == 0
         self.nothing_missing_up_to_the_place()
         self.live_means_up_to_date()
 

@@ -11,7 +11,7 @@ from mesh.log import Headers, Position
 from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
 from node.backfill.questions import Scan, Scanned
 from node.backfill.scan import STRETCH_RECORDS, Pass, ReplayLimits
-from node.intake import Record
+from node.kafka.events import Record
 from node.topics import Source
 
 LIMITS = ReplayLimits(messages_max=10**6, age_s=1e9, retry_window_ms=1000, subject_bytes_max=100, threads=1)

@@ -1,0 +1,43 @@
+"""The gateway workers that are attached to this node, and what of the node goes when one goes.
+
+Not here: their processes and the link (node/workers.py).
+"""
+
+from __future__ import annotations
+
+from node.backfill.backfills import Backfills
+from node.effects import Effects
+from node.interest import Interest, WorkerId
+from node.publishing import Publishing
+
+
+class AttachedWorkers:
+    """By id, in the order in which they came."""
+
+    def __init__(self, interest: Interest, backfills: Backfills, publishing: Publishing, effects: Effects) -> None:
+        self._interest = interest
+        self._backfills = backfills
+        self._publishing = publishing
+        self._effects = effects
+        self.ids: dict[WorkerId, None] = {}
+
+    def join(self, worker: WorkerId) -> None:
+        """A worker has begun."""
+        self.ids[worker] = None
+
+    def lost_place(self, worker: WorkerId) -> None:
+        """The worker misses something that it was told: it asks again for all that it holds."""
+        self._interest.forget(worker)
+        self._backfills.forget(worker)
+        self._publishing.forget(worker)
+
+    def leave(self, worker: WorkerId) -> None:
+        """The worker is gone."""
+        self.ids.pop(worker, None)
+        self.lost_place(worker)
+
+    def resync(self) -> None:
+        """Have all of them ask again for all that they hold."""
+        for worker in self.ids:
+            self.lost_place(worker)
+            self._effects.resync(worker)

@@ -1,0 +1,212 @@
+"""The sockets towards other nodes: ZeroMQ links for packets, UDP for membership.
+
+    datagrams -> membership -> MemberChanged -> core;  LinkPeers -> links
+    messages -> packets -> core;  ToPeer -> messages, one per destination and turn
+
+Not here: what packets and members mean (node/core.py), who is alive (mesh/membership/membership.py).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Collection
+from random import Random
+from secrets import randbits
+from typing import Protocol
+
+import gevent
+
+from gateway.link.logs import event
+from mesh.membership.config import MembershipConfig
+from mesh.membership.link import MembershipLink
+from mesh.membership.membership import Membership
+from mesh.membership.packets import MemberChanged, MembershipEvent, NameTaken
+from mesh.membership.seal import Seal
+from mesh.membership.udp import Udp
+from mesh.packets import Packet
+from mesh.slots.slot import EVERYONE
+from mesh.transport.links import LinkStats, PeerAddress
+from mesh.transport.transport import Transport
+from mesh.transport.wire import Codec
+from node.kafka.threads import crash
+from node.settings import Settings
+from node.settings.cluster_files import mesh_keys
+
+log = logging.getLogger(__name__)
+
+GOODBYE_S = 0.5
+"""How long this node stays after it has said that it leaves, so that the others can pass it on."""
+SHOWN_S = 60.0
+"""How long what has passed is still shown."""
+NEVER = -1.0e9
+NOT_OURS = "wrong_digest"
+"""What the seal calls a datagram with another key (mesh/membership/seal.py)."""
+STRANGERS = "datagrams come that are not sealed with this cluster's key and name: does a node have another one?"
+HALF_OPEN_S = 1.5
+"""A link that was silent for so long while its peer lives is made anew: TCP may not know yet that it is gone."""
+
+
+class _Link(MembershipLink):
+    """Membership that can be cut off, for demonstrations."""
+
+    cut_until = 0.0
+
+    def receive(self, now: float, address: str, datagram: bytes) -> None:
+        if now >= self.cut_until:
+            super().receive(now, address, datagram)
+
+    def take_sends(self) -> list[tuple[str, bytes]]:
+        sends = super().take_sends()
+        return sends if time.monotonic() >= self.cut_until else []
+
+
+class NetworkOwner(Protocol):
+    """Who is told what comes."""
+
+    def member_changed(self, changed: MemberChanged) -> None:
+        """Membership has news of another node."""
+
+    def peer_packets(self, sender: str, boot: str, packets: list[Packet]) -> None:
+        """A message of a peer."""
+
+    def perform(self) -> None:
+        """That was all for this turn."""
+
+
+class Network:
+    """All sockets of this node for other nodes."""
+
+    def __init__(self, settings: Settings, boot: str, owner: NetworkOwner) -> None:
+        """Listen; the first `tell_members` joins the others.
+
+        Raises:
+            OSError: If that cannot be; its text names the address.
+            ValueError: If the keys cannot be used.
+        """
+        self._settings = settings
+        self._owner = owner
+        keys = mesh_keys(settings)
+        cluster = settings.cluster
+        self._transport: Transport = Transport(
+            settings.node.name, boot, cluster.host, cluster.port, keys, Codec(Packet), owner.peer_packets, crash,
+            received=owner.perform,
+        )  # fmt: skip
+        seal = Seal(keys.datagram, cluster.name, settings.node.name, boot)
+        self.membership = Membership(
+            settings.node.name, cluster.advertised, boot, b"", MembershipConfig(), Random(randbits(64))
+        )
+        self._link = _Link(self.membership, seal)
+        self._udp = Udp(cluster.host, cluster.port, self._link, self._membership_events)
+        self._is_joined = False
+        self._outgoing: dict[str, list[Packet]] = {}
+        self._linked: dict[str, PeerAddress] = {}
+        self._name_taken = ""
+        self._name_taken_at = NEVER
+        self._strangers = 0
+        """Datagrams with another key, so far."""
+        self._strangers_at = NEVER
+
+    @property
+    def ports(self) -> tuple[int, int]:
+        """Where the ROUTER and the PUB socket listen."""
+        return self._transport.router_port, self._transport.pub_port
+
+    @property
+    def stats(self) -> LinkStats:
+        """Counts of the links since the start."""
+        return self._transport.stats
+
+    # Effects of the core.
+
+    def tell_members(self, meta: bytes) -> None:
+        """Spread this of this node; the first time, join."""
+        self._udp.set_meta(meta)
+        if not self._is_joined:
+            self._is_joined = True
+            self._udp.start([one for one in self._settings.cluster.join if one != self._settings.cluster.advertised])
+
+    def link_peers(self, peers: dict[str, PeerAddress]) -> None:
+        """Have links to exactly these nodes."""
+        self._linked = peers
+        self._transport.peers(peers)
+
+    def send(self, to: str, packet: Packet) -> None:
+        """Send a packet to a node or to EVERYONE, with the next `flush`."""
+        self._outgoing.setdefault(to, []).append(packet)
+
+    def flush(self) -> None:
+        """Send what was given: everything for one destination in one message."""
+        if not self._outgoing:
+            return
+        outgoing, self._outgoing = self._outgoing, {}
+        for to, packets in outgoing.items():
+            if to == EVERYONE:
+                self._transport.broadcast(packets)
+            else:
+                self._transport.send(to, packets)
+
+    # For the shell.
+
+    def second(self, alive: Collection[str]) -> None:
+        """Once a second: look after the links, and for strangers.
+
+        Args:
+            alive: Nodes that are well, as far as membership knows.
+        """
+        now = time.monotonic()
+        for name in self._linked:
+            if name in alive and self._transport.silent_s(name, now) > HALF_OPEN_S:
+                event(log, "link_silent", peer=name)
+                self._transport.kick(name)
+        count = self._link.seal.rejected[NOT_OURS]
+        if count > self._strangers:
+            self._strangers = count
+            if now - self._strangers_at >= SHOWN_S:
+                event(log, "strangers", logging.WARNING, text=STRANGERS)
+            self._strangers_at = now
+
+    def problems(self) -> list[str]:
+        """What a person should know, in sentences."""
+        found = []
+        now = time.monotonic()
+        if now - self._name_taken_at < SHOWN_S:
+            me = self._settings.node.name
+            found.append(
+                f"another process goes by the name {me}, at {self._name_taken}: give one of the two another name"
+            )
+        if now - self._strangers_at < SHOWN_S:
+            found.append(STRANGERS)
+        return found
+
+    def cut(self, others: list[str], seconds: float) -> None:
+        """For demonstrations: exchange nothing with these nodes for a while."""
+        until = time.monotonic() + seconds
+        self._transport.cut(others, until)
+        self._link.cut_until = until
+        event(log, "cut_off", logging.WARNING, seconds=seconds)
+
+    def close(self) -> None:
+        """Say goodbye, and close the sockets."""
+        self._udp.leave()
+        gevent.sleep(GOODBYE_S)
+        self._udp.close()
+        self._transport.close()
+
+    # Private.
+
+    def _membership_events(self, events: list[MembershipEvent]) -> None:
+        try:
+            for said in events:
+                match said:
+                    case MemberChanged():
+                        self._owner.member_changed(said)
+                    case NameTaken():
+                        self._name_taken, self._name_taken_at = said.address, time.monotonic()
+                        event(
+                            log, "name_taken", logging.ERROR, name=self._settings.node.name, by=said.address,
+                            what_to_do="give one of the two another node.name",
+                        )  # fmt: skip
+            self._owner.perform()
+        except Exception:
+            crash()

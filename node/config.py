@@ -1,0 +1,47 @@
+"""What a node's core needs to know of its configuration.
+
+Not here: the settings that it is made from (node/settings/).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gateway.link.settings import TopicRule
+from gateway.link.topic_rules import Mapping
+from mesh.cache.cache import CacheConfig
+from mesh.feed.feed_log import FeedConfig
+from mesh.slots.forwarding import ForwardingConfig
+from mesh.slots.slot import SlotConfig
+from node.backfill.backfill import PageLimits
+from node.publishing import PublishingConfig
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """Fixed for the life of a node."""
+
+    name: str
+    cluster_address: str
+    """Where membership finds this node; empty if it is alone."""
+    mapping: Mapping
+    """Of Kafka's topics."""
+    uses_kafka: bool
+    namespaces: tuple[TopicRule, ...]
+    """Topics that are the cluster's own."""
+    servers: tuple[str, ...]
+    """Where clients can go, if that is configured; else wherever a living node takes them."""
+    joins: bool
+    """Whether there are other nodes to copy caches from."""
+    slot_count: int
+    slots: SlotConfig
+    forwarding: ForwardingConfig
+    feed: FeedConfig
+    cache: CacheConfig
+    publishing: PublishingConfig
+    pages: PageLimits
+    subject_bytes_max: int
+    digest: int
+    """Of what all nodes of a cluster must have alike."""
+    namespaces_digest: int
+    """The same on two nodes that have the same namespaces."""

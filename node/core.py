@@ -1,0 +1,425 @@
+"""Everything that a node decides, as one state machine: inputs in, typed effects out.
+
+    records:   kafka_event -> logs/kafka_logs.py -> intake.py -> cache, live messages -> ToWorker
+    commits:   peer_packets -> mesh/slots -> logs/slot_logs.py -> intake.py -> cache, live messages -> ToWorker
+    subscribe: worker_event -> backfill/ -> pages -> ToWorker; what the cache lacks: a peer's cache, else AskKafka
+    publish:   worker_event -> publishing.py -> Produce or mesh/slots -> (read back or committed) -> ToWorker
+
+After any inputs `take_effects` brings them to their end and returns what is to be done, in order; many inputs before
+one `take_effects` are cheaper than one each. Nothing here does I/O or looks at a clock: `now` is in seconds of a clock
+that only goes forward. The same core runs in the simulator (tests/sim).
+
+The model is the interface of etcd's raft (`RawNode`, `Ready`): the caller makes what is to be durable durable, then
+sends.
+
+Not here: performing effects (node.py), telling people (status/).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from random import Random
+from typing import Any, get_args
+
+from gateway.link import codes
+from gateway.link import events as link
+from mesh.cache.cache import Cache
+from mesh.cache.peer_scan import NotHeld, PeerScan, PeerScanConfig, PeerScanEvent, PeerScanPacket
+from mesh.cache.state_transfer import StateTransfer, StateTransferConfig, StateTransferPacket
+from mesh.feed.feed import Feed
+from mesh.feed.feed_log import FeedPacket
+from mesh.membership.packets import MemberChanged
+from mesh.packets import Packet
+from mesh.slots.slot_log import item_bytes
+from mesh.slots.slots import Slots
+from mesh.transport.wire import MESSAGE_BYTES_MAX
+from node.attached_workers import AttachedWorkers
+from node.backfill.backfills import Backfills, Ticket
+from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
+from node.cluster.peers import Peers
+from node.config import NodeConfig
+from node.effects import WARNING, AskKafka, CancelQuestion, Effect, Effects, SavePromises, ToPeer
+from node.intake import Intake
+from node.interest import Interest, WorkerId
+from node.kafka import events as kafka
+from node.logs.kafka_health import KafkaHealth
+from node.logs.kafka_logs import KafkaLogs
+from node.logs.lent_logs import LentLogs
+from node.logs.slot_logs import SlotLogs
+from node.publishing import Publishing
+from node.topics import Topics
+
+SECOND_S = 1.0
+SCAN_BYTES_MAX = 1 << 20
+"""Of one answer from a peer's cache."""
+ITEM_BYTES_MAX = MESSAGE_BYTES_MAX // 2
+"""Of a publish to a namespace: it must find room in one message between nodes."""
+
+
+class NodeCore:
+    """One node, from its start to its end."""
+
+    def __init__(
+        self, now: float, config: NodeConfig, boot: str, promises: Mapping[int, int] | None, rng: Random
+    ) -> None:
+        """Begin with nothing in memory.
+
+        Args:
+            boot: Names this start of the node.
+            promises: What this voter has promised before; None if that is not known.
+        """
+        self.config = config
+        self.boot = boot
+        self.is_ready = False
+        """Once the cache has been filled; stays true."""
+        self._effects = effects = Effects()
+        self.topics = Topics(config.mapping, config.namespaces, config.slot_count)
+        self.cache = Cache(config.cache)
+        self.interest = Interest()
+        self.publishing = Publishing(config.publishing, self.topics, effects)
+        self.backfills = Backfills(self.topics, self.interest, config.pages, effects)
+        self.workers = AttachedWorkers(self.interest, self.backfills, self.publishing, effects)
+        self.intake = Intake(self.cache, self.topics, self.interest, self.publishing, effects, config.subject_bytes_max)
+        self.slots = Slots(now, config.name, boot, config.slots, config.forwarding, config.slot_count, promises, rng)
+        self.feed = Feed(config.name, config.feed)
+        lent = LentLogs(self.topics, self.slots)
+        self.transfer = StateTransfer(lent.lend, StateTransferConfig(), boot)
+        self.scan = PeerScan(lent.lend_log, PeerScanConfig(), boot)
+        self.kafka_health = KafkaHealth(now, effects)
+        self.kafka_logs = KafkaLogs(
+            now,
+            self.topics,
+            self.cache,
+            self.intake,
+            self.backfills,
+            self.feed,
+            self.transfer,
+            lent,
+            self.kafka_health,
+            effects,
+            joins=config.joins,
+            retry_window_ms=config.slots.retry_window_ms,
+        )
+        self.slot_logs = SlotLogs(
+            self.topics,
+            self.cache,
+            self.intake,
+            self.workers,
+            self.backfills,
+            self.publishing,
+            self.slots,
+            self.transfer,
+            lent,
+            effects,
+        )
+        self.peers = Peers(config, effects)
+        self._scans: dict[Ticket, Scan] = {}
+        """Questions that peers are asked."""
+        self._servers: list[str] = []
+        """Told to the workers last."""
+        self._second_at = now + SECOND_S
+        self._coordinated = self._coordinated_told = 0
+        self._missing_told: list[str] = []
+        self._receivers: dict[type, Callable[[float, str, str, Any], None]] = {
+            **dict.fromkeys(get_args(FeedPacket), self.feed.receive),
+            **dict.fromkeys(get_args(StateTransferPacket), self.transfer.receive),
+            **dict.fromkeys(get_args(PeerScanPacket), self._receive_scan),
+        }
+        """Whose a packet is, if not the slots'."""
+        self._members(now)
+
+    # Inputs from workers.
+
+    def worker_joined(self, now: float, worker: WorkerId) -> None:
+        """A worker process has begun; `worker` is a number that no other has or had."""
+        self.workers.join(worker)
+        if self._servers:
+            self._effects.to_worker(worker, link.Servers(self._servers))
+
+    def worker_lost_place(self, now: float, worker: WorkerId) -> None:
+        """The worker will find a jump in its link: it asks again for all that it holds."""
+        self.workers.lost_place(worker)
+
+    def worker_gone(self, now: float, worker: WorkerId) -> None:
+        """A worker process has ended."""
+        self.workers.leave(worker)
+
+    def worker_event(self, now: float, wall_ms: int, worker: WorkerId, event: link.FromWorker) -> None:
+        """What a worker says. What concerns its process alone (`Ready`, `Stats`, `Query`) is the shell's.
+
+        Args:
+            wall_ms: Milliseconds since 1970, for messages to namespaces.
+        """
+        match event:
+            case link.Publish():
+                self.publishing.publish(now, wall_ms, worker, event)
+            case link.Subscribe():
+                self.backfills.subscribe(worker, event)
+            case link.More():
+                self.backfills.more(worker, event.sid)
+            case link.Cancel():
+                self.backfills.cancel(worker, event.sid)
+                self._effects.to_worker(worker, link.Cancelled(event.sid))
+            case link.Drop():
+                self.interest.drop(worker, event.subject, event.encoding)
+
+    # Inputs from Kafka's threads.
+
+    def kafka_event(self, now: float, event: kafka.KafkaEvent) -> None:
+        """What a thread of Kafka's has to say."""
+        match event:
+            case kafka.Records():
+                self.kafka_logs.records(now, event)
+            case kafka.EndReached():
+                self.kafka_logs.end_reached(now, event)
+                self._look_ready()
+            case kafka.OutOfRange():
+                self.kafka_logs.out_of_range(event)
+            case kafka.Watermarks():
+                self.kafka_health.watermarks(event.high)
+            case kafka.Flow():
+                self.kafka_logs.flow(now, event)
+            case kafka.ReadError():
+                self.kafka_health.failed(now, event.text)
+            case kafka.Found():
+                self.kafka_logs.found(now, event)
+                self._look_ready()
+            case kafka.StartFound():
+                self.kafka_logs.start_found(now, event)
+            case kafka.Unreachable():
+                self.kafka_health.unreachable(now, event.reason)
+            case kafka.Delivered():
+                source = self.topics.by_partition.get((event.topic, event.partition))
+                self.publishing.delivered(now, event.ticket, source.log_id if source is not None else "")
+            case kafka.NotDelivered():
+                self.publishing.failed(event.ticket, event.code, event.reason)
+            case kafka.ScanDone():
+                self.backfills.scanned(event.ticket, event.scanned)
+            case kafka.LocateDone():
+                self.backfills.located(event.ticket, event.position)
+            case kafka.MeasureDone():
+                self.backfills.measured(event.ticket, event.exists)
+            case kafka.Unanswered():
+                self.kafka_health.failed(now, event.reason)
+                self.backfills.unanswered(event.ticket)
+
+    # Inputs from other nodes.
+
+    def connected(self, now: float, router_port: int, pub_port: int, url: str) -> None:
+        """This node listens for other nodes, at these ports, and for clients.
+
+        Args:
+            url: Where clients reach it, as far as it can know.
+        """
+        self.peers.connected(router_port, pub_port, url)
+
+    def member_changed(self, now: float, changed: MemberChanged) -> None:
+        """Membership has news of another node."""
+        self.peers.changed(now, changed)
+        self._members(now)
+
+    def peer_packets(self, now: float, sender: str, boot: str, packets: list[Packet]) -> None:
+        """What one message of a linked node brings, from that start of it."""
+        for packet in packets:
+            self._receivers.get(type(packet), self.slots.receive)(now, sender, boot, packet)
+
+    # Inputs from the clock, and the end.
+
+    def tick(self, now: float) -> None:
+        """About every 50 ms."""
+        self.slots.tick(now)
+        self.transfer.tick(now)
+        self.scan.tick(now)
+        self.feed.tick(now)
+        self.kafka_logs.tick(now)
+        self.publishing.tick(now)
+        if now >= self._second_at:
+            self._second_at = max(self._second_at + SECOND_S, now)
+            self._second(now)
+
+    def leave(self, now: float) -> None:
+        """Have other nodes take over what this one does for them. Repeat until `is_left`, within bounds."""
+        self.feed.resign(now)
+        self.slots.leave(now)
+
+    @property
+    def is_left(self) -> bool:
+        """Whether others depend on this node for nothing any more."""
+        return not self.to_hand_over
+
+    @property
+    def to_hand_over(self) -> int:
+        """Slots that this node coordinates and partitions that it feeds, while there are others to do it."""
+        alone = len(self.peers.alive()) == 1
+        return 0 if alone else len(self.slots.coordinated) + self.feed.feeding_count
+
+    # Output.
+
+    def take_effects(self, now: float) -> list[Effect]:
+        """Bring all inputs to their end; what is to be done, in order."""
+        while self._settle(now):
+            pass
+        for worker, event in self.publishing.take_events():
+            self._effects.to_worker(worker, event)
+        return self._effects.take()
+
+    # Questions.
+
+    def servers(self) -> list[str]:
+        """Where clients can go; empty if that is not known better than by the clients themselves."""
+        return self.peers.servers()
+
+    # Private.
+
+    def _settle(self, now: float) -> bool:
+        """One step towards the end of the inputs; whether there may be more."""
+        self._offer_items(now)
+        for ticket in self.backfills.take_cancelled():
+            if self._scans.pop(ticket, None) is None:
+                self._effects.add(CancelQuestion(ticket))
+            else:
+                self.scan.cancel(ticket)
+        questions = self.backfills.take_questions()
+        for ticket, question in questions:
+            self._ask(now, ticket, question)
+        self.slots.settle(now)
+        self._put_out()
+        return self._take_events(now) or bool(questions)
+
+    def _offer_items(self, now: float) -> None:
+        for item in self.publishing.take_items():
+            if item_bytes(item) > ITEM_BYTES_MAX:
+                reason = f"a message of a namespace is at most {ITEM_BYTES_MAX} bytes"
+                self.publishing.refused((item.publisher, item.number), codes.MESSAGE_TOO_LARGE, reason)
+            else:
+                self.slots.publish(now, item)
+
+    def _put_out(self) -> None:
+        """Promises first, then packets."""
+        promises = self.slots.take_promises()
+        if promises:
+            self._effects.add(SavePromises(promises))
+        for core in (self.slots, self.feed, self.transfer, self.scan):
+            for to, packet in core.take_sends():
+                self._effects.add(ToPeer(to, packet))
+
+    def _take_events(self, now: float) -> bool:
+        """What the mesh's cores have to say, to those that it concerns; whether there was anything."""
+        of_slots = self.slots.take_events()
+        for slot_event in of_slots:
+            self.slot_logs.slot_event(now, slot_event)
+        of_transfer = self.transfer.take_events()
+        for transfer_event in of_transfer:
+            if self.topics.slot_of_log(transfer_event.log) is not None:
+                self.slot_logs.transfer_event(now, transfer_event)
+            else:
+                self.kafka_logs.transfer_event(now, transfer_event)
+                self._look_ready()
+        of_feed = self.feed.take_events()
+        for feed_event in of_feed:
+            self.kafka_logs.feed_event(now, feed_event)
+        of_scan = self.scan.take_events()
+        for scan_event in of_scan:
+            self._scanned(scan_event)
+        return bool(of_slots or of_transfer or of_feed or of_scan)
+
+    def _members(self, now: float) -> None:
+        """Who is alive has changed, perhaps."""
+        alive = self.peers.alive()
+        self.slot_logs.peers = [name for name in alive if name != self.config.name]
+        self.kafka_logs.peers = self.peers.ready()
+        self.slots.members(now, alive)
+        self.feed.members(now, alive)
+        self.transfer.members(now, alive)
+        self.scan.members(now, alive)
+        servers = self.peers.servers()
+        if servers != self._servers:
+            self._servers = servers
+            self._tell_servers()
+
+    def _receive_scan(self, now: float, sender: str, boot: str, packet: PeerScanPacket) -> None:
+        self.scan.receive(now, sender, packet)
+
+    # Private: what the cache does not have.
+
+    def _ask(self, now: float, ticket: Ticket, question: Question) -> None:
+        """Of a peer's cache, which costs Kafka nothing; what no peer has, of Kafka."""
+        peers = self.kafka_logs.peers
+        if isinstance(question, Scan) and peers:
+            self._scans[ticket] = question
+            self.scan.ask(
+                now, ticket, question.source.log_id, question.subject, question.after, question.until,
+                question.messages_max, SCAN_BYTES_MAX, peers,
+            )  # fmt: skip
+        else:
+            self._ask_kafka(ticket, question)
+
+    def _scanned(self, event: PeerScanEvent) -> None:
+        question = self._scans.pop(event.ticket)
+        if isinstance(event, NotHeld):
+            self._ask_kafka(event.ticket, question)
+        else:
+            self.backfills.scanned(event.ticket, Scanned(question.after, "", event.found, event.reached))
+
+    def _ask_kafka(self, ticket: Ticket, question: Question) -> None:
+        if not question.source.is_slot:
+            if self.kafka_health.is_leaderless(question.source):
+                self.backfills.unanswered(ticket)  # a thread would wait for it in vain
+            else:
+                self._effects.add(AskKafka(ticket, question))
+            return
+        # A slot's log is nowhere but in the caches.
+        match question:
+            case Scan():
+                self.backfills.scanned(ticket, Scanned(question.until, "retention", [], question.until))
+            case Locate():
+                self.backfills.located(ticket, None)
+            case Measure():
+                self.backfills.measured(ticket, True)  # this node's copy gets there
+
+    # Private: once a second.
+
+    def _second(self, now: float) -> None:
+        self.cache.expire(now)
+        ends = self.intake.ends()
+        for worker in self.workers.ids:
+            self._effects.to_worker(worker, link.Live(ends, ([], []), ([], [])))
+        self.backfills.retry(self._why_waiting)
+        self.slot_logs.retry(now)
+        self.peers.tell(self.is_ready, self.slots.is_synced)
+        self._look_ready()
+        self._tell_servers()  # a worker may have lost it
+        self._log_share()
+
+    def _tell_servers(self) -> None:
+        if self._servers:
+            for worker in self.workers.ids:
+                self._effects.to_worker(worker, link.Servers(self._servers))
+
+    def _look_ready(self) -> None:
+        """Become ready once everything has been loaded that can be."""
+        if self.is_ready or (self.config.uses_kafka and not self.kafka_logs.is_loaded) or not self.slot_logs.is_loaded:
+            return
+        self.is_ready = True
+        self._effects.log("ready", messages=sum(log.appended for log in self.cache.logs.values()))
+
+    def _why_waiting(self, topic: str) -> str:
+        """What a subscription to this topic that has no answer yet waits for."""
+        if topic in self.topics.namespaces:
+            return "no coordinator is known yet: a majority of the voters must be connected"
+        if self.kafka_health.error:
+            return f"Kafka does not answer: {self.kafka_health.error}"
+        return "the topic's partitions have not been read yet"
+
+    def _log_share(self) -> None:
+        """What changes of this node's share; of a number that moves, where it comes to rest."""
+        coordinated, before = len(self.slots.coordinated), self._coordinated
+        self._coordinated = coordinated
+        if coordinated == before != self._coordinated_told:
+            self._coordinated_told = coordinated
+            self._effects.log("coordinates", slots=coordinated, of=len(self.slots.by_number))
+        missing = self.slots.missing_voters
+        if missing and missing != self._missing_told:
+            text = "this voter's disk is new, or was lost"
+            self._effects.log("promises_unknown", WARNING, waits_for=missing, text=text)
+        self._missing_told = missing

@@ -1,0 +1,187 @@
+"""What a node's core wants done. The shell performs the effects in the order in which they come.
+
+Nothing of the core runs in between, so an effect is the whole of what the shell needs to know of it.
+
+Not here: who wants what (core.py), how it is done (node.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import msgspec
+
+from gateway.link.events import FromNode, Live
+from mesh.log import Headers
+from mesh.transport.links import PeerAddress
+from node.backfill.questions import Question
+from node.interest import WorkerId
+from node.topics import Source
+
+# To workers.
+
+
+class ToWorker(msgspec.Struct, frozen=True, gc=False):
+    """Say this to a worker, after all that it was told before."""
+
+    worker: WorkerId
+    event: FromNode
+
+
+class Resync(msgspec.Struct, frozen=True, gc=False):
+    """Leave out a number of the worker's link, so that it asks again for all that it holds."""
+
+    worker: WorkerId
+
+
+# To other nodes.
+
+
+class SavePromises(msgspec.Struct, frozen=True):
+    """Make this durable before any effect that follows is performed: slot -> promise."""
+
+    promises: Mapping[int, int]
+
+
+class ToPeer(msgspec.Struct, frozen=True, gc=False):
+    """Send a packet to a node, or to EVERYONE (mesh/slots/slot.py). It may be lost."""
+
+    to: str
+    packet: Any
+
+
+class LinkPeers(msgspec.Struct, frozen=True):
+    """Have links to exactly these nodes: name -> where."""
+
+    peers: dict[str, PeerAddress]
+
+
+class TellMembers(msgspec.Struct, frozen=True, gc=False):
+    """Spread this by membership: what the others should know of this node (node/cluster/meta.py)."""
+
+    meta: bytes
+
+
+# To Kafka.
+
+
+class Produce(msgspec.Struct, frozen=True, gc=False):
+    """Write a record; answered by `Delivered` or `NotDelivered`."""
+
+    ticket: int
+    topic: str
+    key: bytes | None
+    value: bytes | None
+    headers: Headers
+    publisher: str
+    """A record without a key goes to the partition that its publisher always uses."""
+    partitions: int
+    """How many the topic has; 0: not known."""
+
+
+class FindStart(msgspec.Struct, frozen=True, gc=False):
+    """Find out from where to read a partition; answered by `StartFound` once Kafka can tell."""
+
+    source: Source
+
+
+class ReadFrom(msgspec.Struct, frozen=True, gc=False):
+    """Read a partition from this offset on, whether it is read already or not.
+
+    Records read before this is obeyed come with a lower generation.
+    """
+
+    topic: str
+    partition: int
+    offset: int
+    generation: int
+
+
+class StopReading(msgspec.Struct, frozen=True, gc=False):
+    """Read a partition no more."""
+
+    topic: str
+    partition: int
+    generation: int
+
+
+class AskKafka(msgspec.Struct, frozen=True, gc=False):
+    """Read back what the cache does not have; answered by `ScanDone`, `LocateDone`, `MeasureDone` or `Unanswered`."""
+
+    ticket: int
+    question: Question
+
+
+class CancelQuestion(msgspec.Struct, frozen=True, gc=False):
+    """Nobody waits for the answer any more."""
+
+    ticket: int
+
+
+# To people.
+
+
+class LogLine(msgspec.Struct, frozen=True, gc=False):
+    """A line for the log: levels as in `logging`."""
+
+    name: str
+    level: int
+    fields: dict[str, Any]
+
+
+Effect: TypeAlias = (
+    ToWorker | Resync
+    | SavePromises | ToPeer | LinkPeers | TellMembers
+    | Produce | FindStart | ReadFrom | StopReading | AskKafka | CancelQuestion
+    | LogLine
+)  # fmt: skip
+
+DEBUG, INFO, WARNING, ERROR = 10, 20, 30, 40
+
+
+class Effects:
+    """The effects of a node in the order of the decisions, until the shell takes them.
+
+    Live messages for a worker that follow each other share one event, however many batches they came from: what
+    waits together travels together.
+    """
+
+    __slots__ = ("_effects", "_live")
+
+    def __init__(self) -> None:
+        self._effects: list[Effect] = []
+        self._live: dict[WorkerId, Live] = {}
+        """The last thing that a worker is told, where that is live messages."""
+
+    def add(self, effect: Effect) -> None:
+        """After all that has been added before."""
+        self._effects.append(effect)
+
+    def to_worker(self, worker: WorkerId, event: FromNode) -> None:
+        """Say this to a worker, after all that it was told before."""
+        self._live.pop(worker, None)
+        self._effects.append(ToWorker(worker, event))
+
+    def live(self, worker: WorkerId) -> Live:
+        """The live messages that this worker is told next, to be added to at once."""
+        live = self._live.get(worker)
+        if live is None:
+            live = self._live[worker] = Live({}, ([], []), ([], []))
+            self._effects.append(ToWorker(worker, live))
+        return live
+
+    def resync(self, worker: WorkerId) -> None:
+        """Have a worker ask again for all that it holds."""
+        self._live.pop(worker, None)
+        self._effects.append(Resync(worker))
+
+    def log(self, name: str, level: int = INFO, **fields: Any) -> None:
+        """A line for the log."""
+        self._effects.append(LogLine(name, level, fields))
+
+    def take(self) -> list[Effect]:
+        """All of them, once."""
+        effects, self._effects = self._effects, []
+        self._live.clear()
+        return effects

@@ -1,0 +1,158 @@
+"""What Kafka's threads tell the node's core: what there is, what was read, and what became of questions and publishes.
+
+Not here: the threads (the other files of this folder), what follows from it (node/logs/kafka_logs.py).
+"""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+from mesh.log import Headers, Position
+from node.backfill.questions import Scanned
+from node.topics import Source
+
+Record: TypeAlias = tuple[str, int, int, int, bytes | None, bytes | None, int, Headers | None]
+"""topic, partition, offset, leader epoch, key, value, time (ms, -1 for none), headers."""
+
+Where: TypeAlias = tuple[str, int]
+"""(topic, partition)."""
+
+# Discovery.
+
+
+class Found(msgspec.Struct, gc=False):
+    """What Kafka has of the mapped topics: topic -> (incarnation, number of partitions)."""
+
+    brokers: list[str]
+    topics: dict[str, tuple[str, int]]
+    leaderless: set[Where]
+    """Partitions that nobody can read at the moment."""
+    unsure: set[str]
+    """Topics that exist, but have not been identified yet."""
+
+
+class StartFound(msgspec.Struct, gc=False):
+    """Answers `FindStart`: read this source from `offset`; nothing is known of it up to and including `floor`."""
+
+    source: Source
+    offset: int
+    earliest: int
+    """The first offset that the partition has."""
+    floor: Position
+    warm_until_ms: int
+    skips_first: bool = False
+    """Kafka did not tell the epoch of what stands at `offset`: it must not be kept."""
+
+
+class Unreachable(msgspec.Struct, gc=False):
+    """Kafka did not answer."""
+
+    reason: str
+
+
+# Reading.
+
+
+class Records(msgspec.Struct, gc=False):
+    """A batch of records in order, read before any `ReadFrom` of a later generation was obeyed."""
+
+    generation: int
+    records: list[Record]
+    size: int
+    """Bytes of memory, about."""
+
+
+class EndReached(msgspec.Struct, gc=False):
+    """Everything that the partition had has been handed over."""
+
+    generation: int
+    topic: str
+    partition: int
+
+
+class OutOfRange(msgspec.Struct, gc=False):
+    """The partition no longer has the offset that was to be read next."""
+
+    generation: int
+    topic: str
+    partition: int
+
+
+class Watermarks(msgspec.Struct, gc=False):
+    """How far each partition goes, as far as fetching has told."""
+
+    high: dict[Where, int]
+
+
+class Flow(msgspec.Struct, gc=False):
+    """For which partitions Kafka has ceased to answer, and for which it answers (again)."""
+
+    generation: int
+    stalled: list[Where]
+    flowing: list[Where]
+
+
+class ReadError(msgspec.Struct, gc=False):
+    """Kafka said something else; librdkafka goes on trying by itself."""
+
+    text: str
+
+
+# Producing.
+
+
+class Delivered(msgspec.Struct, gc=False):
+    """Kafka has the record of `Produce`."""
+
+    ticket: int
+    topic: str
+    partition: int
+
+
+class NotDelivered(msgspec.Struct, gc=False):
+    """Kafka does not have it, or did not say; `code` as in gateway/link/codes.py."""
+
+    ticket: int
+    code: int
+    reason: str
+
+
+# Answers to `AskKafka`.
+
+
+class ScanDone(msgspec.Struct, gc=False):
+    """Answers `Scan`."""
+
+    ticket: int
+    scanned: Scanned
+
+
+class LocateDone(msgspec.Struct, gc=False):
+    """Answers `Locate`; None: there is no such record yet."""
+
+    ticket: int
+    position: Position | None
+
+
+class MeasureDone(msgspec.Struct, gc=False):
+    """Answers `Measure`."""
+
+    ticket: int
+    exists: bool
+
+
+class Unanswered(msgspec.Struct, gc=False):
+    """Kafka could not be asked, or did not answer in time."""
+
+    ticket: int
+    reason: str
+
+
+KafkaEvent: TypeAlias = (
+    Found | StartFound | Unreachable
+    | Records | EndReached | OutOfRange | Watermarks | Flow | ReadError
+    | Delivered | NotDelivered
+    | ScanDone | LocateDone | MeasureDone | Unanswered
+)  # fmt: skip

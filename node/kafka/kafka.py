@@ -1,0 +1,102 @@
+"""Kafka, as the node's shell sees it: threads that read, read back, produce and find out what there is.
+
+What the threads say comes through one inbox, in the order of each thread.
+
+Not here: what the threads do (the other files of this folder), what follows from what they say (node/core.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from mesh.cache.cache import ENTRY_BYTES
+from node.backfill.scan import ReplayLimits
+from node.effects import AskKafka, CancelQuestion, FindStart, Produce, ReadFrom, StopReading
+from node.kafka import discovery, producer, properties, reader, replay
+from node.kafka.events import KafkaEvent, Records
+from node.kafka.threads import Inbox
+from node.settings import Settings
+
+
+class KafkaThreads:
+    """The threads. They work from the start."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        is_mapped: Callable[[str], bool],
+        receive: Callable[[KafkaEvent], None],
+        received: Callable[[], None],
+    ) -> None:
+        """Start the threads.
+
+        Args:
+            is_mapped: Whether a topic concerns this node; called from threads.
+            receive: Takes one event, in the hub; `received` follows the last of a turn.
+        """
+        inbox: Inbox[KafkaEvent] = Inbox(receive, received)
+        retry_window_s = settings.publish.retry_window_s
+        may_be_replaced = settings.cluster.is_on and settings.kafka.read == "feed"
+        self._reader = reader.Reader(properties.reader(settings), inbox, may_be_replaced)
+        self._producer = producer.KafkaProducer(properties.producer(settings), inbox)
+        self._replay = replay.Replay(
+            properties.reader(settings),
+            ReplayLimits(
+                messages_max=settings.replay.messages_max,
+                age_s=settings.replay.age_s,
+                retry_window_ms=int(retry_window_s * 1000),
+                subject_bytes_max=settings.client.subject_bytes_max,
+                threads=settings.replay.concurrency,
+            ),
+            inbox,
+        )
+        self._discoverer = discovery.Discoverer(
+            properties.admin(settings),
+            settings.kafka.metadata_interval_s,
+            is_mapped,
+            discovery.Depth(settings.cache.ttl_s, retry_window_s, settings.cache.bytes_max // ENTRY_BYTES),
+            inbox,
+        )
+
+    def stop(self) -> None:
+        """Stop the threads; publishes that are on their way are waited for, within bounds."""
+        self._discoverer.stop()
+        self._replay.stop()
+        self._producer.stop()
+        self._reader.stop()
+
+    # Effects of the core.
+
+    def find_start(self, effect: FindStart) -> None:
+        self._discoverer.find_start(effect.source)
+
+    def read_from(self, effect: ReadFrom) -> None:
+        self._reader.assign(effect.topic, effect.partition, effect.offset, effect.generation)
+
+    def stop_reading(self, effect: StopReading) -> None:
+        self._reader.unassign(effect.topic, effect.partition, effect.generation)
+
+    def produce(self, effect: Produce) -> None:
+        self._producer.produce(effect)
+
+    def ask(self, effect: AskKafka) -> None:
+        self._replay.ask(effect.ticket, effect.question)
+
+    def cancel(self, effect: CancelQuestion) -> None:
+        self._replay.cancel(effect.ticket)
+
+    # For the shell.
+
+    def taken(self, records: Records) -> None:
+        """The core is done with a batch: the reader may go on."""
+        self._reader.taken(records)
+
+    @property
+    def replay_records(self) -> int:
+        """Records read back, in all."""
+        return self._replay.records
+
+    @property
+    def replay_queue(self) -> int:
+        """Questions that no thread has taken yet."""
+        return self._replay.queue

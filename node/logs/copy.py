@@ -1,0 +1,42 @@
+"""A whole log on its way from a peer's cache, put together beside the one that it is to replace.
+
+Not here: asking for it (mesh/cache/state_transfer.py), when it takes its place (slot_logs.py, kafka_logs.py).
+"""
+
+from __future__ import annotations
+
+from mesh.cache.cache import Cache
+from mesh.cache.export import Import, LogHead, Part
+from mesh.repeats import Repeats
+
+
+class LogCopy:
+    """One log's copy."""
+
+    def __init__(self, cache: Cache, log_id: str, topic: str, repeats: Repeats | None, head: LogHead) -> None:
+        """Begin with the head of its first page.
+
+        Args:
+            repeats: An empty memory of publishes, to be filled; None where clients may not publish.
+        """
+        self._cache = cache
+        self._log_id = log_id
+        self.log = cache.open(f"{log_id} (copy)", topic)
+        self.repeats = repeats
+        self._import = Import(cache, self.log, repeats, head)
+
+    def take(self, now: float, part: Part) -> None:
+        """The next page."""
+        self._import.take(now, part)
+
+    def finish(self) -> None:
+        """There are no more pages."""
+        self._import.finish()
+
+    def install(self) -> None:
+        """Be the log: nothing else must go by its id any more."""
+        self._cache.rename(self.log, self._log_id)
+
+    def discard(self) -> None:
+        """It is not wanted any more."""
+        self._cache.close(self.log)

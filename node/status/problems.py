@@ -1,0 +1,98 @@
+"""What a person should know of a node, in sentences, for as long as it is so.
+
+Not here: the document that shows them (document.py).
+"""
+
+from __future__ import annotations
+
+from node.cluster.network import Network
+from node.core import NodeCore
+from node.settings import Settings
+from node.workers import Workers
+
+READ_ERROR_SHOWN_S = 10.0
+UNMAPPED_SHOWN_S = 60.0
+
+
+def cluster_problems(core: NodeCore, network: Network | None) -> list[str]:
+    """Of the cluster."""
+    if network is None:
+        return []
+    found = []
+    slots = core.slots
+    if slots.is_amnesic:
+        found.append(
+            "this voter does not know what it promised (its disk is new, or was lost) and takes no part until it has "
+            f"heard from {', '.join(slots.missing_voters)}"
+        )
+    alive = core.peers.alive()
+    missing = [voter for voter in slots.config.voters if voter not in alive]
+    if missing:
+        found.append(f"of the voters {', '.join(missing)} cannot be reached")
+    closed = [slot for slot in slots.by_number if not slot.accepts]
+    if closed:
+        found.append(f"{len(closed)} of {len(slots.by_number)} slots take no publishes now")
+    return found + core.peers.problems() + network.problems()
+
+
+def missing_topics(settings: Settings, core: NodeCore) -> list[str]:
+    """Topics that are named in the configuration, not by a glob, and that Kafka does not have."""
+    named = [rule.name for rule in settings.topics if not set("*?") & set(rule.name)]
+    has = core.topics.sources.keys() | core.kafka_health.unsure
+    return [name for name in named if core.topics.known and name not in has]
+
+
+class Problems:
+    """Of everything."""
+
+    def __init__(self, settings: Settings, core: NodeCore, workers: Workers, network: Network | None) -> None:
+        self._settings = settings
+        self._core = core
+        self._workers = workers
+        self._network = network
+        self._ran: set[int] = set()
+        """Indexes of workers that were ready at some time."""
+        self._unmapped = 0
+        self._unmapped_at: float | None = None
+
+    def second(self, now: float) -> None:
+        """Once a second."""
+        self._ran.update(worker.settings.index for worker in self._workers.all if worker.stats)
+        if self._core.intake.unmapped > self._unmapped:
+            self._unmapped = self._core.intake.unmapped
+            self._unmapped_at = now
+
+    def now(self, now: float) -> list[str]:
+        """All that there are."""
+        return [
+            *cluster_problems(self._core, self._network),
+            *(self._kafka(now) if self._settings.uses_kafka else ()),
+            *self._records(now),
+            *self._dead_workers(),
+        ]
+
+    def _kafka(self, now: float) -> list[str]:
+        found = []
+        health = self._core.kafka_health
+        if health.error:
+            found.append(f"Kafka has not answered for {now - health.since:.0f} s: {health.error}")
+        elif health.read_error and now - health.read_error_at < READ_ERROR_SHOWN_S:
+            found.append(f"reading Kafka: {health.read_error}")
+        for topic, partition in sorted(health.leaderless):
+            found.append(f"{topic} [{partition}] has no leader in Kafka: nobody can read it")
+        missing = missing_topics(self._settings, self._core)
+        return found + [f"topic {topic!r} does not exist in Kafka (yet)" for topic in missing]
+
+    def _records(self, now: float) -> list[str]:
+        if self._unmapped_at is None or now - self._unmapped_at >= UNMAPPED_SHOWN_S:
+            return []
+        intake = self._core.intake
+        records = "1 record" if intake.unmapped == 1 else f"{intake.unmapped} records"
+        return [f"{records} could not be mapped; the last: {intake.unmapped_last}"]
+
+    def _dead_workers(self) -> list[str]:
+        return [
+            f"worker {worker.settings.index} does not run"
+            for worker in self._workers.all
+            if not worker.stats and (worker.settings.index in self._ran or worker.restarts)
+        ]

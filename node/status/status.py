@@ -1,0 +1,80 @@
+"""What a node tells of itself over HTTP: readiness, the status document, metrics.
+
+Not here: HTTP (gateway/http/site.py: workers ask for these over the link).
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+import msgspec
+
+from gateway.link.events import Query, Reply
+from gateway.link.logs import event
+from node.cluster.network import Network
+from node.core import NodeCore
+from node.kafka.kafka import KafkaThreads
+from node.settings import Settings
+from node.status.document import document
+from node.status.metrics import render
+from node.status.problems import Problems, missing_topics
+from node.status.throughput import Throughput
+from node.workers import Workers
+
+log = logging.getLogger(__name__)
+
+
+class NodeStatus:
+    """Looks at the parts of a node; changes nothing."""
+
+    def __init__(
+        self, settings: Settings, core: NodeCore, workers: Workers, kafka: KafkaThreads | None, network: Network | None
+    ) -> None:
+        now = time.monotonic()
+        self._settings = settings
+        self._core = core
+        self._workers = workers
+        self._kafka = kafka
+        self._network = network
+        self._rates = Throughput(now, core, workers)
+        self._problems = Problems(settings, core, workers, network)
+        self._started_at = now
+        self._unmapped = 0
+        self._missing_told: set[str] = set()
+        """Topics that were said once not to exist."""
+        self.tick_late_s = 0.0
+        """How late the core's tick was at most in the last second."""
+
+    def second(self, now: float, tick_late_s: float) -> None:
+        """Once a second."""
+        self.tick_late_s = tick_late_s
+        self._rates.second(now)
+        self._problems.second(now)
+        if missing := [one for one in missing_topics(self._settings, self._core) if one not in self._missing_told]:
+            self._missing_told.update(missing)
+            event(log, "topics_missing", logging.WARNING, topics=missing)
+        intake = self._core.intake
+        if intake.unmapped > self._unmapped:
+            count, self._unmapped = intake.unmapped - self._unmapped, intake.unmapped
+            event(log, "records_unmapped", logging.WARNING, count=count, last=intake.unmapped_last)
+
+    def reply(self, query: Query) -> Reply:
+        """The answer to a worker's question."""
+        now = time.monotonic()
+        match query.what:
+            case "ready":
+                body = {"ready": self._core.is_ready, "problems": self._problems.now(now)}
+                return Reply(
+                    query.rid, 200 if self._core.is_ready else 503, "application/json", msgspec.json.encode(body)
+                )
+            case "status":
+                body = document(
+                    self._settings, self._core, self._workers, self._network, self._rates, self._problems.now(now),
+                    now, now - self._started_at,
+                )  # fmt: skip
+                return Reply(query.rid, 200, "application/json", msgspec.json.encode(body))
+            case "metrics":
+                text = render(self._settings, self._core, self._workers, self._kafka, self._network, self.tick_late_s)
+                return Reply(query.rid, 200, "text/plain; version=0.0.4; charset=utf-8", text)
+        return Reply(query.rid, 404, "text/plain; charset=utf-8", b"not known\n")
