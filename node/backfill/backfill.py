@@ -19,6 +19,7 @@ node/kafka/replay.py).
 
 from __future__ import annotations
 
+import heapq
 from enum import Enum, auto
 
 import msgspec
@@ -372,13 +373,24 @@ class Backfill:
         )
 
     def _start_at_last(self, count: int) -> None:
-        """Start the loaded logs so that the last `count` messages that the cache has of them all, by time, follow."""
-        found: list[tuple[int, Position, LogBackfill]] = []
+        """Start the loaded logs so that the last `count` messages that the cache has of them all follow.
+
+        Of each log these are the last by position, whatever their times say; times only decide between logs.
+        """
+        tails: list[tuple[LogBackfill, list[tuple[str, Entry]]]] = []
         for log in self.logs.values():
             held = log.source.log
             if held is not None and log.source.loaded and log.start is None:
                 log.start = held.end
-                found += [(entry.time, entry.at, log) for _, entry in held.last(self.subject, count)]
-        found.sort(key=lambda one: one[:2])
-        for _, at, log in reversed(found[-count:]):
-            log.start = (at[0], at[1] - 1)
+                tails.append((log, held.last(self.subject, count)))
+        newest = [(-tail[-1][1].time, number) for number, (_, tail) in enumerate(tails) if tail]
+        heapq.heapify(newest)
+        for _ in range(count):
+            if not newest:
+                break
+            _, number = heapq.heappop(newest)
+            log, tail = tails[number]
+            _, entry = tail.pop()
+            log.start = (entry.at[0], entry.at[1] - 1)
+            if tail:
+                heapq.heappush(newest, (-tail[-1][1].time, number))

@@ -149,3 +149,28 @@ def test_from_a_time_is_asked_of_kafka_and_of_the_cache() -> None:
     answer = found.step()[0][0]
     assert isinstance(answer, Answer)
     assert answer.at == {"0.x": (0, 2)}
+
+
+def at_times(cache: Cache, partition: int, times: list[int]) -> Source:
+    found = source(cache, partition, 0)
+    assert found.log is not None
+    for offset, time in enumerate(times):
+        cache.append(found.log, "/t/k", (0, offset), time, b"1", None)
+    return found
+
+
+def test_the_last_are_the_last_by_position_whatever_their_times() -> None:
+    log = at_times(cache(), 0, [5000, 9000, 1000])
+    found = backfill(Start("last", 2), log)
+    found.step()
+    assert found.logs["0.x"].start == (0, 0)
+
+
+def test_the_last_over_several_logs_are_as_many_as_were_asked_for() -> None:
+    held = cache()
+    logs = [at_times(held, 0, [100, 900, 200]), at_times(held, 1, [300, 50]), at_times(held, 2, [])]
+    found = backfill(Start("last", 3), *logs)
+    found.step()
+    starts = {log_id: log.start for log_id, log in found.logs.items()}
+    # From the ends backwards: 50 is behind 300, so 200 and 900 come first, then 100 of the first log.
+    assert starts == {"0.x": (0, -1), "1.x": (0, 1), "2.x": (0, -1)}
