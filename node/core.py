@@ -27,7 +27,7 @@ from mesh.cache.cache import Cache
 from mesh.cache.peer_scan import NotHeld, PeerScan, PeerScanConfig, PeerScanEvent, PeerScanPacket
 from mesh.cache.state_transfer import StateTransfer, StateTransferConfig, StateTransferPacket
 from mesh.feed.feed import Feed
-from mesh.feed.feed_log import FeedPacket
+from mesh.feed.feed_log import FeedBatch, FeedBeacon
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
 from mesh.slots.slot_log import item_bytes
@@ -45,6 +45,7 @@ from node.kafka import events as kafka
 from node.logs.kafka_health import KafkaHealth
 from node.logs.kafka_logs import KafkaLogs
 from node.logs.lent_logs import LentLogs
+from node.logs.look_ups import LookUps
 from node.logs.slot_logs import SlotLogs
 from node.publishing import Publishing
 from node.topics import Topics
@@ -77,7 +78,8 @@ class NodeCore:
         self.cache = Cache(config.cache)
         self.interest = Interest()
         self.publishing = Publishing(config.publishing, self.topics, effects)
-        self.backfills = Backfills(self.topics, self.interest, config.pages, effects)
+        look_ups = LookUps(effects)
+        self.backfills = Backfills(self.topics, self.interest, config.pages, look_ups, effects)
         self.workers = AttachedWorkers(self.interest, self.backfills, self.publishing, effects)
         self.intake = Intake(self.cache, self.topics, self.interest, self.publishing, effects, config.subject_bytes_max)
         self.slots = Slots(now, config.name, boot, config.slots, config.forwarding, config.slot_count, promises, rng)
@@ -96,6 +98,7 @@ class NodeCore:
             self.transfer,
             lent,
             self.kafka_health,
+            look_ups,
             effects,
             joins=config.joins,
             retry_window_ms=config.slots.retry_window_ms,
@@ -121,7 +124,8 @@ class NodeCore:
         self._coordinated = self._coordinated_told = 0
         self._missing_told: list[str] = []
         self._receivers: dict[type, Callable[[float, str, str, Any], None]] = {
-            **dict.fromkeys(get_args(FeedPacket), self.feed.receive),
+            FeedBatch: self.feed.receive,
+            FeedBeacon: self._receive_beacon,
             **dict.fromkeys(get_args(StateTransferPacket), self.transfer.receive),
             **dict.fromkeys(get_args(PeerScanPacket), self._receive_scan),
         }
@@ -337,6 +341,10 @@ class NodeCore:
             self._servers = servers
             self._tell_servers()
 
+    def _receive_beacon(self, now: float, sender: str, boot: str, beacon: FeedBeacon) -> None:
+        self.feed.receive(now, sender, boot, beacon)
+        self.kafka_logs.heard_of(log_id for log_id, _ in beacon.feeds)
+
     def _receive_scan(self, now: float, sender: str, boot: str, packet: PeerScanPacket) -> None:
         self.scan.receive(now, sender, packet)
 
@@ -385,6 +393,8 @@ class NodeCore:
         for worker in self.workers.ids:
             self._effects.to_worker(worker, link.Live(ends, ([], []), ([], [])))
         self.backfills.retry(self._why_waiting)
+        if all(slot.accepts for slot in self.slots.by_number):
+            self.backfills.slots_known()
         self.slot_logs.retry(now)
         self.peers.tell(self.is_ready, self.slots.is_synced)
         self._look_ready()

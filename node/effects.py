@@ -80,6 +80,12 @@ class Produce(msgspec.Struct, frozen=True, gc=False):
     """How many the topic has; 0: not known."""
 
 
+class LookUpTopics(msgspec.Struct, frozen=True, gc=False):
+    """Find out at once which topics and partitions there are; answered by a `Found` with this number or a higher."""
+
+    number: int
+
+
 class FindStart(msgspec.Struct, frozen=True, gc=False):
     """Find out from where to read a partition; answered by `StartFound` once Kafka can tell."""
 
@@ -133,7 +139,7 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
 Effect: TypeAlias = (
     ToWorker | Resync
     | SavePromises | ToPeer | LinkPeers | TellMembers
-    | Produce | FindStart | ReadFrom | StopReading | AskKafka | CancelQuestion
+    | Produce | LookUpTopics | FindStart | ReadFrom | StopReading | AskKafka | CancelQuestion
     | LogLine
 )  # fmt: skip
 

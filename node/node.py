@@ -37,6 +37,7 @@ from node.effects import (
     FindStart,
     LinkPeers,
     LogLine,
+    LookUpTopics,
     Produce,
     ReadFrom,
     Resync,
@@ -288,6 +289,7 @@ def _network_performers(network: Network) -> dict[type[Effect], Callable[[Any], 
 def _kafka_performers(kafka: KafkaThreads) -> dict[type[Effect], Callable[[Any], None]]:
     return {
         Produce: kafka.produce,
+        LookUpTopics: kafka.look_up_topics,
         FindStart: kafka.find_start,
         ReadFrom: kafka.read_from,
         StopReading: kafka.stop_reading,

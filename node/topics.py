@@ -107,6 +107,7 @@ class Topics:
         """Whether Kafka has been asked successfully at least once."""
         self.sources: dict[str, dict[str, Source]] = {}
         self.by_partition: dict[tuple[str, int], Source] = {}
+        self._by_log: dict[str, Source] = {}
         self._unsure: set[str] = set()
         """Topics that exist and have never been found."""
         self._ended: OrderedDict[str, Position] = OrderedDict()
@@ -139,7 +140,7 @@ class Topics:
                     # Not new: what was there all the time and could only not be seen, or seems to have come back.
                     is_new = not (first or topic in self._unsure or log_id in self._ended)
                     source = Source(topic, partition, log_id, rule, is_new, is_late=not first)
-                    sources[log_id] = self.by_partition[topic, partition] = source
+                    sources[log_id] = self.by_partition[topic, partition] = self._by_log[log_id] = source
                     begun.append(source)
         self._unsure = (self._unsure - found.keys()) | set(unsure)
         return begun, ended
@@ -172,6 +173,10 @@ class Topics:
     def rule_of_kafka(self, topic: str) -> TopicRule | None:
         """The rule of one of Kafka's topics; None if it is not mapped."""
         return None if topic in self.namespaces else self.mapping.rule_for(topic)
+
+    def knows(self, log_id: str) -> bool:
+        """Whether this is the log of a partition that is there, or has ended not long ago."""
+        return log_id in self._by_log or log_id in self._ended
 
     def is_mapped(self, topic: str) -> bool:
         """Whether one of Kafka's topics concerns this node. May be called from any thread."""
@@ -221,6 +226,7 @@ class Topics:
     def _end(self, source: Source) -> None:
         del self.sources[source.topic][source.log_id]
         del self.by_partition[source.topic, source.partition]
+        del self._by_log[source.log_id]
         if not self.sources[source.topic]:
             del self.sources[source.topic]
         if source.log is not None and source.loaded:

@@ -113,12 +113,18 @@ class Backfill:
         self.begin: Start = subscribe.start
         self.limits = limits
         self.logs: dict[str, LogBackfill] = {}
+        self.unknown: Place = {}
+        """Positions in logs that the client names and this node does not know (yet); another node may know them."""
+        self.look_up = 0
+        """The look-up after which a log that is still unknown is gone; 0: none is needed."""
         self.opened = False
         """Whether the topic's logs have been known at least once."""
         self.answer_sent = False
         self.seconds = 0
         """How often `retry` was called."""
         self.waiting_told = False
+        self.final_told = False
+        """Whether the last page was final: another one only with something on it."""
         self.credit = True
         self.gaps: list[Gap] = []
         """Not yet told."""
@@ -134,18 +140,27 @@ class Backfill:
             self.logs[source.log_id] = LogBackfill(source)
         if self.begin.kind in ("at", "resume"):
             for log_id, position in self.begin.place.items():
-                end = ended_at.get(log_id)
-                if log_id not in sources and position is not None and (end is None or position < end):
-                    why = next((source.why_gone for source in sources.values()), "log_gone")
-                    self.gaps.append(Gap(log_id, position, None, why))
+                if log_id in sources or position is None:
+                    continue
+                if log_id not in ended_at:
+                    self.unknown[log_id] = position
+                elif position < ended_at[log_id]:
+                    self.gaps.append(Gap(log_id, position, None, self._why_gone()))
+
+    def give_up_unknown(self) -> None:
+        """Kafka, or the slots' coordinators, were asked since: what is still unknown is gone."""
+        self.gaps += [Gap(log_id, position, None, self._why_gone()) for log_id, position in self.unknown.items()]
+        self.unknown.clear()
 
     def add_log(self, source: Source) -> None:
-        """A log appeared that is new since the subscription began: all of it is to be read."""
+        """A log appeared that is new since the subscription began: all that follows its place is to be read."""
         log = self.logs[source.log_id] = LogBackfill(source)
-        log.start = BEGINNING
+        if self.unknown.pop(source.log_id, None) is None:
+            log.start = BEGINNING
 
     def join_log(self, source: Source) -> None:
         """A log can be read that could not be found when the subscription began."""
+        self.unknown.pop(source.log_id, None)
         self.logs[source.log_id] = LogBackfill(source)
 
     def remove_log(self, log_id: str) -> None:
@@ -227,7 +242,7 @@ class Backfill:
         events: list[Answer | Page] = []
         if not self.answer_sent and (self.seconds >= ANSWER_WITHIN_S or not self.is_asking):
             readable = [log for log in self.logs.values() if log.stage not in _NOT_YET]
-            if readable or not self.logs:
+            if readable or not (self.logs or self.unknown):
                 events.append(self._answer())
         if self.answer_sent and self.credit:
             page, more = self._page()
@@ -235,10 +250,13 @@ class Backfill:
             if page is not None:
                 self.credit = page.final
                 events.append(page)
-        over = self.answer_sent and all(log.stage is Stage.LIVE for log in self.logs.values()) and self.credit
-        return events, questions, over
+        is_live = not self.unknown and all(log.stage is Stage.LIVE for log in self.logs.values())
+        return events, questions, self.answer_sent and is_live and self.credit
 
     # Private.
+
+    def _why_gone(self) -> str:
+        return next((log.source.why_gone for log in self.logs.values()), "log_gone")
 
     def _prepare(self, log: LogBackfill) -> Question | None:
         """Bring a waiting log to where it can be read, or say what must be asked first."""
@@ -285,8 +303,8 @@ class Backfill:
 
     def _answer(self) -> Answer:
         self.answer_sent = True
-        at: Place = {}
-        waiting = []
+        at: Place = {**self.unknown}
+        waiting = [*self.unknown]
         for log_id, log in self.logs.items():
             if log.stage in _NOT_YET:
                 waiting.append(log_id)
@@ -326,8 +344,9 @@ class Backfill:
                     if question is not None:
                         questions.append((log, question))
         final = all(log.stage in (Stage.LIVE, Stage.WAITING) for log in self.logs.values())
-        if not (frames or self.lives or self.gaps or final):
+        if not (frames or self.lives or self.gaps or (final and not self.final_told)):
             return None, questions
+        self.final_told = final
         page = Page(self.sid, b"".join(frames), self.lives, self.gaps, final)
         self.lives, self.gaps = {}, []
         return page, questions

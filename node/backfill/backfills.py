@@ -18,6 +18,7 @@ from node.backfill.backfill import Backfill, LogBackfill, PageLimits
 from node.backfill.questions import Question, Scanned
 from node.effects import Effects
 from node.interest import Interest, WorkerId
+from node.logs.look_ups import LookUps
 from node.topics import Source, Topics
 
 Ticket: TypeAlias = int
@@ -29,9 +30,12 @@ BackfillId: TypeAlias = tuple[WorkerId, int]
 class Backfills:
     """Takes workers' requests, news of logs and answers; take the questions after each."""
 
-    def __init__(self, topics: Topics, interest: Interest, limits: PageLimits, effects: Effects) -> None:
+    def __init__(
+        self, topics: Topics, interest: Interest, limits: PageLimits, look_ups: LookUps, effects: Effects
+    ) -> None:
         self._topics = topics
         self._interest = interest
+        self._look_ups = look_ups
         self._effects = effects
         self._limits = limits
         self._backfills: dict[BackfillId, Backfill] = {}
@@ -99,6 +103,22 @@ class Backfills:
                 if backfill.opened and source.log_id in known and source.log_id not in backfill.logs:
                     (backfill.add_log if source.is_new else backfill.join_log)(source)
         for backfill in [*self._backfills.values()]:
+            self._step(backfill)
+
+    def looked_up(self, number: int) -> None:
+        """What there is in Kafka is known as of after the request of this number (after `topics_changed`)."""
+        waiting = [one for one in self._backfills.values() if one.unknown and not self._is_of_slots(one)]
+        for backfill in waiting:
+            if backfill.look_up <= number:
+                backfill.give_up_unknown()
+                self._step(backfill)
+        if any(one.unknown for one in waiting):
+            self._look_ups.ask()
+
+    def slots_known(self) -> None:
+        """Every slot's log is the one that its coordinator has now: another one that a client names is gone."""
+        for backfill in [one for one in self._backfills.values() if one.unknown and self._is_of_slots(one)]:
+            backfill.give_up_unknown()
             self._step(backfill)
 
     def log_opened(self, source: Source) -> None:
@@ -192,6 +212,12 @@ class Backfills:
             if (named := backfill.begin.place.get(log_id)) is not None:
                 ended[log_id] = named  # of the namespace, but never of this subject: nothing can be missing
         backfill.open(sources, ended)
+        if backfill.unknown and not self._is_of_slots(backfill):
+            backfill.look_up = self._look_ups.surely_fresh
+            self._look_ups.ask()
+
+    def _is_of_slots(self, backfill: Backfill) -> bool:
+        return topic_of(backfill.subject) in self._topics.namespaces
 
     def _step(self, backfill: Backfill) -> None:
         if not backfill.opened or (backfill.worker, backfill.sid) not in self._backfills:

@@ -28,6 +28,8 @@ from node.topics import Source, incarnation_of
 
 ASK_S = 5.0
 """Longest wait for one answer of Kafka."""
+LOOK_UP_PAUSE_S = 0.3
+"""Between two looks, however much somebody asks for them."""
 NO_LEADER = -1
 NO_RECORD = -1
 """The offset that Kafka gives when there is no record of that time; librdkafka has lower ones for no answer."""
@@ -81,6 +83,8 @@ class Discoverer:
         """Brokers that have not answered since the last look: nothing of theirs is asked until the next one."""
         self._compacted: dict[bytes, bool] = {}
         self._stopping = False
+        self._look_up = self._looked_up = 0
+        """Numbers of the last `LookUpTopics`, and of the last before Kafka was asked."""
         self._last_error = ""
         self._admin = AdminClient({**properties, "error_cb": self._error})
         self._thread = start_thread("kafka-discovery", self._run)
@@ -89,6 +93,10 @@ class Discoverer:
         """Find out where to begin to read; answered by `StartFound`, once Kafka can tell."""
         self._wanted.append(source)
 
+    def look_up(self, number: int) -> None:
+        """Look at once which topics there are; answered by a `Found` with this number."""
+        self._look_up = number
+
     def stop(self) -> None:
         """End the thread, without waiting for an answer of Kafka."""
         self._stopping = True
@@ -96,12 +104,18 @@ class Discoverer:
     def _run(self) -> None:
         look_at = 0.0
         while not self._stopping:
-            if time.monotonic() >= look_at:
+            if time.monotonic() >= look_at or self._is_asked(look_at):
                 look_at = time.monotonic() + (self._interval_s if self._look() else min(1.0, self._interval_s))
             if not self._begin_one():
                 time.sleep(0.05)
 
+    def _is_asked(self, look_at: float) -> bool:
+        """Whether somebody cannot wait for the next look; a second one in a row comes a little later."""
+        since_last_s = self._interval_s - (look_at - time.monotonic())
+        return self._look_up > self._looked_up and since_last_s >= LOOK_UP_PAUSE_S
+
     def _look(self) -> bool:
+        self._looked_up = self._look_up
         try:
             metadata = self._admin.list_topics(timeout=ASK_S)
             listed = {name: topic for name, topic in metadata.topics.items() if self._is_mapped(name)}
@@ -122,7 +136,7 @@ class Discoverer:
         leaderless = {where for where, leader in self._leaders.items() if leader < 0}
         brokers = [f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()]
         unsure = {name for name, topic in said.items() if topic is None and name not in self._found}
-        self._inbox.put(Found(brokers, topics, leaderless, unsure))
+        self._inbox.put(Found(brokers, topics, leaderless, unsure, self._looked_up))
         return True
 
     def _error(self, error: KafkaError) -> None:

@@ -31,6 +31,8 @@ class Found(msgspec.Struct, gc=False):
     """Partitions that nobody can read at the moment."""
     unsure: set[str]
     """Topics that exist, but have not been identified yet."""
+    look_up: int = 0
+    """The last `LookUpTopics` that came before Kafka was asked."""
 
 
 class StartFound(msgspec.Struct, gc=False):

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from mesh.cache.cache import ENTRY_BYTES
 from node.backfill.scan import ReplayLimits
-from node.effects import AskKafka, CancelQuestion, FindStart, Produce, ReadFrom, StopReading
+from node.effects import AskKafka, CancelQuestion, FindStart, LookUpTopics, Produce, ReadFrom, StopReading
 from node.kafka import discovery, producer, properties, reader, replay
 from node.kafka.events import KafkaEvent, Records
 from node.kafka.threads import Inbox
@@ -66,6 +66,9 @@ class KafkaThreads:
         self._reader.stop()
 
     # Effects of the core.
+
+    def look_up_topics(self, effect: LookUpTopics) -> None:
+        self._discoverer.look_up(effect.number)
 
     def find_start(self, effect: FindStart) -> None:
         self._discoverer.find_start(effect.source)

@@ -13,7 +13,7 @@ Not here: who feeds (mesh/feed/feed.py), what records mean (node/intake.py), Kaf
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from mesh.cache.cache import Cache
 from mesh.cache.state_transfer import StateTransfer, StateTransferEvent, TransferDone, TransferFailed, TransferPage
@@ -28,6 +28,7 @@ from node.kafka.events import EndReached, Flow, Found, OutOfRange, Record, Recor
 from node.logs.copy import LogCopy
 from node.logs.kafka_health import KafkaHealth
 from node.logs.lent_logs import LentLogs
+from node.logs.look_ups import LookUps
 from node.topics import Source, Topics
 
 PEERS_WAIT_S = 3.0
@@ -48,6 +49,7 @@ class KafkaLogs:
         transfer: StateTransfer,
         lent: LentLogs,
         health: KafkaHealth,
+        look_ups: LookUps,
         effects: Effects,
         *,
         joins: bool,
@@ -67,6 +69,9 @@ class KafkaLogs:
         self._transfer = transfer
         self._lent = lent
         self._health = health
+        self._look_ups = look_ups
+        self._heard_of: dict[str, None] = {}
+        """Logs of other nodes that were not known here: each is asked for once."""
         self._effects = effects
         self._joins = joins
         self._retry_window_ms = retry_window_ms
@@ -105,6 +110,15 @@ class KafkaLogs:
         if begun or ended:
             self._effects.log("topics_changed", begun=len(begun), ended=len(ended))
         self._backfills.topics_changed(begun, ends)
+        self._look_ups.answered(found.look_up)
+        self._backfills.looked_up(found.look_up)
+
+    def heard_of(self, log_ids: Iterable[str]) -> None:
+        """Another node reads these logs: one that is not known here is new, and Kafka is asked at once."""
+        for log_id in log_ids:
+            if not self._topics.knows(log_id) and log_id not in self._heard_of:
+                self._heard_of[log_id] = None
+                self._look_ups.ask()
 
     def start_found(self, now: float, start: StartFound) -> None:
         """Kafka has told from where to read a partition."""

@@ -29,6 +29,7 @@ from node.effects import Effects, ToWorker
 from node.intake import Intake
 from node.interest import Interest
 from node.kafka.events import Record
+from node.logs.look_ups import LookUps
 from node.publishing import Publishing, PublishingConfig
 from node.topics import Source, Topics
 from tests.support.truth import covers
@@ -102,7 +103,7 @@ class ResumeModel:
         publishing = Publishing(PublishingConfig(5, 10, 10), self.topics, self.effects)
         self.intake = Intake(self.cache, self.topics, self.interest, publishing, self.effects, 1000)
         limits = PageLimits(messages=2, bytes=100_000)
-        self.backfills = Backfills(self.topics, self.interest, limits, self.effects)
+        self.backfills = Backfills(self.topics, self.interest, limits, LookUps(self.effects), self.effects)
         self.questions: list[tuple[int, Question]] = []
         self._open(self.topics.update({TOPIC: ("x", len(self.partitions))})[0])
 
