@@ -84,7 +84,6 @@ NAMES_LEFT = {
     "Subscribe": 2,
     "Subscribed": 2,
     "Subscription": 2,
-    "Subscriptions": 2,
     "Topic": 2,
     "Waiting": 3,
     "Worker": 3,

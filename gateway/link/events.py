@@ -7,7 +7,7 @@ live messages and news, in one FIFO per worker. Because of the FIFO a hand-over 
 Both directions carry lists of the events below, so that one send serves many clients. A worker sends its `Subscribe`s,
 with the publishes that must follow them, in packets of their own, after those with everything else: a node that has
 several packets to take may take those first which begin with anything but `Subscribe`. Every packet from the node
-is numbered from 0 (numbering.py); a worker that sees a jump has lost some (its queue was full) and asks again.
+is numbered from 0 (numbering.py); a worker that sees a jump has lost some (its queue was full) and says `CatchUp`.
 
 Not here: the sockets (node/workers.py and gateway/uplink.py), what clients see (gateway/sessions/frames.py).
 """
@@ -101,12 +101,48 @@ class Query(msgspec.Struct, array_like=True, tag="query", gc=False):
 
 
 class Stats(msgspec.Struct, array_like=True, tag="stats", gc=False):
-    """The worker's counters and gauges, once a second. Names as in gateway/sessions/stats.py."""
+    """The worker's counters and gauges, once a second. Names as in gateway/sessions/stats.py.
+
+    A worker that has sent none for 3 s stands still (stopped, or in an endless callback). It goes on being given
+    connections that nobody serves: kill it, and start another.
+    """
 
     values: dict[str, float]
 
 
-FromWorker: TypeAlias = Ready | Subscribe | More | Cancel | Drop | Publish | Query | Stats
+class CatchUp(msgspec.Struct, array_like=True, tag="catchup", gc=False):
+    """The link has lost something: catch up the worker itself, log by log, once for all its live subscriptions.
+
+    Only where `GatewaySettings.catches_up` says that the node can. `ends` is what the worker has handed out: topic ->
+    log -> position. What follows these positions, of the subjects and patterns that the worker holds, is what it lacks.
+
+    The worker has ended the clients for which this is not enough (those in the middle of their pages), and asks anew,
+    behind this event, for subscriptions that were not answered. It ignores all news of topics and logs (`Live`,
+    `Missed`, `NewLog`, `LogGap`, `LogEnded`) until `Resuming` with this number.
+
+    The node, which has not forgotten what the worker holds (it must not when it cuts a worker off either):
+
+    1. forgets the worker's unfinished subscriptions and an earlier `CatchUp` of it, and says `Resuming`;
+    2. sends no `Live` messages or ends of any log to the worker, until that log is caught up (4). Others go on;
+    3. sends for each log of each topic in which the worker holds anything, in slices, logs in turn, behind live
+       traffic: what stands in the log after the worker's position, from the cache, else as for a resume. Only the
+       messages of subjects that the worker holds, each in the encodings in which it holds them, as `Missed`.
+       What cannot be had is stated before, as `LogGap`. A log that `ends` does not name is new to the worker:
+       `NewLog` with its beginning comes first. One that is gone is `LogEnded`, or `LogGap` with no end;
+    4. says with the last `Missed` of a log that it is live: the worker then has all of it up to `at`, and gets what
+       follows by `Live`;
+    5. makes no subscription live in a log before the worker is live in it again. (Its `Page`s say up to where it has
+       had everything. A `Missed` from before that would come a second time.)
+
+    When the worker is cut off again meanwhile it finds another jump, and sends another `CatchUp`.
+    """
+
+    number: int
+    """1, 2, ... in this worker's life."""
+    ends: dict[str, Place]
+
+
+FromWorker: TypeAlias = Ready | Subscribe | More | Cancel | Drop | Publish | Query | Stats | CatchUp
 
 
 # From a node to a worker.
@@ -163,6 +199,28 @@ class Live(msgspec.Struct, array_like=True, tag="live", gc=False):
     """Topic -> log -> position."""
     json: tuple[list[str], list[bytes]]
     """Subjects and, beside them, their frames."""
+    msgpack: tuple[list[str], list[bytes]]
+
+
+class Resuming(msgspec.Struct, array_like=True, tag="resuming", gc=False):
+    """The node has taken `CatchUp`: what it says from here on was said after that."""
+
+    number: int
+
+
+class Missed(msgspec.Struct, array_like=True, tag="missed", gc=False):
+    """A part of what the worker missed of one log, for all its clients, in the order of the log; see `CatchUp`."""
+
+    number: int
+    """Of the `CatchUp`."""
+    topic: str
+    log: str
+    at: Position
+    """Up to here the worker now has everything of the log that it wants."""
+    is_live: bool
+    """The worker has caught up: what follows in the log comes as `Live`."""
+    json: tuple[list[str], list[bytes]]
+    """As in `Live`."""
     msgpack: tuple[list[str], list[bytes]]
 
 
@@ -241,6 +299,8 @@ FromNode: TypeAlias = (
     | Waiting
     | Page
     | Live
+    | Resuming
+    | Missed
     | NewLog
     | LogGap
     | LogEnded

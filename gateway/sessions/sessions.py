@@ -45,7 +45,7 @@ class Sessions:
         self._sessions: dict[Session, None] = {}
         """Also those that are GONE, as long as their connection is not."""
         self._wheel: Wheel[Session] = Wheel(now, TICK_S)
-        self._subscribing = Subscribing(self.outputs, self.stats)
+        self._subscribing = Subscribing(self.outputs, self.stats, settings.catches_up)
         self._publishing = PendingPublishes(self.outputs)
         self._requests = Requests(settings, authorizer, self.outputs, self.stats, self._subscribing, self._publishing)
 
@@ -126,6 +126,10 @@ class Sessions:
                     subscribing.waiting(event)
                 case link.Cancelled():
                     subscribing.cancelled(event)
+                case link.Missed():
+                    subscribing.missed(event)
+                case link.Resuming():
+                    subscribing.resuming(event)
                 case link.NewLog():
                     subscribing.new_log(event)
                 case link.LogGap():

@@ -8,20 +8,20 @@ Invariants:
 - `More` is asked only after all that the node sent before has left this process;
 - `ends` of a topic is never above what has been handed out to its live subscriptions.
 
-Not here: whether a client may subscribe (requests.py), who gets a live message (subscriptions.py).
+Not here: whether a client may subscribe (requests.py), who gets a live message (fan_out.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from gateway.link import codes
 from gateway.link import events as link
 from gateway.sessions import frames
+from gateway.sessions.fan_out import FanOut
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.session import ASKED, GONE, HELD_BACK, TAKEN, Session, Subscription
 from gateway.sessions.stats import Stats
-from gateway.sessions.subscriptions import Subscriptions
 from mesh.log import Gap, Place
 from mesh.placement import slot_of
 from mesh.subject import is_pattern, topic_of
@@ -37,12 +37,18 @@ asked for no new ones. Clients that subscribe and disconnect, again and again, a
 class Subscribing:
     """What the node says of subscriptions, carried to the sessions, and what they want, carried to the node."""
 
-    def __init__(self, outputs: SessionOutputs, stats: Stats) -> None:
+    def __init__(self, outputs: SessionOutputs, stats: Stats, catches_up: bool) -> None:
         self.ends: dict[str, Place] = {}
         """Topic -> log -> position up to which everything that live subscriptions want has been handed out."""
         self._outputs = outputs
         self._stats = stats
-        self._subscriptions: tuple[Subscriptions, ...] = (Subscriptions(), Subscriptions())
+        self._catches_up = catches_up
+        """Whether the node catches the worker up log by log."""
+        self._catch_up = 0
+        """The number of the last `CatchUp`."""
+        self._is_lost = False
+        """Whether that was not taken yet: then what the node says of logs is from before."""
+        self._fan_outs = (FanOut(), FanOut())
         """By encoding."""
         self._by_topic: dict[str, dict[int, Subscription]] = {}
         self._incomplete: dict[int, Subscription] = {}
@@ -61,7 +67,7 @@ class Subscribing:
     @property
     def subject_count(self) -> int:
         """Subjects and patterns that somebody subscribes to, counted per encoding."""
-        return sum(map(len, self._subscriptions))
+        return sum(map(len, self._fan_outs))
 
     # From clients.
 
@@ -178,19 +184,35 @@ class Subscribing:
 
     def live(self, live: link.Live) -> None:
         """Live messages, to everyone who subscribes to their subjects."""
-        self._fan_out(link.JSON, *live.json)
-        self._fan_out(link.MSGPACK, *live.msgpack)
+        if self._is_lost:
+            return
+        self._deliver(live)
         for topic, place in live.ends.items():
             self._ends(topic).update(place)
 
+    def resuming(self, event: link.Resuming) -> None:
+        """The node catches the worker up."""
+        if event.number == self._catch_up:
+            self._is_lost = False
+
+    def missed(self, event: link.Missed) -> None:
+        """What live subscriptions missed of a log."""
+        if not self._is_lost and event.number == self._catch_up:
+            self._deliver(event)
+            self._ends(event.topic)[event.log] = event.at
+
     def new_log(self, event: link.NewLog) -> None:
         """Live subscriptions of the topic are live in the log from its beginning."""
+        if self._is_lost:
+            return
         self._ends(event.topic)[event.log] = event.at
         for one in self._live_in(event.topic, event.share):
             self._outputs.reply(one.session, frames.Live(one.id, {event.log: event.at}))
 
     def log_gap(self, event: link.LogGap) -> None:
         """The node missed a part of a log, or all that was left of it."""
+        if self._is_lost:
+            return
         gap = event.gap
         if gap.end is None:
             self._forget_log(event.topic, gap.log)
@@ -203,6 +225,8 @@ class Subscribing:
 
     def log_ended(self, event: link.LogEnded) -> None:
         """The log no longer exists, and nothing of it is missing."""
+        if self._is_lost:
+            return
         self._forget_log(event.topic, event.log)
         for one in self._live_in(event.topic, event.share):
             self._outputs.reply(one.session, frames.Ended(one.id, event.log))
@@ -215,10 +239,15 @@ class Subscribing:
             subscriptions = session.subscriptions.values()
             session.unanswered = 0
             is_partly_told = any(one.start is None and not one.is_complete for one in subscriptions)
-            if is_partly_told or _overlap([one.subject for one in subscriptions]):
+            if is_partly_told or (not self._catches_up and _overlap([one.subject for one in subscriptions])):
                 self.close(session, codes.RESYNC, "the server lost track of a subscription: resume")
+        if self._catches_up:
+            self._catch_up += 1
+            self._is_lost = True
+            ends = {topic: {**place} for topic, place in self.ends.items()}
+            self._outputs.events.append(link.CatchUp(self._catch_up, ends))
         for subscription in held:
-            if subscription.session.state != GONE:
+            if subscription.session.state != GONE and not (self._catches_up and subscription.start is None):
                 self._ask_again(subscription)
         for session in list(self._held_back):
             self._ask_more(session)
@@ -248,7 +277,7 @@ class Subscribing:
         return self._last_sid
 
     def _hold(self, subscription: Subscription) -> None:
-        self._subscriptions[subscription.session.encoding].add(subscription)
+        self._fan_outs[subscription.session.encoding].add(subscription)
         self._by_topic.setdefault(topic_of(subscription.subject), {})[subscription.sid] = subscription
         self._incomplete[subscription.sid] = subscription
 
@@ -313,7 +342,7 @@ class Subscribing:
             return
         else:
             self._outputs.cancel(subscription.sid)
-        self._subscriptions[subscription.session.encoding].remove(subscription)
+        self._fan_outs[subscription.session.encoding].remove(subscription)
         del self._by_topic[topic][subscription.sid]
         self._incomplete.pop(subscription.sid, None)
         subscription.sid = self._next_sid()
@@ -326,7 +355,7 @@ class Subscribing:
         subject, encoding = subscription.subject, subscription.session.encoding
         if not subscription.is_complete:
             self._cancel(subscription)
-        if self._subscriptions[encoding].remove(subscription):
+        if self._fan_outs[encoding].remove(subscription):
             # An unanswered one is held as well, so none is waiting for this subject.
             self._outputs.events.append(link.Drop(subject, encoding))
         topic = topic_of(subject)
@@ -336,19 +365,11 @@ class Subscribing:
             del self._by_topic[topic]
             self.ends.pop(topic, None)
 
-    def _fan_out(self, encoding: int, subjects: Sequence[str], made: Sequence[bytes]) -> None:
-        """Hand a batch out: what several sessions get is joined once for all of them."""
-        sends, count = self._outputs.sends, 0
-        for indices, sessions in self._subscriptions[encoding].share(subjects):
-            joined = made[indices[0]] if len(indices) == 1 else b"".join([made[index] for index in indices])
-            count += len(indices) * len(sessions)
-            for session in sessions:
-                pieces = sends.get(session)
-                if pieces is None:
-                    sends[session] = [joined]
-                else:
-                    pieces.append(joined)
-        self._stats.messages_out += count
+    def _deliver(self, event: link.Live | link.Missed) -> None:
+        sends = self._outputs.sends
+        for fan_out, (subjects, made) in zip(self._fan_outs, (event.json, event.msgpack), strict=True):
+            if subjects:
+                self._stats.messages_out += fan_out.deliver(subjects, made, sends)
 
     def _ends(self, topic: str) -> Place:
         """The ends of a topic, to be changed; of one that nobody wants, nothing is remembered."""
