@@ -12,6 +12,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import resource
 import signal
 import sys
 import time
@@ -49,6 +50,8 @@ NODE_LOST_SPREAD_S = 1.0
 CLOSE_STEP_S = 0.02
 LAST_WORDS_S = 1.0
 """How long clients have to answer the last close frames."""
+DESCRIPTORS_KEPT = 256
+"""For other things than clients: the link, files of the page, requests and handshakes under way."""
 EXIT_NODE_LOST = 1
 
 
@@ -62,6 +65,19 @@ class Worker:
         self.loop = get_hub().loop
         authorizer = load(settings.authorizer, settings.authorizer_options)
         self.sessions = Sessions(self.now(), settings, authorizer)
+        self.connections_max = min(settings.connections_max, descriptors() - DESCRIPTORS_KEPT)
+        if self.connections_max < settings.connections_max:
+            event(
+                log,
+                "descriptors_few",
+                logging.WARNING,
+                index=settings.index,
+                wanted=settings.connections_max + DESCRIPTORS_KEPT,
+                connections_max=self.connections_max,
+                hint="raise the limit of open files (ulimit -n, LimitNOFILE), or lower client.connections",
+            )
+        self.others_have_room = False
+        """Whether other workers of the node take connections, as it said last."""
         self.connections: dict[Connection, None] = {}
         """All sockets, also those whose session has ended."""
         self.draining = False
@@ -103,7 +119,7 @@ class Worker:
     @property
     def is_full(self) -> bool:
         """Whether no more connections are taken."""
-        return self.draining or self.node_is_silent or len(self.connections) >= self.settings.connections_max
+        return self.draining or self.node_is_silent or len(self.connections) >= self.connections_max
 
     def upgraded(self, fd: int, encoding: int, info: ConnectionInfo, data: bytes) -> None:
         """A handshake is done: the socket is ours, with bytes that came behind it."""
@@ -111,6 +127,8 @@ class Worker:
         connection.session = self.sessions.connected(self.now(), encoding, info, connection)
         self.connections[connection] = None
         connection.start(data)
+        if self.is_full:
+            self._join_or_leave()
 
     # For connections.
 
@@ -206,6 +224,7 @@ class Worker:
         if late_s > self.settings.node_silent_s / 2:
             self._uplink.heard_at = now  # this process stood still itself
         self._look_at_node(now)
+        self._join_or_leave()
         for connection in self._closing.advance(now):
             connection.end()
         self.sessions.tick(now)
@@ -223,10 +242,28 @@ class Worker:
             event(log, "node_silent", logging.WARNING, clients=len(self.sessions))
             gevent.spawn(self._close_all, codes.NODE_LOST, "the node process does not answer", NODE_LOST_SPREAD_S)
 
+    def _join_or_leave(self) -> None:
+        """A full worker takes no more connections while others do; else somebody has to answer that all are full."""
+        if self.draining:
+            return
+        is_wanted = self.node_is_silent or not (self.is_full and self.others_have_room)
+        if is_wanted == self._server.is_listening:
+            return
+        if is_wanted:
+            try:
+                self._server.join()
+            except OSError:
+                return  # tried again at the next tick
+        else:
+            self._server.leave()
+        event(log, "worker_accepts" if is_wanted else "worker_full", connections=len(self.connections))
+        self._stats_sent = 0.0  # the node hears of it with the next tick
+
     def _measured(self) -> link.Stats:
         self.sessions.measure()
         stats = self._stats
         stats.connections = len(self.connections)
+        stats.connections_max = self.connections_max
         stats.outboxes = len(self._blocked)
         stats.outbox_bytes = sum(one.outbox.size for one in self._blocked if one.outbox is not None)
         stats.loop_delay_s, self._delay_s = self._delay_s, 0.0
@@ -245,6 +282,9 @@ class Worker:
                     self._queries.replied(one)
                 case link.Servers():
                     self._origins.learn(one.servers)
+                case link.Room():
+                    self.others_have_room = one.others
+                    self._join_or_leave()
                 case link.Drain():
                     gevent.spawn(self._drain, one)
         self.flush()
@@ -298,6 +338,13 @@ class Worker:
         until = self.now() + LAST_WORDS_S
         while self.connections and self.now() < until:
             gevent.sleep(CLOSE_STEP_S)
+
+
+def descriptors() -> int:
+    """How many files this process may open; raised to as many as it may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard if hard != resource.RLIM_INFINITY else sys.maxsize
 
 
 def main() -> int:

@@ -10,6 +10,7 @@ Not here: what is served (site.py), the connection after the handshake (sockets/
 from __future__ import annotations
 
 import binascii
+import errno
 import hashlib
 import logging
 import re
@@ -42,6 +43,9 @@ RESPONSE_WAIT_S = 30.0
 HTTP_MAX = 2_000
 """Requests and handshakes under way at a time, besides established WebSockets. More push out the oldest."""
 BACKLOG = 4096
+ACCEPT_PAUSE_S = 0.1
+"""After an accept that failed because there are no descriptors or no memory: until others are given back."""
+_EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _FIELD = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)(?:\r\n|\Z)", re.MULTILINE)
 _VERSIONS = ("HTTP/1.1", "HTTP/1.0")
@@ -69,10 +73,17 @@ def listen(host: str, port: int) -> Any:
         OSError: If the address cannot be used; the message has it.
     """
     try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
+        family, _, _, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        listener = socket.socket(family, kind, protocol)
+        return _listen_at(family, address)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+
+
+def _listen_at(family: int, address: Any) -> Any:
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # Linux passes it on to the sockets that are accepted.
@@ -80,8 +91,9 @@ def listen(host: str, port: int) -> Any:
         listener.bind(address)
         listener.listen(BACKLOG)
         listener.setblocking(False)
-    except OSError as error:
-        raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
+    except OSError:
+        listener.close()
+        raise
     return listener
 
 
@@ -266,6 +278,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             self.environ["QUERY_STRING"],
             self._fields.get("origin"),
             self._fields.get("user-agent"),
+            self._fields.get("host", ""),
         )
         sock, self.socket = self.socket, None
         del self.websocket, self.environ["wsgi.websocket"]
@@ -297,8 +310,55 @@ class Server(WSGIServer):  # type: ignore[misc]
         self.origins = origins
         self.stats = stats
         self.logger = log
+        self.is_listening = True
+        self._address = listener.getsockname()
+        self._pause = self.loop.timer(ACCEPT_PAUSE_S)
+        self._is_exhausted = False
         self._under_way: dict[Any, None] = {}
         """Sockets of HTTP connections, oldest first."""
+
+    def leave(self) -> None:
+        """Leave the sockets among which the kernel spreads new connections; those that wait here are answered."""
+        self.is_listening = False
+        self._pause.stop()
+        self.stop_accepting()
+        try:
+            while (accepted := super().do_read()) is not None:
+                self.do_handle(*accepted)
+        except OSError:
+            pass
+        self.socket.close()
+
+    def join(self) -> None:
+        """Take new connections again.
+
+        Raises:
+            OSError: If that is not possible now.
+        """
+        self.socket = _listen_at(self.family, self._address)
+        self._make_socket_stdlib(False)
+        self.is_listening = True
+        self.start_accepting()
+
+    def do_read(self) -> Any:
+        """Accept; without descriptors, pause instead. Nothing that comes of it ends accepting."""
+        try:
+            accepted = super().do_read()
+            self._is_exhausted = False
+            return accepted
+        except OSError as error:
+            if error.errno not in _EXHAUSTED:
+                return None  # the client has given up meanwhile, or the network failed: accept(2)
+            if not self._is_exhausted:
+                self._is_exhausted = True
+                event(log, "cannot_accept", logging.WARNING, error=error.strerror)
+            self.stop_accepting()
+            self._pause.start(self._accept_again)
+            return None
+
+    def _accept_again(self) -> None:
+        if self.started and self.is_listening:
+            self.start_accepting()
 
     def update_environ(self) -> None:
         """Nothing: theirs asks the name service."""

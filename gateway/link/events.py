@@ -286,6 +286,18 @@ class Servers(msgspec.Struct, array_like=True, tag="servers", gc=False):
     servers: list[str]
 
 
+class Room(msgspec.Struct, array_like=True, tag="room", gc=False):
+    """Whether other workers of the node take connections: `others` if some of them have fewer than they may have.
+
+    A full worker then leaves the sockets among which the kernel spreads new connections, and joins them again once it
+    has room, or the others have none: somebody has to answer that all are full. Say it when it changes, and now and
+    then again; before that a worker takes it that there is no room. A worker's `Stats` has `connections`, and
+    `connections_max`, which can be lower than what was configured.
+    """
+
+    others: bool
+
+
 class Drain(msgspec.Struct, array_like=True, tag="drain", gc=False):
     """Tell the clients to move, spread over `window_s`, then close what is left and exit."""
 
@@ -308,5 +320,6 @@ FromNode: TypeAlias = (
     | Refused
     | Reply
     | Servers
+    | Room
     | Drain
 )

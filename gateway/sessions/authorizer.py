@@ -30,10 +30,16 @@ class Refusal(Exception):
 class ConnectionInfo:
     """What is known of a client when it connects. `token` and `client` are from its `hello`."""
 
-    __slots__ = ("address", "client", "origin", "path", "query", "token", "user_agent")
+    __slots__ = ("address", "client", "host", "origin", "path", "query", "token", "user_agent")
 
     def __init__(
-        self, address: str, path: str = "", query: str = "", origin: str | None = None, user_agent: str | None = None
+        self,
+        address: str,
+        path: str = "",
+        query: str = "",
+        origin: str | None = None,
+        user_agent: str | None = None,
+        host: str = "",
     ) -> None:
         self.address = address
         """Of the socket's other end, as `host:port`; a proxy's, if there is one."""
@@ -41,6 +47,8 @@ class ConnectionInfo:
         self.query = query
         self.origin = origin
         self.user_agent = user_agent
+        self.host = host
+        """The header Host: under which name or address the client came. Empty if it did not say."""
         self.token: str | None = None
         self.client = ""
 

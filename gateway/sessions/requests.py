@@ -23,6 +23,7 @@ from gateway.sessions.asking import ask
 from gateway.sessions.authorizer import Authorizer
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
+from gateway.sessions.reachable import reachable
 from gateway.sessions.session import GONE, GREETED, NEW, OPEN, Decision, Question, Session, Step
 from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
@@ -51,13 +52,14 @@ class Requests:
         self._subscribing = subscribing
         self._publishing = publishing
         self._mapping = Mapping(settings.topics)
+        self._servers = settings.servers
         heartbeat_s = settings.heartbeat_s
         self._welcome = frames.Welcome(
             id=0,
             node=settings.node,
             cluster=settings.cluster,
             heartbeat_s=int(heartbeat_s) if heartbeat_s == int(heartbeat_s) else heartbeat_s,
-            servers=settings.servers,
+            servers=[],
             limits=frames.Limits(
                 frame_bytes=settings.frame_bytes_max,
                 subscriptions=settings.subscriptions_max,
@@ -68,7 +70,7 @@ class Requests:
 
     def servers(self, event: link.Servers) -> None:
         """The cluster's nodes have changed."""
-        self._welcome.servers = event.servers
+        self._servers = event.servers
 
     def received(self, session: Session, kind: int, data: bytes) -> None:
         """A whole WebSocket message of a client (TEXT or BINARY)."""
@@ -202,6 +204,7 @@ class Requests:
         session.state = OPEN
         session.identity = identity
         self._welcome.id = frame.id
+        self._welcome.servers = reachable(self._servers, session.vantage)
         self._outputs.reply(session, self._welcome)
         for step in session.steps or ():
             if isinstance(step, Question):

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from gateway.link.events import Start
 from gateway.sessions import frames
 from gateway.sessions.authorizer import ConnectionInfo
+from gateway.sessions.reachable import vantage
 from gateway.sockets.wheel import NEVER
 
 NEW, GREETED, OPEN, GONE = range(4)
@@ -70,6 +71,7 @@ class Session:
         "steps",
         "subscriptions",
         "unanswered",
+        "vantage",
         "wake",
     )
 
@@ -79,6 +81,8 @@ class Session:
         self.encoding = encoding
         self.info: ConnectionInfo | None = info
         """For the authorizer's first question only."""
+        self.vantage = vantage(info.host, info.origin)
+        """Under which address it came: those that mean nothing there are not told to it."""
         self.identity: object = None
         """What the authorizer calls this client."""
         self.state = NEW

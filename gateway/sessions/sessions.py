@@ -18,6 +18,7 @@ from gateway.sessions import frames
 from gateway.sessions.authorizer import Authorizer, ConnectionInfo
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
+from gateway.sessions.reachable import reachable
 from gateway.sessions.requests import Requests
 from gateway.sessions.session import GONE, NEW, OPEN, Decision, Question, Session
 from gateway.sessions.stats import Stats
@@ -168,10 +169,9 @@ class Sessions:
 
     def move(self, within_s: float, servers: list[str]) -> None:
         """Ask all clients to go elsewhere."""
-        made = [frames.encode(frames.Move(within_s, servers), encoding) for encoding in (link.JSON, link.MSGPACK)]
         for session in self._sessions:
             if session.state == OPEN:
-                self.outputs.send(session, made[session.encoding])
+                self.outputs.reply(session, frames.Move(within_s, reachable(servers, session.vantage)))
 
     def measure(self) -> None:
         """Bring the gauges of `stats` up to date, as far as they are about sessions."""

@@ -15,6 +15,7 @@ class Stats:
         "bytes_out",
         "closed",
         "connections",  # gauge
+        "connections_max",  # gauge: how many there may be
         "handshakes",
         "http_requests",
         "idle_closed",
@@ -35,6 +36,7 @@ class Stats:
             setattr(self, name, 0)
 
     connections: int
+    connections_max: int
     subscriptions: int
     subjects: int
     handshakes: int

@@ -61,7 +61,7 @@ class FakeNode:
     def __init__(self, **settings: Any) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="whimbrel-")
         address = f"ipc://{self._folder.name}/link"
-        self.settings = msgspec.structs.replace(SETTINGS, link=address, port=free_port(), **settings)
+        self.settings = msgspec.structs.replace(SETTINGS, **({"link": address, "port": free_port()} | settings))
         self.url = f"ws://127.0.0.1:{self.settings.port}/v1/ws"
         self._context = zmq.Context()
         self._router = self._context.socket(zmq.ROUTER)
