@@ -55,7 +55,7 @@ NAMES_LEFT = {
     "Authorizer": 2,
     "Cache": 3,
     "Client": 2,
-    "Cluster": 3,
+    "Cluster": 2,
     "Connection": 2,
     "Ended": 2,
     "Feed": 2,
