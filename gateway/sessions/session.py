@@ -19,8 +19,8 @@ from gateway.sockets.wheel import NEVER
 
 NEW, GREETED, OPEN, GONE = range(4)
 HELD_BACK, ASKED, TAKEN = range(3)
-"""A subscription that the node is not asked for yet; that it is at work for; that it has answered, if only with the
-news that it has to wait.
+"""A subscription that the node is not asked for yet; that it works for; of which the client has taken the first page,
+or has the news that it has to wait.
 """
 
 
@@ -89,13 +89,13 @@ class Session:
         self.subscriptions: dict[int, Subscription] = {}
         """By the client's number."""
         self.unanswered = 0
-        """Subscriptions that the node is at work for: asked, and neither answered nor, if cancelled, dropped."""
+        """Subscriptions that the node works for: ASKED, or cancelled and not dropped yet."""
         self.held_back: dict[int, Subscription] | None = None
         """By sid, in order: those that the node is not asked for yet, because too many are unanswered."""
         self.publishes = 0
         """Not yet answered."""
         self.paging: list[Subscription] | None = None
-        """Those whose last page was not final and has not been followed by `More`."""
+        """Those with a page that has not left this process yet."""
         self.steps: deque[Step] | None = None
         """What waits, in order, because the authorizer has not answered yet."""
         self.silent = 0

@@ -2,8 +2,9 @@
 
 Invariants:
 - a subscription is asked of the node once; its `sid` is never used again;
-- for one client the node is at work for UNANSWERED_MAX subscriptions at most, cancelled ones included until it has
-  dropped them; so one client's wishes, however many and however short-lived, do not delay those of the others;
+- for one client the node works for UNANSWERED_MAX subscriptions at most: until the client has taken the first page, or,
+  of a cancelled one, until the node has dropped it. So one client's wishes, however many and however short-lived, do
+  not delay those of the others, and who reads nothing is read nothing;
 - a session gets a live message once, however many of its subscriptions match;
 - `More` is asked only after all that the node sent before has left this process;
 - `ends` of a topic is never above what has been handed out to its live subscriptions.
@@ -27,7 +28,7 @@ from mesh.placement import slot_of
 from mesh.subject import is_pattern, topic_of
 
 UNANSWERED_MAX = 8
-"""Subscriptions of one client that the node is asked for at a time. Reading for a pattern can be a lot of work."""
+"""Subscriptions of one client that the node works for at a time. Reading for a pattern can be a lot of work."""
 UNDROPPED_MAX = 1000
 """Subscriptions of all clients that were cancelled and that the node has not dropped yet: while there are more, it is
 asked for no new ones. Clients that subscribe and disconnect, again and again, are held up by this.
@@ -103,10 +104,12 @@ class Subscribing:
 
     def drained(self, session: Session) -> None:
         """Everything that was sent to the client has left this process."""
-        for subscription in session.paging or ():
+        paging, session.paging = session.paging, None
+        for subscription in paging or ():
             if session.subscriptions.get(subscription.id) is subscription:
-                self._outputs.events.append(link.More(subscription.sid))
-        session.paging = None
+                self._taken(subscription)
+                if not subscription.is_final:
+                    self._outputs.events.append(link.More(subscription.sid))
 
     # From the node.
 
@@ -124,7 +127,8 @@ class Subscribing:
         subscription = self._incomplete.get(event.sid)
         if subscription is None:
             return
-        self._taken(subscription)
+        if not event.at.keys() - event.waiting:
+            self._taken(subscription)
         subscription.start = None
         gaps = frames.shown(event.gaps)
         subscription.waiting = {*event.at, *event.waiting}
@@ -176,6 +180,8 @@ class Subscribing:
             subscription.is_reasked = False
             if subscription.is_complete:
                 del self._incomplete[page.sid]
+        if page.final and not page.data:
+            self._taken(subscription)
         else:
             if session.paging is None:
                 session.paging = []
@@ -238,6 +244,9 @@ class Subscribing:
         for session in {one.session: None for one in held}:
             subscriptions = session.subscriptions.values()
             session.unanswered = 0
+            for one in subscriptions:
+                if one.stage == ASKED:
+                    one.stage = TAKEN
             is_partly_told = any(one.start is None and not one.is_complete for one in subscriptions)
             if is_partly_told or (not self._catches_up and _overlap([one.subject for one in subscriptions])):
                 self.close(session, codes.RESYNC, "the server lost track of a subscription: resume")
@@ -313,7 +322,7 @@ class Subscribing:
             self._held_back.pop(session, None)
 
     def _taken(self, subscription: Subscription) -> None:
-        """The node has answered, or has said why it has to wait."""
+        """The client has had its first page, or the node has said why that has to wait."""
         if subscription.stage == ASKED:
             subscription.stage = TAKEN
             subscription.session.unanswered -= 1
@@ -353,7 +362,9 @@ class Subscribing:
     def _remove(self, subscription: Subscription) -> None:
         self._incomplete.pop(subscription.sid, None)
         subject, encoding = subscription.subject, subscription.session.encoding
-        if not subscription.is_complete:
+        if subscription.is_complete:
+            self._taken(subscription)
+        else:
             self._cancel(subscription)
         if self._fan_outs[encoding].remove(subscription):
             # An unanswered one is held as well, so none is waiting for this subject.

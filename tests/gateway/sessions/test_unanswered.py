@@ -7,11 +7,13 @@ from typing import Any
 import pytest
 
 from gateway.link import events as link
+from gateway.link.messages import encode_json
 from gateway.sessions.session import GONE, OPEN, Session
 from gateway.sessions.subscribing import UNANSWERED_MAX
 from tests.gateway.sessions.core import Harness
 
 PUBLISH: dict[str, Any] = {"op": "publish", "id": 7, "subject": "/t/a", "publisher": "p" * 16, "seq": 1, "text": "x"}
+HISTORY = encode_json("/t/a", "0.x", 0, 1, None, -1, b"1", "json", None, 0)
 
 
 def subscribe(harness: Harness, session: Session, *ids: int, subject: str = "/t/*") -> None:
@@ -23,6 +25,11 @@ def unsubscribe(harness: Harness, session: Session, *ids: int) -> None:
     for id in ids:
         (done,) = harness.send(session, {"op": "unsubscribe", "id": 1000 + id, "sub": id})
         assert done["op"] == "unsubscribed"
+
+
+def live_at_once(sid: int) -> list[link.FromNode]:
+    """What the node says of a subscription without history."""
+    return [link.Answer(sid, "fresh", {"0.x": (0, 1)}, [], []), link.Page(sid, b"", {"0.x": (0, 1)}, [], True)]
 
 
 def asked(harness: Harness) -> list[int]:
@@ -44,13 +51,40 @@ def test_the_node_is_asked_for_a_few_at_a_time_and_others_are_not_held_up(harnes
     subscribe(harness, greedy, *range(100))
     subscribe(harness, other, 1, 2)
     assert asked(harness) == [*range(UNANSWERED_MAX), 1, 2]
-    harness.say(link.Answer(3, "fresh", {}, [], []))
+    harness.say(*live_at_once(3))
     assert asked(harness) == [UNANSWERED_MAX]
-    harness.say(link.Answer(3, "fresh", {}, [], []))
+    harness.say(link.Page(3, b"", {}, [], True))
     assert asked(harness) == [], "once for each"
-    harness.say(link.Waiting(4, "no broker"), link.Answer(5, "fresh", {}, [], []))
-    assert asked(harness) == [UNANSWERED_MAX + 1, UNANSWERED_MAX + 2]
-    harness.say(link.Answer(4, "fresh", {}, [], []))
+    harness.say(link.Waiting(4, "no broker"), link.Answer(5, "fresh", {"0.x": (0, 1)}, [], ["0.x", "1.x"]))
+    assert asked(harness) == [UNANSWERED_MAX + 1, UNANSWERED_MAX + 2], "what has to wait is no work"
+    harness.say(*live_at_once(4), *live_at_once(5))
+    assert asked(harness) == []
+
+
+@pytest.mark.parametrize("is_final", [False, True])
+def test_who_does_not_take_what_was_read_is_read_no_more(harness: Harness, is_final: bool) -> None:
+    session = harness.open()
+    subscribe(harness, session, *range(UNANSWERED_MAX + 2))
+    harness.events()
+    harness.say(link.Answer(1, "fresh", {"0.x": (0, 1)}, [], []), link.Page(1, HISTORY, {}, [], is_final))
+    assert harness.events() == []
+    harness.sessions.drained(session)
+    assert harness.events() == ([] if is_final else [link.More(1)]) + [
+        link.Subscribe(UNANSWERED_MAX + 1, UNANSWERED_MAX, "/t/*", link.JSON, link.Start("latest"))
+    ]
+    harness.say(link.Page(1, HISTORY, {}, [], True))
+    harness.sessions.drained(session)
+    assert harness.events() == [], "the next pages are the same work"
+
+
+def test_what_is_given_up_before_its_only_page_was_taken_counts_no_more(harness: Harness) -> None:
+    session = harness.open()
+    subscribe(harness, session, *range(UNANSWERED_MAX + 1))
+    harness.events()
+    harness.say(link.Answer(1, "fresh", {}, [], []), link.Page(1, HISTORY, {"0.x": (0, 1)}, [], True))
+    unsubscribe(harness, session, 0)
+    assert asked(harness) == [UNANSWERED_MAX]
+    harness.sessions.drained(session)
     assert asked(harness) == []
 
 
@@ -80,7 +114,7 @@ def test_what_is_given_up_counts_until_the_node_has_dropped_it(harness: Harness)
     assert [event for event in events if isinstance(event, link.Subscribe)] == []
     sids = [event.sid for event in events if isinstance(event, link.Cancel)]
     assert len(sids) == UNANSWERED_MAX
-    harness.say(link.Answer(sids[0], "fresh", {}, [], []))
+    harness.say(*live_at_once(sids[0]))
     assert asked(harness) == []
     harness.say(link.Cancelled(sids[0]), link.Cancelled(sids[0]))
     assert asked(harness) == [100]
