@@ -89,7 +89,7 @@ class Session:
         self.subscriptions: dict[int, Subscription] = {}
         """By the client's number."""
         self.unanswered = 0
-        """Subscriptions that the node works for: ASKED, or cancelled and not dropped yet."""
+        """How much the node works for: for those ASKED, and those cancelled and not dropped yet."""
         self.held_back: dict[int, Subscription] | None = None
         """By sid, in order: those that the node is not asked for yet, because too many are unanswered."""
         self.publishes = 0

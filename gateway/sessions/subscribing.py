@@ -28,7 +28,9 @@ from mesh.placement import slot_of
 from mesh.subject import is_pattern, topic_of
 
 UNANSWERED_MAX = 8
-"""Subscriptions of one client that the node works for at a time. Reading for a pattern can be a lot of work."""
+"""Subscriptions of one client that the node works for at a time."""
+PATTERN_WORK = 4
+"""As so many subscriptions to one subject each a pattern counts, for which all of a topic may have to be looked at."""
 UNDROPPED_MAX = 1000
 """Subscriptions of all clients that were cancelled and that the node has not dropped yet: while there are more, it is
 asked for no new ones. Clients that subscribe and disconnect, again and again, are held up by this.
@@ -54,8 +56,8 @@ class Subscribing:
         self._by_topic: dict[str, dict[int, Subscription]] = {}
         self._incomplete: dict[int, Subscription] = {}
         """By sid, those of which the node has more to say than live messages."""
-        self._undropped: dict[int, Session] = {}
-        """By sid, whose subscriptions were cancelled unanswered and not yet dropped by the node."""
+        self._undropped: dict[int, Subscription] = {}
+        """By sid, those that were cancelled while the node worked for them, and that it has not dropped yet."""
         self._held_back: dict[Session, None] = {}
         """Sessions with subscriptions that are held back, in the order of their turns."""
         self._last_sid = 0
@@ -142,11 +144,11 @@ class Subscribing:
 
     def cancelled(self, event: link.Cancelled) -> None:
         """The node has dropped what was cancelled."""
-        session = self._undropped.pop(event.sid, None)
-        if session is None:
+        subscription = self._undropped.pop(event.sid, None)
+        if subscription is None:
             return
-        session.unanswered -= 1
-        self._ask_more(session)
+        subscription.session.unanswered -= _work(subscription)
+        self._ask_more(subscription.session)
         if len(self._undropped) == UNDROPPED_MAX:
             for other in list(self._held_back):
                 self._ask_more(other)
@@ -308,7 +310,7 @@ class Subscribing:
             subscription = held_back.pop(next(iter(held_back)))
             assert subscription.start is not None
             subscription.stage = ASKED
-            session.unanswered += 1
+            session.unanswered += _work(subscription)
             self._outputs.subscribe(
                 session,
                 link.Subscribe(
@@ -325,7 +327,7 @@ class Subscribing:
         """The client has had its first page, or the node has said why that has to wait."""
         if subscription.stage == ASKED:
             subscription.stage = TAKEN
-            subscription.session.unanswered -= 1
+            subscription.session.unanswered -= _work(subscription)
             self._ask_more(subscription.session)
 
     def _cancel(self, subscription: Subscription) -> None:
@@ -336,9 +338,9 @@ class Subscribing:
                 session.held_back.pop(subscription.sid, None)
         elif self._outputs.cancel(subscription.sid):
             if subscription.stage == ASKED:
-                self._undropped[subscription.sid] = session
+                self._undropped[subscription.sid] = subscription
         else:
-            session.unanswered -= 1
+            session.unanswered -= _work(subscription)
             self._ask_more(session)
 
     def _ask_again(self, subscription: Subscription) -> None:
@@ -400,6 +402,10 @@ class Subscribing:
                 share is None or is_pattern(subject) or slot_of(subject, share[1]) == share[0]
             ):
                 yield subscription
+
+
+def _work(subscription: Subscription) -> int:
+    return PATTERN_WORK if is_pattern(subscription.subject) else 1
 
 
 def _stop_waiting(subscription: Subscription, gaps: list[Gap]) -> None:

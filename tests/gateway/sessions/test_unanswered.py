@@ -16,7 +16,7 @@ PUBLISH: dict[str, Any] = {"op": "publish", "id": 7, "subject": "/t/a", "publish
 HISTORY = encode_json("/t/a", "0.x", 0, 1, None, -1, b"1", "json", None, 0)
 
 
-def subscribe(harness: Harness, session: Session, *ids: int, subject: str = "/t/*") -> None:
+def subscribe(harness: Harness, session: Session, *ids: int, subject: str = "/t/a") -> None:
     for id in ids:
         assert harness.send(session, {"op": "subscribe", "id": id, "subject": subject}) == []
 
@@ -70,7 +70,7 @@ def test_who_does_not_take_what_was_read_is_read_no_more(harness: Harness, is_fi
     assert harness.events() == []
     harness.sessions.drained(session)
     assert harness.events() == ([] if is_final else [link.More(1)]) + [
-        link.Subscribe(UNANSWERED_MAX + 1, UNANSWERED_MAX, "/t/*", link.JSON, link.Start("latest"))
+        link.Subscribe(UNANSWERED_MAX + 1, UNANSWERED_MAX, "/t/a", link.JSON, link.Start("latest"))
     ]
     harness.say(link.Page(1, HISTORY, {}, [], True))
     harness.sessions.drained(session)
@@ -94,9 +94,9 @@ def test_what_is_given_up_before_it_was_asked_costs_nothing(harness: Harness) ->
     harness.events()
     unsubscribe(harness, session, *range(50, 100))
     assert harness.events() == []
-    subscribe(harness, session, 200, subject="/t/a")
+    subscribe(harness, session, 200, subject="/t/b")
     unsubscribe(harness, session, 200)
-    assert harness.events() == [link.Drop("/t/a", link.JSON)]
+    assert harness.events() == [link.Drop("/t/b", link.JSON)]
 
     quick = harness.open()
     subscribe(harness, quick, 1, 2)
@@ -187,3 +187,16 @@ def test_after_a_loss_who_has_had_a_part_of_the_history_is_ended(harness: Harnes
     harness.sessions.link_jumped()
     harness.sent()
     assert session.state == GONE
+
+
+def test_a_pattern_counts_as_several_subjects(harness: Harness) -> None:
+    session = harness.open()
+    subscribe(harness, session, 1, 2, 3, subject="/t/*")
+    subscribe(harness, session, 4)
+    assert asked(harness) == [1, 2]
+    harness.say(*live_at_once(1))
+    assert asked(harness) == [3]
+    unsubscribe(harness, session, 2, 3)
+    sids = cancelled(harness)
+    harness.say(link.Cancelled(sids[0]))
+    assert asked(harness) == [4]
