@@ -69,8 +69,7 @@ class NodeCore:
             boot: Names this start of the node.
             promises: What this voter has promised before; None if that is not known.
         """
-        self.config = config
-        self.boot = boot
+        self.config, self.boot = config, boot
         self.is_ready = False
         """Once the cache has been filled; stays true."""
         self._effects = effects = Effects()
