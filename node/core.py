@@ -6,8 +6,9 @@
     publish:   worker_event -> publishing.py -> Produce or mesh/slots -> (read back or committed) -> ToWorker
 
 After any inputs `take_effects` brings them to their end and returns what is to be done, in order; many inputs before
-one `take_effects` are cheaper than one each. Nothing here does I/O or looks at a clock: `now` is in seconds of a clock
-that only goes forward. The same core runs in the simulator (tests/sim).
+one `take_effects` are cheaper than one each. History is made in slices, one with each `work`, behind all that. Nothing
+here does I/O or looks at a clock: `now` is in seconds of a clock that only goes forward. The same core runs in the
+simulator (tests/sim).
 
 The model is the interface of etcd's raft (`RawNode`, `Ready`): the caller makes what is to be durable durable, then
 sends.
@@ -265,6 +266,17 @@ class NodeCore:
         for worker, event in self.publishing.take_events():
             self._effects.to_worker(worker, event)
         return self._effects.take()
+
+    # Work that is done in slices.
+
+    @property
+    def has_work(self) -> bool:
+        """Whether history that somebody has asked for can be made."""
+        return self.backfills.has_work
+
+    def work(self) -> None:
+        """A slice of it: some milliseconds. Live messages, publishes and other clients have their turn in between."""
+        self.backfills.work()
 
     # Questions.
 

@@ -61,6 +61,10 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.05
 SECOND_S = 1.0
+WORK_S = 0.005
+"""How long history is made before everything else has its turn."""
+WORK_PAUSE_S = 0.0001
+"""Zero would not let the loop look at its sockets in between."""
 LEAVE_MAX_S = 3.0
 KILL_AFTER_S = 0.1
 """For the answer to leave, when a demonstration has this node killed."""
@@ -117,6 +121,7 @@ class Node:
         self._ticked_at = self._second_at = now
         self._late_s = 0.0
         self._timer = get_hub().loop.timer(TICK_S, TICK_S)
+        self._work = get_hub().loop.timer(WORK_PAUSE_S)
         self._connect(now, port)
 
     def start(self) -> None:
@@ -146,8 +151,9 @@ class Node:
 
     def stop(self) -> None:
         """Stop the threads and leave the cluster; publishes that are on their way are waited for, within bounds."""
-        self._timer.stop()
-        self._timer.close()
+        for timer in (self._timer, self._work):
+            timer.stop()
+            timer.close()
         if self._kafka is not None:
             self._kafka.stop()
         if self._network is not None:
@@ -244,6 +250,17 @@ class Node:
                 self._network.flush()
             self.workers.flush()  # the core hears of a worker that was cut off, and is asked again
         self.workers.flush()
+        if self.core.has_work:
+            self._work.start(self._do_work)
+
+    def _do_work(self) -> None:
+        try:
+            until = time.monotonic() + WORK_S
+            while self.core.has_work and time.monotonic() < until:
+                self.core.work()
+            self.perform()
+        except Exception:
+            crash()
 
     def _to_worker(self, effect: ToWorker) -> None:
         self.workers.send(effect.worker, effect.event)

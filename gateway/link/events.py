@@ -55,6 +55,8 @@ class Subscribe(msgspec.Struct, array_like=True, tag="subscribe", gc=False):
     """Subject or pattern, checked by the worker."""
     encoding: int
     start: Start
+    client: int = 0
+    """The worker's number for the client: the node serves clients in turn, whatever each of them asks for."""
 
 
 class More(msgspec.Struct, array_like=True, tag="more", gc=False):

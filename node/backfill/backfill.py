@@ -106,6 +106,8 @@ class Backfill:
 
     def __init__(self, worker: int, subscribe: Subscribe, limits: PageLimits) -> None:
         self.worker = worker
+        self.client = (worker, subscribe.client)
+        """Whose turn it takes."""
         self.sid = subscribe.sid
         self.sub = subscribe.sub
         self.subject = subscribe.subject

@@ -25,6 +25,8 @@ Ticket: TypeAlias = int
 """Names a question."""
 
 BackfillId: TypeAlias = tuple[WorkerId, int]
+ClientId: TypeAlias = tuple[WorkerId, int]
+"""A worker and its number for a client."""
 
 
 class Backfills:
@@ -40,6 +42,8 @@ class Backfills:
         self._limits = limits
         self._backfills: dict[BackfillId, Backfill] = {}
         self._by_topic: dict[str, dict[BackfillId, None]] = {}
+        self._turns: dict[ClientId, dict[BackfillId, None]] = {}
+        """Backfills that may be able to go on, by client, in the order of the clients' turns."""
         self._asked: dict[Ticket, tuple[BackfillId, LogBackfill]] = {}
         self._ticket = 0
         self._questions: list[tuple[Ticket, Question]] = []
@@ -59,15 +63,14 @@ class Backfills:
         topic = topic_of(subscribe.subject)
         self._backfills[worker, subscribe.sid] = backfill
         self._by_topic.setdefault(topic, {})[worker, subscribe.sid] = None
-        self._open(backfill)
-        self._step(backfill)
+        self._soon(backfill)
 
     def more(self, worker: WorkerId, sid: int) -> None:
         """The worker asks for a subscription's next page."""
         backfill = self._backfills.get((worker, sid))
         if backfill is not None:
             backfill.more()
-            self._step(backfill)
+            self._soon(backfill)
 
     def cancel(self, worker: WorkerId, sid: int) -> None:
         """A subscription ended before it was live."""
@@ -95,15 +98,14 @@ class Backfills:
             else:
                 end = None if source.log is None else source.log.end
                 self._log_gap(source, Gap(source.log_id, end, None, source.why_gone))
-        for backfill in [one for one in self._backfills.values() if not one.opened]:
-            self._open(backfill)
         for source in begun:
             for backfill in self._of(source.topic):
                 known = self._topics.of_subject(backfill.subject) or {}
                 if backfill.opened and source.log_id in known and source.log_id not in backfill.logs:
                     (backfill.add_log if source.is_new else backfill.join_log)(source)
-        for backfill in [*self._backfills.values()]:
-            self._step(backfill)
+        if begun or ended:
+            for backfill in self._backfills.values():
+                self._soon(backfill)
 
     def looked_up(self, number: int) -> None:
         """What there is in Kafka is known as of after the request of this number (after `topics_changed`)."""
@@ -111,7 +113,7 @@ class Backfills:
         for backfill in waiting:
             if backfill.look_up <= number:
                 backfill.give_up_unknown()
-                self._step(backfill)
+                self._soon(backfill)
         if any(one.unknown for one in waiting):
             self._look_ups.ask()
 
@@ -119,7 +121,7 @@ class Backfills:
         """Every slot's log is the one that its coordinator has now: another one that a client names is gone."""
         for backfill in [one for one in self._backfills.values() if one.unknown and self._is_of_slots(one)]:
             backfill.give_up_unknown()
-            self._step(backfill)
+            self._soon(backfill)
 
     def log_opened(self, source: Source) -> None:
         """A log that is new since the node was watching can be read from its beginning."""
@@ -136,7 +138,7 @@ class Backfills:
                 self._log_gap(source, Gap(source.log_id, before, source.log.end, "unreadable"))
             self._tell(NewLog(source.topic, source.log_id, source.log.end, self._topics.share_of(source)))
         for backfill in self._of(source.topic):
-            self._step(backfill)
+            self._soon(backfill)
 
     def log_torn(self, topic: str, gap: Gap) -> None:
         """The node itself missed entries of a log."""
@@ -152,28 +154,28 @@ class Backfills:
         if (found := self._answered(ticket)) is not None:
             backfill, log = found
             backfill.scanned(log, scanned)
-            self._step(backfill)
+            self._soon(backfill)
 
     def located(self, ticket: Ticket, position: Position | None) -> None:
         """Answers `Locate`."""
         if (found := self._answered(ticket)) is not None:
             backfill, log = found
             backfill.located(log, position)
-            self._step(backfill)
+            self._soon(backfill)
 
     def measured(self, ticket: Ticket, exists: bool) -> None:
         """Answers `Measure`."""
         if (found := self._answered(ticket)) is not None:
             backfill, log = found
             backfill.measured(log, exists)
-            self._step(backfill)
+            self._soon(backfill)
 
     def unanswered(self, ticket: Ticket) -> None:
         """Kafka could not be asked."""
         if (found := self._answered(ticket)) is not None:
             backfill, log = found
             backfill.postpone(log)
-            self._step(backfill)
+            self._soon(backfill)
 
     def retry(self, why: Callable[[str], str]) -> None:
         """About once a second: ask Kafka again, and tell who has no answer yet that it is waiting, and why.
@@ -183,11 +185,32 @@ class Backfills:
         """
         for backfill in [one for one in self._backfills.values() if one.is_stuck]:
             backfill.retry()
-            self._step(backfill)
+            self._soon(backfill)
             if not backfill.answer_sent and not backfill.waiting_told:
                 backfill.waiting_told = True
                 told = "it is being read back from Kafka" if backfill.is_asking else why(topic_of(backfill.subject))
                 self._effects.to_worker(backfill.worker, Waiting(backfill.sid, told))
+
+    # Work.
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a backfill can go on."""
+        return bool(self._turns)
+
+    def work(self) -> None:
+        """Bring one backfill of the client whose turn it is as far as a page.
+
+        What is asked for is done here, in slices, and not when it is asked for: so live messages, publishes and what
+        other clients want come in between, and what was cancelled meanwhile has cost nothing.
+        """
+        client, due = next(iter(self._turns.items()))
+        del self._turns[client]
+        backfill_id = next(iter(due))
+        del due[backfill_id]
+        if due:
+            self._turns[client] = due  # behind all other clients
+        self._step(self._backfills[backfill_id])
 
     # Outputs.
 
@@ -219,8 +242,14 @@ class Backfills:
     def _is_of_slots(self, backfill: Backfill) -> bool:
         return topic_of(backfill.subject) in self._topics.namespaces
 
+    def _soon(self, backfill: Backfill) -> None:
+        """It may be able to go on."""
+        self._turns.setdefault(backfill.client, {})[backfill.worker, backfill.sid] = None
+
     def _step(self, backfill: Backfill) -> None:
-        if not backfill.opened or (backfill.worker, backfill.sid) not in self._backfills:
+        if not backfill.opened:
+            self._open(backfill)
+        if not backfill.opened:
             return
         events, questions, over = backfill.step()
         for event in events:
@@ -254,6 +283,10 @@ class Backfills:
             if self._asked.pop(log.ticket, None) is not None:
                 self._cancelled.append(log.ticket)
         del self._backfills[backfill.worker, backfill.sid]
+        due = self._turns.get(backfill.client, {})
+        due.pop((backfill.worker, backfill.sid), None)
+        if not due:
+            self._turns.pop(backfill.client, None)
         topic = topic_of(backfill.subject)
         del self._by_topic[topic][backfill.worker, backfill.sid]
         if not self._by_topic[topic]:

@@ -79,6 +79,9 @@ class OneNode:
 
     def take(self) -> None:
         self.effects += self.core.take_effects(self.now)
+        while self.core.has_work:
+            self.core.work()
+            self.effects += self.core.take_effects(self.now)
 
     def all(self, kind: type[E]) -> list[E]:
         """Effects of a kind, once."""
@@ -95,6 +98,7 @@ class OneNode:
     def subscribe(self, sid: int, subject: str, start: link.Start) -> None:
         event = link.Subscribe(sid, sid, subject, link.JSON, start)
         self.core.worker_event(self.now, 0, WORKER, event)
+        self.take()
 
     # Kafka, as far as a test plays it.
 

@@ -272,6 +272,8 @@ class ResumeModel:
 
     def settle(self) -> None:
         """The worker's FIFO, handed on to the clients."""
+        while self.backfills.has_work:
+            self.backfills.work()
         for effect in self.effects.take():
             assert isinstance(effect, ToWorker)
             self._said(effect.event)

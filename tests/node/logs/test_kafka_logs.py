@@ -66,6 +66,7 @@ def test_a_page_is_not_overtaken_by_live_messages_that_follow_it() -> None:
     node, generation = subscribed()
     node.read(generation, record(0))
     node.subscribe(2, "/orders/k", link.Start("last", 1))
+    node.take()
     node.read(generation, record(1))
     kinds = [type(event) for event in node.told()]
     assert kinds == [link.Live, link.Answer, link.Page, link.Live]
