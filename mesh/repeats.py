@@ -1,10 +1,11 @@
 """Which entries of a log repeat an earlier publish.
 
 A publisher that got no answer sends the same (publisher, seq) again, perhaps through another node, so a log can
-hold it twice. An entry is a repeat if the same publish stands earlier in the same log, not older than the window by
-the entries' own times. That depends on nothing but the log, so every node drops the same entries, provided
-that it has read the log from one window before the first entry that it shows, or has got the memory of a node
-that did.
+hold it twice. An entry is a repeat if the same publish stands earlier in the same log and is still remembered: for at
+least the window by a clock that nobody else can set. That is the log's own clock for a slot (mesh/slots/slot_log.py),
+and this node's for a log of Kafka's, from when the node learned of the entry: times in records are hearsay. A publisher
+tries again for less than the window, so all nodes drop the same entries, provided that each has read the log from
+before the first entry that it shows, or has got the memory of a node that did.
 
 Not here: answering the retry itself (node/publishing.py).
 """
@@ -22,7 +23,7 @@ PUBLISHER_HEADER = "whimbrel-publisher"
 SEQ_HEADER = "whimbrel-seq"
 
 Remembered: TypeAlias = tuple[str, int, Position, int]
-"""Publisher, its seq, the position, the time of the entry."""
+"""Publisher, its seq, the position, when the entry was learned of, in milliseconds of the memory's clock."""
 
 
 class Repeats:
@@ -46,14 +47,20 @@ class Repeats:
         """Where this publish stands in the log, if it is remembered."""
         return self._positions.get(publish)
 
-    def admit(self, publish: tuple[str, int], at: Position, time: int) -> bool:
-        """Take note of the next entry of the log; False if it is a repeat and must be dropped."""
-        while self._order and (self._order[0][0] < time - self.window_ms or len(self._order) >= self._publishes_max):
+    def admit(self, publish: tuple[str, int], at: Position, clock_ms: int) -> bool:
+        """Take note of the next entry of the log; False if it is a repeat and must be dropped.
+
+        Args:
+            clock_ms: Of a clock that only goes forward.
+        """
+        while self._order and (
+            self._order[0][0] < clock_ms - self.window_ms or len(self._order) >= self._publishes_max
+        ):
             del self._positions[self._order.popleft()[1]]
         if publish in self._positions:
             return False
         self._positions[publish] = at
-        self._order.append((time, publish))
+        self._order.append((clock_ms, publish))
         return True
 
     # For another node (mesh/cache/export.py).
@@ -83,12 +90,16 @@ class Repeats:
             count -= 1
         return count
 
-    def restore(self, rows: Iterable[Remembered]) -> None:
-        """Put in what another node remembers, in order: all of it, or what follows all that is remembered here."""
-        for publisher, seq, at, time in rows:
+    def restore(self, rows: Iterable[Remembered], clock_ms: int | None = None) -> None:
+        """Put in what another node remembers, in order: all of it, or what follows all that is remembered here.
+
+        Args:
+            clock_ms: When this node learns of it, where the other's clock is not this one's.
+        """
+        for publisher, seq, at, learned_ms in rows:
             if (publisher, seq) not in self._positions:
                 self._positions[publisher, seq] = at
-                self._order.append((time, (publisher, seq)))
+                self._order.append((learned_ms if clock_ms is None else clock_ms, (publisher, seq)))
 
     def forget_before(self, oldest: Position | None) -> None:
         """Remember no more than another node whose oldest is this: repeats that it dropped made it forget, too."""

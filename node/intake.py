@@ -51,7 +51,7 @@ class Intake:
         self.rates: Counter[str] = Counter()
         """Messages by subject since somebody last took them, for the busiest subjects."""
 
-    def apply(self, source: Source, records: Sequence[Record]) -> None:
+    def apply(self, now: float, source: Source, records: Sequence[Record]) -> None:
         """Apply records of one of Kafka's partitions, as this node or a feeder has read them."""
         log = source.log
         assert log is not None
@@ -67,7 +67,7 @@ class Intake:
             if at <= log.end:
                 continue  # read twice: by a feeder and by this node, or again after Kafka had lost some
             subject = self._subject(topic, key)
-            if subject is None or (source.repeats is not None and not self._admit(source, at, time, headers)):
+            if subject is None or (source.repeats is not None and not self._admit(now, source, at, headers)):
                 advance(log, at)
                 continue
             entry = append(log, subject, at, time, value, headers)
@@ -88,7 +88,7 @@ class Intake:
         for hand_out in hand_outs.values():
             hand_out.finish()
 
-    def repair(self, log: Log, sources: Sequence[Source], entries: Sequence[tuple[str, Entry]]) -> None:
+    def repair(self, now: float, log: Log, sources: Sequence[Source], entries: Sequence[tuple[str, Entry]]) -> None:
         """Apply entries that a peer had and this node missed, in order."""
         self.records += len(entries)
         hand_outs = self._hand_outs(sources)
@@ -97,7 +97,7 @@ class Intake:
             source = None if hand_out is None else hand_out.source
             if source is not None and source.repeats is not None:
                 publish = publish_of(missed.headers)
-                if publish is not None and source.repeats.admit(publish, missed.at, missed.time):
+                if publish is not None and source.repeats.admit(publish, missed.at, clock_ms(now)):
                     self._publishing.applied(publish, log.id, missed.at)
             entry = self._cache.append(log, subject, missed.at, missed.time, missed.value, missed.headers)
             if entry is not None and hand_out is not None and hand_out.source.loaded:
@@ -120,21 +120,19 @@ class Intake:
             self.unmapped_last = f"a key of {len(key or b'')} bytes in topic {topic!r}"
         return subject
 
-    def _admit(self, source: Source, at: Position, time: int, headers: Headers | None) -> bool:
+    def _admit(self, now: float, source: Source, at: Position, headers: Headers | None) -> bool:
         """Whether subscribers see the entry: not a repeat, and not one that only warms up the memory of publishes."""
         assert source.repeats is not None
         assert source.log is not None
         publish = publish_of(headers)
-        fresh = publish is None or source.repeats.admit(publish, at, time)
+        fresh = publish is None or source.repeats.admit(publish, at, clock_ms(now))
         if publish is not None:
             original = source.repeats.original(publish)
             assert original is not None
             self._publishing.applied(publish, source.log_id, original)
-        if source.warm_until_ms:
-            if time < source.warm_until_ms:
-                self._cache.skip(source.log, at)
-                return False
-            source.warm_until_ms = 0
+        if at[1] < source.warm_until:
+            self._cache.skip(source.log, at)
+            return False
         if not fresh:
             self.repeats_dropped += 1
         return fresh
@@ -142,6 +140,11 @@ class Intake:
     def _hand_outs(self, sources: Sequence[Source]) -> dict[str, HandOut]:
         """One for each topic."""
         return {source.topic: HandOut(source, self._interest, self.rates, self._effects) for source in sources}
+
+
+def clock_ms(now: float) -> int:
+    """The clock by which publishes in Kafka's logs are remembered: this node's, from when it learned of them."""
+    return int(now * 1000)
 
 
 def subject_of(topic: str, key: bytes | None, bytes_max: int) -> str | None:

@@ -51,7 +51,7 @@ class Source:
         "skips_first",
         "topic",
         "torn",
-        "warm_until_ms",
+        "warm_until",
     )
 
     def __init__(
@@ -74,8 +74,8 @@ class Source:
         """Records read in an earlier generation are not of this log (node/kafka/reader.py)."""
         self.repeats: Repeats | None = None
         """Only where clients may publish."""
-        self.warm_until_ms = 0
-        """Entries with an earlier time only fill `repeats` (see mesh/repeats.py)."""
+        self.warm_until = 0
+        """Entries below this offset only fill `repeats` (mesh/repeats.py)."""
         self.skips_first = False
         """The first entry is not kept: only it tells the epoch from which on the log is known."""
         self.torn: Position | None = None

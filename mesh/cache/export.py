@@ -161,13 +161,17 @@ class Import:
         log.floor = log.end = head.floor
         log.evicted_to = head.evicted_to
 
-    def take(self, now: float, part: Part) -> None:
-        """The next page."""
+    def take(self, now: float, part: Part, clock_ms: int | None = None) -> None:
+        """The next page.
+
+        Args:
+            clock_ms: As for `Repeats.restore`.
+        """
         cache, log = self._cache, self._log
         for row in part.subjects:
             cache.restore(log, row.subject, row.floor, row.prev, row.latest, now)
         if self._repeats is not None:
-            self._repeats.restore(part.repeats)
+            self._repeats.restore(part.repeats, clock_ms)
         for subject, entry in part.entries:
             cache.append(log, subject, entry.at, entry.time, entry.value, entry.headers)
 

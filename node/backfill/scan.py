@@ -38,7 +38,7 @@ class ReplayLimits(msgspec.Struct, frozen=True, kw_only=True):
     age_s: float
     """Records older than this, by their times, are not read back."""
     retry_window_ms: int
-    """Where clients may publish: so much earlier to begin, to recognise repeats."""
+    """Where clients may publish: about so much earlier to begin, to recognise repeats."""
     subject_bytes_max: int
     threads: int
 
@@ -147,11 +147,11 @@ class Pass:
 
     def take(self, record: Record) -> bool:
         """The next record; whether more are wanted."""
-        topic, _, offset, epoch, key, _, stamp, headers = record
+        topic, _, offset, epoch, key, _, _, headers = record
         at = (epoch, offset)
         subject = subject_of(topic, key, self._limits.subject_bytes_max)
         publish = publish_of(headers) if self.repeats is not None else None
-        if self.repeats is not None and publish is not None and not self.repeats.admit(publish, at, stamp):
+        if self.repeats is not None and publish is not None and not self.repeats.admit(publish, at, 0):
             subject = None
         if self._clipped:
             self._clipped = [one for one in self._clipped if not one.go_on_from(at)]

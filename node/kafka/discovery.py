@@ -30,6 +30,8 @@ ASK_S = 5.0
 """Longest wait for one answer of Kafka."""
 LOOK_UP_PAUSE_S = 0.3
 """Between two looks, however much somebody asks for them."""
+REPEATS_BACK = 10_000
+"""Records before the first that is kept which are read at least where clients may publish."""
 NO_LEADER = -1
 NO_RECORD = -1
 """The offset that Kafka gives when there is no record of that time; librdkafka has lower ones for no answer."""
@@ -193,19 +195,26 @@ class Discoverer:
         earliest, epoch = self._offset(source, OffsetSpec.earliest())
         if source.is_new or self._is_compacted(source.topic):
             return StartFound(source, earliest, earliest, (epoch, earliest - 1) if earliest else BEGINNING, 0)
-        back_s = self._depth.ttl_s + (self._depth.retry_window_s if source.rule.publish else 0)
-        now_ms = time.time() * 1000
-        latest, latest_epoch = self._offset(source, OffsetSpec.latest())
-        offset, epoch = self._offset(source, OffsetSpec.for_timestamp(max(0, int(now_ms - back_s * 1000))))
-        if offset < 0:
-            # No record is that new. (Or Kafka cannot tell, as librdkafka's mock: it has none for any time.)
-            always = self._offset(source, OffsetSpec.for_timestamp(0))[0]
-            offset, epoch = (earliest, 0) if always < 0 < latest - earliest else (latest, latest_epoch)
-        skips_first = offset < latest - self._depth.records_max
-        offset = max(offset, earliest, latest - self._depth.records_max)
+        latest = self._offset(source, OffsetSpec.latest())
+        oldest_kept = max(earliest, latest[0] - self._depth.records_max)
+        since, epoch = self._since(source, self._depth.ttl_s, earliest, latest)
+        offset = max(since, oldest_kept)
         floor = (epoch, offset - 1) if offset else BEGINNING
-        warm_until_ms = int(now_ms - self._depth.ttl_s * 1000) if source.rule.publish and offset > earliest else 0
-        return StartFound(source, offset, earliest, floor, warm_until_ms, skips_first)
+        if not source.rule.publish or offset == earliest:
+            return StartFound(source, offset, earliest, floor, 0, skips_first=offset > since)
+        # Times in records are hearsay: by position, too, so far back that publishes which come again are recognised.
+        back_s = self._depth.ttl_s + self._depth.retry_window_s
+        back = max(min(self._since(source, back_s, earliest, latest)[0], offset - REPEATS_BACK), oldest_kept)
+        return StartFound(source, back, earliest, (0, back - 1) if back else BEGINNING, offset, skips_first=back > 0)
+
+    def _since(self, source: Source, age_s: float, earliest: int, latest: tuple[int, int]) -> tuple[int, int]:
+        """(offset, leader epoch) of the first record that is not older than this, by the records' times."""
+        offset, epoch = self._offset(source, OffsetSpec.for_timestamp(max(0, int((time.time() - age_s) * 1000))))
+        if offset >= 0:
+            return offset, epoch
+        # No record is that new. (Or Kafka cannot tell, as librdkafka's mock: it has none for any time.)
+        always = self._offset(source, OffsetSpec.for_timestamp(0))[0]
+        return (earliest, 0) if always < 0 < latest[0] - earliest else latest
 
     def _offset(self, source: Source, spec: OffsetSpec) -> tuple[int, int]:
         """(offset, leader epoch); the offset is NO_RECORD if there is none.

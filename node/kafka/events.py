@@ -43,7 +43,8 @@ class StartFound(msgspec.Struct, gc=False):
     earliest: int
     """The first offset that the partition has."""
     floor: Position
-    warm_until_ms: int
+    warm_until: int
+    """What is below this offset is read only to recognise publishes that come again; 0: nothing is."""
     skips_first: bool = False
     """Kafka did not tell the epoch of what stands at `offset`: it must not be kept."""
 

@@ -23,6 +23,8 @@ from node.kafka.threads import Inbox, start_thread
 
 ASK_S = 5.0
 """Longest wait for Kafka to answer or for the next record; then the question stays unanswered for now."""
+REPEATS_BACK, REPEATS_BACK_MAX = 10_000, 200_000
+"""Records before the first that is wanted which are read where clients may publish, at least and at most."""
 CHUNK = 500
 PAUSE_S = 0.0005
 """After each chunk, so that live delivery, which shares the interpreter, is not held up."""
@@ -191,9 +193,15 @@ class Partition:
         return planned.finish(at_end=True)
 
     def _back_by_window(self, begin: int, low: int, high: int) -> int:
+        """Where to begin so that publishes which come again are recognised.
+
+        By the times of records, which are hearsay, and by position: one odd time decides neither way.
+        """
+        by_time = begin
         for message in self._read(begin, high):
-            return min(begin, self._offset_at(message.timestamp()[1] - self._limits.retry_window_ms, low, high))
-        return begin
+            by_time = self._offset_at(message.timestamp()[1] - self._limits.retry_window_ms, low, high)
+            break
+        return max(low, min(begin - REPEATS_BACK, max(by_time, begin - REPEATS_BACK_MAX)))
 
     def _offset_at(self, time_ms: int, low: int, high: int) -> int:
         """The first offset whose record is not older than this; `low` where Kafka cannot tell (librdkafka's mock)."""

@@ -25,9 +25,9 @@ class LogCopy:
         self.repeats = repeats
         self._import = Import(cache, self.log, repeats, head)
 
-    def take(self, now: float, part: Part) -> None:
-        """The next page."""
-        self._import.take(now, part)
+    def take(self, now: float, part: Part, clock_ms: int | None = None) -> None:
+        """The next page; `clock_ms` as for `Repeats.restore`."""
+        self._import.take(now, part, clock_ms)
 
     def finish(self) -> None:
         """There are no more pages."""

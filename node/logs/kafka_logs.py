@@ -23,7 +23,7 @@ from mesh.log import Gap, Position
 from mesh.repeats import Repeats
 from node.backfill.backfills import Backfills
 from node.effects import DEBUG, Effects, FindStart, ReadFrom, StopReading
-from node.intake import Intake
+from node.intake import Intake, clock_ms
 from node.kafka.events import EndReached, Flow, Found, OutOfRange, Record, Records, StartFound
 from node.logs.copy import LogCopy
 from node.logs.kafka_health import KafkaHealth
@@ -131,7 +131,7 @@ class KafkaLogs:
         source.log = self._cache.open(source.log_id, source.topic, start.floor)
         if source.rule.publish:
             source.repeats = Repeats(self._retry_window_ms)
-            source.warm_until_ms = start.warm_until_ms
+            source.warm_until = start.warm_until
         source.skips_first = start.skips_first
         self._read(source, start.offset)
         self._lent.fed[source.log_id] = source
@@ -152,7 +152,7 @@ class KafkaLogs:
             if source is None or source.log is None or news.generation < source.generation:
                 continue  # its log ended while these were on their way
             before, was_torn = source.log.end, source.torn is not None
-            self._take_in(source, records)
+            self._take_in(now, source, records)
             self._feed.applied(now, source.log_id, before, source.log.end, records, was_torn and source.torn is None)
         self._cache.limit(now)
 
@@ -163,7 +163,7 @@ class KafkaLogs:
             return
         self._feed.reached(now, source.log_id)
         if not source.loaded:
-            source.warm_until_ms = 0
+            source.warm_until = 0
             self._loaded(source)
 
     def out_of_range(self, news: OutOfRange) -> None:
@@ -201,7 +201,7 @@ class KafkaLogs:
                 self.fed += len(event.records)
                 if event.is_torn:
                     source.torn = source.log.end
-                self._take_in(source, event.records)
+                self._take_in(now, source, event.records)
                 self._cache.advance(source.log, event.after)
             case Repair():
                 self._transfer.ask(now, event.log, event.after, event.peers)
@@ -238,14 +238,14 @@ class KafkaLogs:
         else:
             self._effects.add(FindStart(source))
 
-    def _take_in(self, source: Source, records: Sequence[Record]) -> None:
+    def _take_in(self, now: float, source: Source, records: Sequence[Record]) -> None:
         assert source.log is not None
         if source.torn is not None:
             end = source.log.end
             next_at = next((at for record in records if (at := position_of(record)) > end), None)
             if next_at is not None:
                 self._tear(source, next_at)
-        self._intake.apply(source, records)
+        self._intake.apply(now, source, records)
 
     def _tear(self, source: Source, next_at: Position) -> None:
         """The position after a hole is known: so is the hole."""
@@ -309,12 +309,10 @@ class KafkaLogs:
         assert log is not None
         match event:
             case TransferPage():
-                self._intake.repair(log, [source], event.part.entries)
+                self._intake.repair(now, log, [source], event.part.entries)
                 self._feed.moved(now, event.log, log.end)
             case TransferDone():
                 self._cache.advance(log, event.head.end)
-                if source.repeats is not None:
-                    source.repeats.forget_before(event.head.oldest_publish)
                 self._feed.repaired(now, event.log, log.end)
             case TransferFailed():
                 self._feed.unrepaired(now, event.log)
@@ -326,7 +324,7 @@ class KafkaLogs:
                     self._discard(event.log)
                     repeats = Repeats(self._retry_window_ms) if source.rule.publish else None
                     self._copies[event.log] = LogCopy(self._cache, event.log, source.topic, repeats, event.head)
-                self._copies[event.log].take(now, event.part)
+                self._copies[event.log].take(now, event.part, clock_ms(now))
             case TransferDone():
                 self._copied(now, source)
             case TransferFailed():

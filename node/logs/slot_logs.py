@@ -119,7 +119,7 @@ class SlotLogs:
         match event:
             case TransferPage(is_repair=True):
                 self._slots.by_number[slot].repeats.restore(event.part.repeats)
-                self._intake.repair(log, self._topics.of_slot(slot), event.part.entries)
+                self._intake.repair(now, log, self._topics.of_slot(slot), event.part.entries)
             case TransferPage():
                 if event.head is not None:
                     self._discard(event.log)

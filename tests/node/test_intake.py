@@ -40,6 +40,7 @@ class Node:
         self.topics = Topics(Mapping([TopicRule("t", "json", publish)]))
         self.cache = Cache(CacheConfig(60, 100, 10**9, 60))
         self.interest = Interest()
+        self.now = 100.0
         self.effects = Effects()
         self.publishing = Confirmations(self.topics, self.effects)
         self.intake = Intake(self.cache, self.topics, self.interest, self.publishing, self.effects, subject_bytes_max)
@@ -54,7 +55,7 @@ class Node:
     def apply(self, *records: Record) -> dict[int, Live]:
         """What each worker gets."""
         for source in self.sources:
-            self.intake.apply(source, [one for one in records if one[1] == source.partition])
+            self.intake.apply(self.now, source, [one for one in records if one[1] == source.partition])
         batches: dict[int, Live] = {}
         for effect in self.effects.take():
             assert isinstance(effect, ToWorker)
@@ -177,14 +178,35 @@ def test_where_clients_may_not_publish_nothing_is_dropped() -> None:
 def test_what_only_warms_up_the_memory_of_publishes_is_not_kept() -> None:
     node = Node(publish=True)
     node.sources[0].loaded = False
-    node.sources[0].warm_until_ms = 3000
-    node.apply(record(0, time=2000, headers=by_publisher(1)), record(1, time=2999))
+    node.sources[0].warm_until = 2
+    node.apply(record(0, headers=by_publisher(1)), record(1))
     log = node.sources[0].log
     assert log is not None
     assert (log.floor, log.end, log.subjects) == ((0, 1), (0, 1), {})
-    node.apply(record(2, time=3000, headers=by_publisher(1)), record(3, time=2000))
-    assert [entry.at for entry in log.after("/t/k", (0, -1))] == [(0, 3)]  # 2 is a repeat; 3 follows, whatever its time
+    node.apply(record(2, headers=by_publisher(1)), record(3))
+    assert [entry.at for entry in log.after("/t/k", (0, -1))] == [(0, 3)]  # 2 is a repeat
     assert log.floor == (0, 1)
+
+
+@pytest.mark.parametrize("odd", [-1, 0, 5000 - 400_000, 5000 + 400_000, 5000 + 3_600_000])
+def test_no_time_of_a_record_makes_a_publish_forgotten_or_known(odd: int) -> None:
+    node = Node(publish=True)
+    node.interest.add(A, "/t/*", 0)
+    node.apply(record(0, headers=by_publisher(7)), record(1, time=odd, headers=by_publisher(8)))
+    node.apply(record(2, headers=by_publisher(7)), record(3, time=odd, headers=by_publisher(8)))
+    assert node.intake.repeats_dropped == 2
+
+
+def test_a_publish_is_forgotten_when_this_node_has_known_it_for_the_window() -> None:
+    node = Node(publish=True)
+    node.interest.add(A, "/t/*", 0)
+    node.apply(record(0, headers=by_publisher(7)))
+    node.now += 1.0  # the window
+    node.apply(record(1, headers=by_publisher(7)))
+    assert node.intake.repeats_dropped == 1
+    node.now += 0.01
+    node.apply(record(2, headers=by_publisher(7)))
+    assert node.intake.repeats_dropped == 1
 
 
 def test_a_log_that_begins_in_an_unknown_epoch_is_known_from_behind_its_first_record() -> None:
