@@ -123,14 +123,17 @@ class NodeCore:
         self._second_at = now + SECOND_S
         self._coordinated = self._coordinated_told = 0
         self._missing_told: list[str] = []
-        self._receivers: dict[type, Callable[[float, str, str, Any], None]] = {
+        self._receivers = self._packet_receivers()
+        self._members(now)
+
+    def _packet_receivers(self) -> dict[type, Callable[[float, str, str, Any], None]]:
+        """Whose a packet is, if not the slots'."""
+        return {
             FeedBatch: self.feed.receive,
             FeedBeacon: self._receive_beacon,
             **dict.fromkeys(get_args(StateTransferPacket), self.transfer.receive),
             **dict.fromkeys(get_args(PeerScanPacket), self._receive_scan),
         }
-        """Whose a packet is, if not the slots'."""
-        self._members(now)
 
     # Inputs from workers.
 
