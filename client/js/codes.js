@@ -23,6 +23,19 @@ export function actionFor(code) {
   return "retry";
 }
 
+/** HTTP statuses of a handshake that say the same. */
+const HTTP_STOP = new Set([400, 403, 404, 426]);
+
+/**
+ * After a handshake that was answered otherwise than with 101.
+ *
+ * @param {number} status
+ * @returns {Action}
+ */
+export function actionForStatus(status) {
+  return HTTP_STOP.has(status) ? "stop" : "retry";
+}
+
 /**
  * After an `error` frame.
  *

@@ -121,9 +121,11 @@ export class Track {
     }
   }
 
-  /** Rule 5. @param {Positions} at */
+  /** Rule 5: whether the place has moved. @param {Positions} at */
   heartbeat(at) {
-    for (const log of this.#live) if (log in at) this.#advance(log, at[log]);
+    let moved = false;
+    for (const log of this.#live) if (log in at) moved = this.#advance(log, at[log]) || moved;
+    return moved;
   }
 
   /** Rule 6. @param {Gap[]} gaps */
@@ -169,7 +171,9 @@ export class Track {
    */
   #advance(log, position) {
     const place = this.#place.get(log);
-    if (!place || isAfter(position, place)) this.#place.set(log, position);
+    if (place && !isAfter(position, place)) return false;
+    this.#place.set(log, position);
+    return true;
   }
 
   /**

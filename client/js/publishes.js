@@ -12,20 +12,20 @@
 import { actionForError } from "./codes.js";
 import { writeHeaders, writeValue } from "./message.js";
 import { pauseAgain } from "./servers.js";
+import { encode } from "./utf8.js";
 
 /** @typedef {import("./message.js").Headers} Headers */
 /** @typedef {import("./message.js").Value} Value */
 /** @typedef {import("./place.js").Position} Position */
 /** @typedef {{ type: "published", seq: number, log: string, at: Position | null }} Published `at` is null when the server could not read it back in time */
-/** @typedef {{ type: "failed", seq: number, code: number, error: string, reason: string }} Failed */
-/** @typedef {{ seq: number, subject: string, body: string, bytes: number, deadline: number, refusals: number, state: "queued" | "sent", notBefore: number }} Entry */
+/** @typedef {{ type: "failed", seq: number, code: number | null, error: string, reason: string, outcomeUnknown: boolean }} Failed `code` is null when no server has said anything */
+/** @typedef {{ code: number, error: string, reason: string }} Refusal */
+/** @typedef {{ seq: number, subject: string, body: string, bytes: number, deadline: number, refusals: number, refusal: Refusal | null, state: "queued" | "sent", wasSent: boolean, notBefore: number }} Entry `wasSent`: without an answer that it failed, its outcome is unknown */
 
 /** Publishes held at a time, sent or not. */
 const HELD_MAX = 10_000;
 /** The frame around the body: `{"op":"publish","id":9007199254740991,`. */
 const ENVELOPE_BYTES = 48;
-
-const encoder = new TextEncoder();
 
 export class Publishes {
   #publisher;
@@ -35,6 +35,8 @@ export class Publishes {
   /** By the id of the frame, on this connection. @type {Map<number, Entry>} */
   #sent = new Map();
   #seq = 0;
+  /** Why there is no connection; empty while there is one. */
+  #noConnection = "none has been made yet";
 
   /**
    * @param {string} publisher 16 to 64 characters `[A-Za-z0-9_-]`, random, one per client
@@ -58,21 +60,30 @@ export class Publishes {
   add(deadline, subject, value, headers) {
     if (this.#entries.size >= HELD_MAX) throw new Error(`${HELD_MAX} publishes are waiting to be acknowledged`);
     const seq = this.#seq + 1;
-    const body = JSON.stringify({
+    const shown = writeHeaders(headers);
+    const head = JSON.stringify({
       subject,
       publisher: this.#publisher,
       seq,
-      ...writeValue(value),
-      ...(headers.length > 0 ? { headers: writeHeaders(headers) } : {}),
+      ...(shown.length > 0 ? { headers: shown } : {}),
     });
-    const bytes = encoder.encode(body).length + ENVELOPE_BYTES;
+    const body = `${head.slice(0, -1)},${writeValue(value)}}`;
+    const bytes = encode(body).length + ENVELOPE_BYTES;
     this.#seq = seq;
-    this.#entries.set(seq, { seq, subject, body, bytes, deadline, refusals: 0, state: "queued", notBefore: 0 });
+    /** @type {Entry} */
+    const entry = { seq, subject, body, bytes, deadline, refusals: 0, refusal: null, state: "queued", wasSent: false, notBefore: 0 };
+    this.#entries.set(seq, entry);
     return seq;
   }
 
-  /** The connection is gone: on the next one all is to be sent, in the order of `seq`. */
-  lost() {
+  /** A server has said `welcome`. */
+  connected() {
+    this.#noConnection = "";
+  }
+
+  /** The connection is gone: on the next one all is to be sent, in the order of `seq`. @param {string} why */
+  lost(why) {
+    this.#noConnection = why;
     this.#sent.clear();
     for (const entry of this.#entries.values()) [entry.state, entry.notBefore] = ["queued", 0];
   }
@@ -93,12 +104,14 @@ export class Publishes {
       if (this.#sent.size >= limits.publishes) break;
       if (entry.state === "sent" || held.has(entry.subject)) continue;
       if (entry.bytes > limits.frame_bytes) {
-        failed.push(this.#fail(entry, 4314, "message_too_large", `above ${limits.frame_bytes} bytes, the server's limit`));
+        const reason = `the frame would be longer than the server's limit of ${limits.frame_bytes} bytes`;
+        failed.push(this.#fail(entry, 4314, "message_too_large", reason, false));
       } else if (entry.notBefore > now) {
         held.add(entry.subject);
       } else {
         const id = nextID();
         entry.state = "sent";
+        entry.wasSent = true;
         this.#sent.set(id, entry);
         frames.push(`{"op":"publish","id":${id},${entry.body.slice(1)}`);
       }
@@ -129,15 +142,16 @@ export class Publishes {
     const entry = this.#sent.get(frame.id);
     if (entry === undefined) return null;
     this.#sent.delete(frame.id);
-    if (actionForError(frame.code) === "stop") return this.#fail(entry, frame.code, frame.error, frame.reason);
+    if (actionForError(frame.code) === "stop") return this.#fail(entry, frame.code, frame.error, frame.reason, false);
     entry.state = "queued";
+    entry.refusal = frame;
     entry.refusals += 1;
     entry.notBefore = now + pauseAgain(entry.refusals, this.#random);
     return null;
   }
 
   /**
-   * Give up those whose deadline has passed. Their outcome is unknown.
+   * Give up those whose deadline has passed.
    *
    * @param {number} now
    * @returns {Failed[]}
@@ -145,18 +159,30 @@ export class Publishes {
   expire(now) {
     const expired = [...this.#entries.values()].filter((entry) => entry.deadline <= now);
     for (const [id, entry] of this.#sent) if (entry.deadline <= now) this.#sent.delete(id);
-    return expired.map((entry) => this.#fail(entry, 4012, "outcome_unknown", "no acknowledgement in time"));
+    return expired.map((entry) => {
+      const { code, error, reason } = entry.refusal ?? { code: null, error: "", reason: "not acknowledged in time" };
+      const why = this.#noConnection === "" ? reason : `${reason}; no connection: ${this.#noConnection}`;
+      return this.#fail(entry, code, error, why, entry.wasSent);
+    });
+  }
+
+  /** The client is closed: nothing more will be answered. @param {number | null} code @param {string} reason @returns {Failed[]} */
+  close(code, reason) {
+    this.#sent.clear();
+    const why = `the client is closed: ${reason}`;
+    return [...this.#entries.values()].map((entry) => this.#fail(entry, code, "", why, entry.wasSent));
   }
 
   /**
    * @param {Entry} entry
-   * @param {number} code
+   * @param {number | null} code
    * @param {string} error
    * @param {string} reason
+   * @param {boolean} outcomeUnknown
    * @returns {Failed}
    */
-  #fail(entry, code, error, reason) {
+  #fail(entry, code, error, reason, outcomeUnknown) {
     this.#entries.delete(entry.seq);
-    return { type: "failed", seq: entry.seq, code, error, reason };
+    return { type: "failed", seq: entry.seq, code, error, reason, outcomeUnknown };
   }
 }

@@ -61,3 +61,23 @@ export class Pulse {
     return isLate ? "ask" : "silent";
   }
 }
+
+/**
+ * Finds out that the machine slept: the clock of `now` may stand still meanwhile, the wall clock does not.
+ */
+export class Clocks {
+  /** How far the wall clock is ahead. @type {number | null} */
+  #ahead_s = null;
+
+  /**
+   * Compare them; to be called about twice a second. Whether the machine slept since the last time.
+   *
+   * @param {number} now
+   * @param {number} wall_s seconds
+   */
+  slept(now, wall_s) {
+    const before = this.#ahead_s;
+    this.#ahead_s = wall_s - now;
+    return before !== null && this.#ahead_s - before > LATE_S;
+  }
+}

@@ -40,16 +40,78 @@ export function pauseAfterLoss(losses, random) {
   return Math.max(AGAIN_PAUSE_S_MIN, pauseBefore(losses, random));
 }
 
+/** From where a host can be reached: from nowhere, the own machine, a private network, anywhere. */
+const [NOWHERE, MACHINE, NETWORK, ANYWHERE] = [0, 1, 2, 3];
+
+/**
+ * Whether an address that a node told may be used by a client that has reached the node at the address `via`.
+ *
+ * A node behind a proxy knows only what it is called inside. An address of the own machine or a private network means something
+ * else here, unless the client is there itself; and who came encrypted never goes on in the clear.
+ *
+ * @param {string} server
+ * @param {string} via
+ */
+export function mayLearn(server, via) {
+  if (via.startsWith("wss:") && !server.startsWith("wss:")) return false;
+  const named = hostOf(server);
+  const came = hostOf(via);
+  return named === came || (reach(named) !== NOWHERE && reach(named) >= reach(came));
+}
+
+/** @param {string} url as `endpoint` makes them */
+function hostOf(url) {
+  return /^wss?:\/\/(?:[^/?@]*@)?(\[[^\]]*\]|[^/:?]*)/.exec(url)?.[1] ?? "";
+}
+
+/** @param {string} host */
+function reach(host) {
+  const name = host.replace(/\.$/, "");
+  if (name === "localhost" || name.endsWith(".localhost")) return MACHINE;
+  if (name.startsWith("[")) return reach6(name.slice(1, -1).split("%")[0]);
+  return /^\d+\.\d+\.\d+\.\d+$/.test(name) ? reach4(name.split(".").map(Number)) : ANYWHERE;
+}
+
+/** @param {number[]} bytes */
+function reach4([a, b, c, d]) {
+  if ((a | b | c | d) === 0) return NOWHERE;
+  if (a === 127) return MACHINE;
+  const isPrivate = a === 10 || (a === 172 && b >= 16 && b < 32) || (a === 192 && b === 168);
+  const isLocal = (a === 169 && b === 254) || (a === 100 && b >= 64 && b < 128);
+  return isPrivate || isLocal ? NETWORK : ANYWHERE;
+}
+
+/** @param {string} text */
+function reach6(text) {
+  const mapped = /^::ffff:(\d+\.\d+\.\d+\.\d+)$/.exec(text);
+  if (mapped) return reach4(mapped[1].split(".").map(Number));
+  if (/^[0:]+$/.test(text)) return NOWHERE;
+  if (/^[0:]+:0*1$/.test(text)) return MACHINE;
+  return /^(f[cd]|fe[89ab])/.test(text.padStart(4, "0")) ? NETWORK : ANYWHERE;
+}
+
 export class Servers {
+  #configured;
+  #learn;
   #urls;
   /** Servers tried since the last success, the one that succeeded included. @type {Set<string>} */
   #tried = new Set();
   #attempts = 0;
 
-  /** @param {string[]} urls at least one */
-  constructor(urls) {
-    if (urls.length === 0) throw new Error("a client needs at least one server");
-    this.#urls = [...urls];
+  /**
+   * @param {string[]} configured at least one, as `endpoint` makes them
+   * @param {boolean} [learn] whether servers that a node names are used beside these
+   */
+  constructor(configured, learn = true) {
+    if (configured.length === 0) throw new TypeError("a client needs at least one server");
+    this.#configured = [...new Set(configured)];
+    this.#learn = learn;
+    this.#urls = this.#configured;
+  }
+
+  /** All that may be tried. */
+  get urls() {
+    return [...this.#urls];
   }
 
   /** Attempts since the last success. */
@@ -85,8 +147,14 @@ export class Servers {
     this.#tried = new Set([url]);
   }
 
-  /** @param {string[]} urls from the server; an empty list changes nothing */
-  replace(urls) {
-    if (urls.length > 0) this.#urls = [...urls];
+  /**
+   * A node that was reached at `via` named the servers that there are. Those configured always stay.
+   *
+   * @param {string[]} urls as `endpoint` makes them; an empty list changes nothing
+   * @param {string} via
+   */
+  told(urls, via) {
+    if (urls.length === 0 || !this.#learn) return;
+    this.#urls = [...new Set([...this.#configured, ...urls.filter((url) => mayLearn(url, via))])];
   }
 }

@@ -3,7 +3,8 @@
  * sent until they are answered, silence that ends a connection (PROTOCOL sections 4, 5, 7, 8, 9).
  *
  * A core: the shell tells it what happened (`dial`, `opened`, `receive`, `lost`, `wake`, `tick`), then takes
- * `takeSends` and `takeEvents`. `now` is in seconds, of a clock that never goes back.
+ * `takeSends` and `takeEvents`. `now` is in seconds, of a clock that never goes back. The event `place` is no status: the place is
+ * now that, by something else than a message handed over.
  *
  * Not here: sockets and servers (whimbrel.js, servers.js), what a message is checked against (place.js), when a
  * connection counts as lost (pulse.js).
@@ -35,6 +36,7 @@ import { Subscriptions } from "./subscriptions.js";
  *   | { type: "waiting", why: string }
  *   | { type: "missing", subject: string, log: string, at: import("./place.js").Position }
  *   | { type: "refused", code: number, error: string, reason: string }
+ *   | { type: "place", place: Place }
  * )} SubscriptionEvent
  */
 
@@ -106,6 +108,22 @@ export class Session {
     this.#subscriptions.remove(held);
   }
 
+  /** Have nothing sent for it until `resume`: the application is far behind. @param {number} key */
+  suspend(key) {
+    const held = this.#subscriptions.get(key);
+    if (held === undefined || held.suspended) return;
+    held.suspended = true;
+    this.#sendUnsubscribe(held);
+  }
+
+  /** The application can take more again. @param {number} key */
+  resume(key) {
+    const held = this.#subscriptions.get(key);
+    if (held === undefined || !held.suspended) return;
+    held.suspended = false;
+    if (this.#isOpen()) this.#sendSubscribe(held);
+  }
+
   /**
    * @param {number} now
    * @param {number} timeout_s when to give up
@@ -138,15 +156,21 @@ export class Session {
     this.#state = "open";
     this.#ids = 0;
     this.#send({ op: "hello", client: this.#name, ...(token === null ? {} : { token }) });
-    for (const held of this.#subscriptions) this.#sendSubscribe(held);
+    for (const held of this.#subscriptions) if (!held.suspended) this.#sendSubscribe(held);
   }
 
-  /** The connection is gone, or given up. */
-  lost() {
+  /** The connection is gone, or given up. @param {string} why */
+  lost(why) {
     this.#state = "away";
     this.#sends = [];
     for (const held of this.#subscriptions) this.#subscriptions.unname(held);
-    this.#publishes.lost();
+    this.#publishes.lost(why);
+  }
+
+  /** It is over: what is not answered yet fails. @param {number | null} code @param {string} reason */
+  close(code, reason) {
+    this.lost(reason);
+    this.#events.push(...this.#publishes.close(code, reason));
   }
 
   /** The program may have slept or changed networks: ask whether the server is there. @param {number} now */
@@ -165,7 +189,9 @@ export class Session {
     if (finding === "silent") return this.#drop("retry", null, "the server is silent");
     if (finding === "ask") this.wake(now);
     if (!this.#isOpen()) return;
-    for (const held of this.#subscriptions) if (held.id === null && now >= held.retryAt) this.#sendSubscribe(held);
+    for (const held of this.#subscriptions) {
+      if (held.id === null && !held.suspended && now >= held.retryAt) this.#sendSubscribe(held);
+    }
     this.#sendPublishes(now);
   }
 
@@ -176,7 +202,7 @@ export class Session {
   receive(now, text) {
     this.#pulse.heard(now);
     try {
-      this.#onFrame(now, JSON.parse(text));
+      this.#onFrame(now, JSON.parse(text), text);
     } catch (error) {
       this.#drop("retry", null, `the server sent a bad frame: ${error}`);
     }
@@ -201,13 +227,14 @@ export class Session {
   /**
    * @param {number} now
    * @param {any} frame
+   * @param {string} text the same, as it came
    */
-  #onFrame(now, frame) {
+  #onFrame(now, frame, text) {
     switch (frame.op) {
       case "msg":
-        return this.#onMessage(now, frame);
+        return this.#onMessage(now, frame, new Message(frame, text));
       case "heartbeat":
-        for (const held of this.#subscriptions) held.track.heartbeat(frame.at ?? {});
+        for (const held of this.#subscriptions) if (held.track.heartbeat(frame.at ?? {})) this.#tellPlace(held);
         return;
       case "welcome":
         return this.#onWelcome(now, frame);
@@ -234,6 +261,7 @@ export class Session {
    */
   #onWelcome(now, frame) {
     this.#state = "welcome";
+    this.#publishes.connected();
     this.#pulse.welcomed(frame.heartbeat_s);
     this.#limits = { ...this.#limits, ...frame.limits };
     this.#tell({ type: "connected", node: frame.node, cluster: frame.cluster, servers: frame.servers ?? [] });
@@ -243,9 +271,9 @@ export class Session {
   /**
    * @param {number} now
    * @param {any} frame
+   * @param {Message} message
    */
-  #onMessage(now, frame) {
-    const message = new Message(frame);
+  #onMessage(now, frame, message) {
     if (frame.sub !== undefined) {
       const held = this.#subscriptions.named(frame.sub);
       if (held) this.#judge(now, held, frame, message);
@@ -273,6 +301,7 @@ export class Session {
     } else {
       this.stats.missing += 1;
       this.#tell({ type: "missing", key: held.key, subject: frame.subject, log: frame.log, at: frame.at });
+      this.#tellPlace(held);
       this.#sendUnsubscribe(held);
       // At once the first time; a server that leaves something out again and again is not asked in a tight loop.
       held.losses = now - held.lostAt < LOSS_MEMORY_S ? held.losses + 1 : 0;
@@ -300,18 +329,21 @@ export class Session {
             : { type: "resumed", key, answer, at, waiting },
         );
         if (gaps.length > 0) this.#tell({ type: "gap", key, gaps });
-        return;
+        return this.#tellPlace(held);
       }
       case "live":
         track.live(frame.at);
         held.wasLive = true;
+        this.#tellPlace(held);
         return this.#tell({ type: "live", key, at: frame.at });
       case "gap":
         track.gap(frame.gaps);
-        return this.#tell({ type: "gap", key, gaps: frame.gaps });
+        this.#tell({ type: "gap", key, gaps: frame.gaps });
+        return this.#tellPlace(held);
       case "ended":
         track.ended(frame.log);
-        return this.#tell({ type: "ended", key, log: frame.log });
+        this.#tell({ type: "ended", key, log: frame.log });
+        return this.#tellPlace(held);
       case "waiting":
         return this.#tell({ type: "waiting", key, why: frame.why });
     }
@@ -373,6 +405,11 @@ export class Session {
 
   #isOpen() {
     return this.#state === "open" || this.#state === "welcome";
+  }
+
+  /** @param {Held} held */
+  #tellPlace(held) {
+    this.#tell({ type: "place", key: held.key, place: held.track.place });
   }
 
   /** @param {SessionEvent | null} event */

@@ -6,12 +6,10 @@
  * Not here: which subjects a node accepts.
  */
 
-const TOPIC = /^(?!\.\.?$)[a-zA-Z0-9._-]{1,249}$/;
-const encoder = new TextEncoder();
-const decoder = new TextDecoder("utf-8", { ignoreBOM: true });
+import { SubjectError } from "./errors.js";
+import { characterLength, decode, encode, percent, wellFormed } from "./utf8.js";
 
-/** Not a subject or pattern; the message says why and, where there is one, the right form. */
-export class SubjectError extends Error {}
+const TOPIC = /^(?!\.\.?$)[a-zA-Z0-9._-]{1,249}$/;
 
 /**
  * The one subject of a record with this topic and key (null: a record without a key).
@@ -19,22 +17,26 @@ export class SubjectError extends Error {}
  * @param {string} topic
  * @param {string | Uint8Array | null} key
  * @returns {string}
+ * @throws {SubjectError} If the topic is not the name of a topic or namespace.
  */
 export function subjectOf(topic, key) {
+  if (!TOPIC.test(topic)) {
+    throw new SubjectError(`not a topic or namespace (1 to 249 of a-z A-Z 0-9 . _ -): ${topic}`);
+  }
   if (key === null) return `/${topic}`;
-  const bytes = typeof key === "string" ? encoder.encode(key) : key;
+  const bytes = typeof key === "string" ? encode(key) : key;
   let text = "";
   let plain = 0;
   for (let i = 0; i < bytes.length; ) {
-    const length = characterLength(bytes, i);
+    const length = plainLength(bytes, i);
     if (length > 0) {
       i += length;
       continue;
     }
-    text += decoder.decode(bytes.subarray(plain, i)) + escaped(bytes[i]);
+    text += decode(bytes.subarray(plain, i)) + percent(bytes[i]);
     plain = ++i;
   }
-  return `/${topic}/${text}${decoder.decode(bytes.subarray(plain))}`;
+  return `/${topic}/${text}${decode(bytes.subarray(plain))}`;
 }
 
 /**
@@ -65,7 +67,7 @@ export function parseSubject(subject) {
  * @throws {SubjectError} If it is neither.
  */
 export function checkSubject(subject) {
-  if (!isPattern(subject)) {
+  if (typeof subject !== "string" || !isPattern(subject)) {
     parseSubject(subject);
   } else if (split(subject.slice(0, -2)).rest !== null) {
     parseSubject(subject.slice(0, -2));
@@ -94,6 +96,7 @@ export function matches(pattern, subject) {
 
 /** @param {string} subject */
 function split(subject) {
+  if (typeof subject !== "string") throw new SubjectError(`a subject is a string, found ${String(subject)}`);
   if (!subject.startsWith("/")) throw new SubjectError(`a subject begins with \`/\`: ${subject}`);
   const slash = subject.indexOf("/", 1);
   const topic = slash < 0 ? subject.slice(1) : subject.slice(1, slash);
@@ -110,7 +113,7 @@ function split(subject) {
  * @param {string} subject
  */
 function unescapeKey(rest, subject) {
-  const bytes = encoder.encode(rest);
+  const bytes = encode(rest);
   const key = new Uint8Array(bytes.length);
   let length = 0;
   for (let i = 0; i < bytes.length; i++) {
@@ -131,31 +134,12 @@ function unescapeKey(rest, subject) {
 }
 
 /**
- * The bytes of the character at `i` if it stands as it is; 0 if its first byte is to be escaped (RFC 3629, section 4).
+ * The bytes of the character at `i` if it stands as it is; 0 if its first byte is to be escaped.
  *
  * @param {Uint8Array} bytes
  * @param {number} i
  */
-function characterLength(bytes, i) {
+function plainLength(bytes, i) {
   const first = bytes[i];
-  if (first < 0x80) return first < 0x20 || first === 0x7f || first === 0x25 || first === 0x2a ? 0 : 1;
-  const length = first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : first < 0xf5 ? 4 : 0;
-  // The second byte's range excludes overlong forms, surrogates and what is above U+10FFFF.
-  const low = first === 0xe0 ? 0xa0 : first === 0xf0 ? 0x90 : 0x80;
-  const high = first === 0xed ? 0x9f : first === 0xf4 ? 0x8f : 0xbf;
-  for (let n = 1; n < length; n++) {
-    const byte = bytes[i + n];
-    if (!(byte >= (n === 1 ? low : 0x80) && byte <= (n === 1 ? high : 0xbf))) return 0;
-  }
-  return length;
-}
-
-/** @param {number} byte */
-function escaped(byte) {
-  return `%${byte.toString(16).toUpperCase().padStart(2, "0")}`;
-}
-
-/** @param {string} text */
-function wellFormed(text) {
-  return !/\p{Surrogate}/u.test(text);
+  return first < 0x20 || first === 0x7f || first === 0x25 || first === 0x2a ? 0 : characterLength(bytes, i);
 }

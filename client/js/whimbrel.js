@@ -1,5 +1,5 @@
 /**
- * Whimbrel's client for browsers and Node.js: subscribe, resume, publish.
+ * Whimbrel's client for browsers, React Native and Node.js: subscribe, resume, publish.
  *
  *     import { Client } from "whimbrel";
  *     const client = new Client(["ws://localhost:8080"]);
@@ -12,14 +12,19 @@
  * Not here: the protocol's rules (session.js, place.js).
  */
 
-import { actionFor } from "./codes.js";
+import { actionFor, actionForStatus } from "./codes.js";
+import { ClosedError, PublishError, RequestError, SubjectError, SubscribeError, WhimbrelError } from "./errors.js";
 import { Message } from "./message.js";
-import { endpoint, findWebSocket, listenToPage, randomID } from "./platform.js";
+import { endpoint, findWebSocket, listenToPage, randomID, whyNot } from "./platform.js";
+import { Clocks } from "./pulse.js";
 import { Servers } from "./servers.js";
 import { Session } from "./session.js";
-import { SubjectError, checkSubject, isPattern, matches, parseSubject, subjectOf } from "./subjects.js";
+import { checkSubject, isPattern, matches, parseSubject, subjectOf } from "./subjects.js";
+import { Outcome, Subscription } from "./subscription.js";
+import { toStart } from "./subscriptions.js";
 
-export { Message, SubjectError, isPattern, matches, parseSubject, subjectOf };
+export { ClosedError, Message, PublishError, RequestError, SubjectError, SubscribeError, Subscription, WhimbrelError };
+export { isPattern, matches, parseSubject, subjectOf };
 
 /** @typedef {import("./message.js").Headers} Headers */
 /** @typedef {import("./message.js").HeaderValue} HeaderValue */
@@ -30,14 +35,18 @@ export { Message, SubjectError, isPattern, matches, parseSubject, subjectOf };
 /** @typedef {import("./place.js").Position} Position */
 /** @typedef {import("./place.js").Positions} Positions */
 /** @typedef {import("./subscriptions.js").From} From */
+/** @typedef {"latest" | "now" | { from?: From, resume?: undefined } | { resume: Place, from?: undefined }} Start where a subscription starts */
 /** @typedef {{ log: string, at: Position | null }} Published where it stands; `at` is null when the server could not read it back in time */
+/** @typedef {{ received: number, repeated: number, missing: number }} Stats messages handed over, dropped as repeats, found missing and asked for again */
+/** @typedef {"connecting" | "connected" | "reconnecting" | "closed"} State */
 
 /**
  * What happens to the client and its subscriptions, told to `onStatus`.
  *
  * @typedef {{ type: "connected", server: string, node: string, cluster: string }
  *   | { type: "reconnecting", attempt: number, pause_s: number, code: number | null, reason: string }
- *   | { type: "moved", within_s: number }
+ *   | { type: "moving", within_s: number }
+ *   | { type: "tokenNeeded", code: number | null, reason: string }
  *   | { type: "closed", code: number | null, reason: string }
  *   | ({ subscription: Subscription } & (
  *     | { type: "subscribed", at: Positions, waiting: string[] }
@@ -54,69 +63,30 @@ export { Message, SubjectError, isPattern, matches, parseSubject, subjectOf };
 
 /**
  * @typedef {object} ClientOptions
- * @property {string | (() => string | Promise<string>)} [token] a function is asked anew for each connection
- * @property {(status: Status) => void} [onStatus]
- * @property {typeof WebSocket} [WebSocket] default: the global one, else that of the package `ws`
+ * @property {string | (() => string | Promise<string>)} [token] for the server's authorizer; a function is asked anew for each connection
+ * @property {(status: Status) => void} [onStatus] called with each status; what it throws is logged
  * @property {string} [name] what the client says it is
- * @property {number} [publishTimeout_s] when to give up a publish; at most 300, for as long a retry is recognised
+ * @property {number} [publishTimeout_s] when to give up a publish (30); at most 300, for as long a retry is recognised
+ * @property {number} [queueMax] messages per subscription that may wait for iteration (1000); when there are more, none is asked for
+ * @property {boolean} [learnServers] whether the servers that a node names are used beside those given (true)
+ * @property {typeof WebSocket} [WebSocket] default: the global one, else that of the package `ws`
+ * @property {object} [connectOptions] third argument of `new WebSocket`, where there is one: the package `ws` and React Native take `headers`
  */
-
-/** @typedef {"connecting" | "connected" | "reconnecting" | "closed"} State */
 
 const SUBPROTOCOL = "whimbrel.v1.json";
 const TICK_MS = 500;
-
-/** A publish that was not acknowledged. With `outcome_unknown` it may have reached Kafka all the same. */
-export class PublishError extends Error {
-  /**
-   * @param {number} code PROTOCOL section 10
-   * @param {string} error
-   * @param {string} reason
-   */
-  constructor(code, error, reason) {
-    super(`${error}: ${reason}`);
-    this.name = "PublishError";
-    this.code = code;
-    this.error = error;
-    this.reason = reason;
-  }
-}
-
-/** A subject or pattern that is being received. */
-export class Subscription {
-  #place;
-  #close;
-
-  /**
-   * @param {string} subject
-   * @param {(message: Message) => void} callback
-   * @param {{ place: () => Place, close: () => void }} hooks
-   */
-  constructor(subject, callback, hooks) {
-    this.subject = subject;
-    this.callback = callback;
-    this.#place = hooks.place;
-    this.#close = hooks.close;
-  }
-
-  /** What to give as `resume` to go on from here later, in another client. */
-  get place() {
-    return this.#place();
-  }
-
-  /** End it: nothing is handed over any more. */
-  close() {
-    this.#close();
-  }
-}
+const QUEUE_MAX = 1000;
+const PUBLISH_TIMEOUT_S = 30;
 
 export class Client {
   /** @type {State} */
   #state = "connecting";
+  #reason = "";
   #servers;
   #options;
   #WebSocket;
   #session;
+  #clocks = new Clocks();
   /** @type {WebSocket | null} */
   #socket = null;
   /** Of this connection, or of the attempt at one. */
@@ -130,18 +100,23 @@ export class Client {
   #isDispatching = false;
   /** @type {Map<number, Subscription>} */
   #subscriptions = new Map();
-  /** @type {Map<number, { resolve: (published: Published) => void, reject: (error: Error) => void }>} */
+  /** @type {Map<number, { subject: string, resolve: (published: Published) => void, reject: (error: Error) => void }>} */
   #publishes = new Map();
+  #closed = new Outcome();
+  /** How it was closed. @type {ClosedError} */
+  #closedBy = new ClosedError(null, "by the application");
 
   /**
    * Connects at once, and stays connected until `close`.
    *
-   * @param {string | string[]} servers such as `ws://host:8080`; http and https mean ws and wss
+   * @param {string | string[]} servers such as `ws://host:8080` or, behind a proxy, `https://example.com/push/`
    * @param {ClientOptions} [options]
    * @throws {Error} If there is no WebSocket here: Node.js before 22 without the package `ws`.
+   * @throws {TypeError} If a server is no address, or an option is not known.
    */
   constructor(servers, options = {}) {
-    this.#servers = new Servers([servers].flat().map(endpoint));
+    checkOptions(options);
+    this.#servers = new Servers([servers].flat().map(endpoint), options.learnServers);
     this.#options = options;
     this.#WebSocket = options.WebSocket ?? findWebSocket();
     this.#session = new Session({
@@ -150,42 +125,72 @@ export class Client {
       random: Math.random,
     });
     this.#ticker = setInterval(() => {
+      if (this.#clocks.slept(now(), Date.now() / 1000)) this.#wake();
       this.#session.tick(now());
       this.#flush();
     }, TICK_MS);
     listenToPage(this.#listening.signal, {
       wake: () => this.#wake(),
-      putAway: () => this.#hangUp(),
+      putAway: () => this.#hangUp("the page was put away"),
       takenBack: () => this.#lose("retry", null, "the page was put away"),
     });
     this.#dial();
   }
 
+  /** Where the connection stands: `connecting` until the first attempt has failed or succeeded. */
   get state() {
     return this.#state;
   }
 
-  /** Messages handed over; repeats that were dropped; losses that were found and asked for again. */
+  /** Why there is no connection: how the last one, or the last attempt, ended. Empty while there is one. */
+  get reason() {
+    return this.#reason;
+  }
+
+  /** @returns {Stats} */
   get stats() {
     return { ...this.#session.stats };
+  }
+
+  /** Resolves after `close`; rejects with a `ClosedError` when the server said not to come back. */
+  get closed() {
+    return this.#closed.promise;
   }
 
   /**
    * Receive a subject (`/topic/key`) or pattern (`/topic/*`).
    *
+   * With a callback, it is called with each message; what it throws is logged, and the next message follows. Without, iterate:
+   * `for await (const message of client.subscribe("/flights/*"))`.
+   *
+   * @template [T=any] what the messages' JSON values say
    * @param {string} subject
-   * @param {(message: Message) => void} callback
-   * @param {{ from?: From, resume?: Place }} [start] default: from the latest
+   * @param {((message: Message<T>) => unknown) | null} [callback]
+   * @param {Start} [start] default: from the latest
+   * @returns {Subscription<T>}
    * @throws {SubjectError} If it is neither a subject nor a pattern.
+   * @throws {TypeError} If `callback` is not a function or `start` no start.
+   * @throws {ClosedError} If the client is closed.
    */
-  subscribe(subject, callback, { from = "latest", resume } = {}) {
+  subscribe(subject, callback = null, start = "latest") {
+    checkSubject(subject);
+    if (callback !== null && typeof callback !== "function") {
+      throw new TypeError(`a callback is a function, or null; the start is the third argument: found ${JSON.stringify(callback)}`);
+    }
+    const checked = toStart(start);
     this.#checkOpen();
-    const key = this.#session.subscribe(checkSubject(subject), resume ? { resume } : { from });
+    const key = this.#session.subscribe(subject, checked);
+    /** @type {Subscription<T>} */
     const subscription = new Subscription(subject, callback, {
-      place: () => this.#session.placeOf(key),
-      close: () => {
-        this.#subscriptions.delete(key);
+      call,
+      tell: ({ key: _, ...status }, source) => this.#tell(/** @type {Status} */ ({ ...status, subscription: source })),
+      took: () => {
+        if (subscription.waiting <= this.#queueMax / 2) this.#resume(key);
+      },
+      end: () => {
+        if (!this.#subscriptions.delete(key)) return;
         this.#session.unsubscribe(key);
+        subscription.finish(null, new ClosedError(null, "the subscription was ended by the application"), false);
         this.#flush();
       },
     });
@@ -195,27 +200,27 @@ export class Client {
   }
 
   /**
-   * Send a message. Resolves when Kafka has acknowledged it; until then it is sent again as often as needed, and reaches
-   * subscribers once.
+   * Send a message. Resolves when Kafka (or, in a namespace, the cluster) has acknowledged it; until then it is sent again as often
+   * as needed, and reaches subscribers once.
    *
    * @param {string} subject
-   * @param {Value} value exactly one of `{json}`, `{text}`, `{bytes}`, `{tombstone: true}`
-   * @param {{ headers?: Headers }} [options]
-   * @returns {Promise<Published>} rejected with a `PublishError`
+   * @param {Value} value exactly one of `{json}`, `{jsonText}`, `{text}`, `{bytes}`, `{tombstone: true}`
+   * @param {{ headers?: Headers, timeout_s?: number }} [options]
+   * @returns {Promise<Published>} rejected with a `PublishError`; a `SubjectError`, `TypeError` or `ClosedError` where nothing was sent
    */
-  async publish(subject, value, { headers = [] } = {}) {
-    this.#checkOpen();
+  async publish(subject, value, { headers = [], timeout_s = this.#options.publishTimeout_s ?? PUBLISH_TIMEOUT_S } = {}) {
     parseSubject(subject);
-    const seq = this.#session.publish(now(), this.#options.publishTimeout_s ?? 60, subject, value, headers);
+    this.#checkOpen();
+    const seq = this.#session.publish(now(), timeout_s, subject, value, headers);
     return new Promise((resolve, reject) => {
-      this.#publishes.set(seq, { resolve, reject });
+      this.#publishes.set(seq, { subject, resolve, reject });
       this.#flush();
     });
   }
 
   /** End all subscriptions and the connection. Publishes without an answer are rejected. */
   close() {
-    if (this.#state !== "closed") this.#finish(null, "closed by the application");
+    if (this.#state !== "closed") this.#finish(null, "by the application");
   }
 
   // Connections.
@@ -225,12 +230,26 @@ export class Client {
     this.#server = this.#servers.next(Math.random);
     this.#session.dial(now());
     try {
-      const { token } = this.#options;
-      const fresh = typeof token === "function" ? await token() : (token ?? null);
-      if (dial === this.#dials) this.#open(new this.#WebSocket(this.#server, SUBPROTOCOL), fresh);
+      const token = await this.#token();
+      if (dial === this.#dials) this.#open(this.#connect(), token);
     } catch (error) {
-      if (dial === this.#dials) this.#lose("retry", null, String(error));
+      if (dial === this.#dials) this.#lose("retry", null, error instanceof Error ? error.message : String(error));
     }
+  }
+
+  /** @returns {Promise<string | null>} */
+  async #token() {
+    const { token } = this.#options;
+    if (token === undefined) return null;
+    const fresh = typeof token === "function" ? await token() : token;
+    if (typeof fresh !== "string") throw new TypeError(`the token function is to give a string, and gave ${String(fresh)}`);
+    return fresh;
+  }
+
+  #connect() {
+    const { connectOptions } = this.#options;
+    if (connectOptions === undefined) return new this.#WebSocket(this.#server, SUBPROTOCOL);
+    return new /** @type {any} */ (this.#WebSocket)(this.#server, SUBPROTOCOL, connectOptions);
   }
 
   /**
@@ -239,7 +258,11 @@ export class Client {
    */
   #open(socket, token) {
     this.#socket = socket;
+    let isOpen = false;
+    /** @type {{ status: number | null, reason: string }} */
+    let failed = { status: null, reason: "" };
     socket.onopen = () => {
+      isOpen = true;
       this.#session.opened(token);
       this.#flush();
     };
@@ -247,8 +270,15 @@ export class Client {
       this.#session.receive(now(), data);
       this.#flush();
     };
-    socket.onerror = () => {}; // `close` follows, and says as much as there is to know
-    socket.onclose = ({ code, reason }) => this.#lose(actionFor(code), code, reason || "the connection ended");
+    socket.onerror = (event) => {
+      failed = whyNot(event);
+    };
+    socket.onclose = ({ code, reason }) => {
+      if (isOpen) return this.#lose(actionFor(code), code, reason || "the connection ended");
+      const { status, reason: why } = failed;
+      const action = status === null ? "retry" : actionForStatus(status);
+      this.#lose(action, status, `cannot reach ${this.#server} (${why || reason || "no reason is given"})`);
+    };
   }
 
   /**
@@ -257,14 +287,16 @@ export class Client {
    * @param {string} reason
    */
   #lose(action, code, reason) {
-    this.#hangUp();
-    if (action === "stop" || (action === "token" && typeof this.#options.token !== "function")) {
+    const canRenew = typeof this.#options.token === "function";
+    if (action === "stop" || (action === "token" && !canRenew)) {
       this.#finish(code, reason);
       return;
     }
+    this.#hangUp(code === null ? reason : `${code}: ${reason}`);
     this.#state = "reconnecting";
     const pause_s = this.#servers.pause(Math.random);
     this.#pause = setTimeout(() => this.#redial(), pause_s * 1000);
+    if (action === "token") this.#tell({ type: "tokenNeeded", code, reason });
     this.#tell({ type: "reconnecting", attempt: this.#servers.attempts, pause_s, code, reason });
   }
 
@@ -273,7 +305,9 @@ export class Client {
     this.#dial();
   }
 
-  #hangUp() {
+  /** @param {string} why */
+  #hangUp(why) {
+    this.#reason = why;
     this.#dials += 1;
     clearTimeout(this.#pause);
     this.#pause = undefined;
@@ -281,9 +315,10 @@ export class Client {
     this.#socket = null;
     if (socket !== null) {
       socket.onopen = socket.onmessage = socket.onclose = null;
+      socket.onerror = () => {};
       socket.close(1000);
     }
-    this.#session.lost();
+    this.#session.lost(why);
   }
 
   /**
@@ -291,15 +326,24 @@ export class Client {
    * @param {string} reason
    */
   #finish(code, reason) {
+    const why = code === null && this.#reason !== "" ? `${reason}; no connection: ${this.#reason}` : reason;
+    const error = (this.#closedBy = new ClosedError(code, why));
+    const byServer = code !== null;
     this.#state = "closed";
-    this.#hangUp();
+    this.#hangUp(byServer ? `${code}: ${why}` : why);
     clearInterval(this.#ticker);
     this.#listening.abort();
+    let isTold = this.#options.onStatus !== undefined || this.#closed.isWatched || this.#publishes.size > 0;
+    this.#session.close(code, why);
+    this.#flush();
+    for (const subscription of this.#subscriptions.values()) {
+      isTold = subscription.finish(byServer ? error : null, error, isTold) || isTold;
+    }
     this.#subscriptions.clear();
-    const unanswered = [...this.#publishes.values()];
-    this.#publishes.clear();
-    for (const { reject } of unanswered) reject(new PublishError(4012, "outcome_unknown", reason));
-    this.#tell({ type: "closed", code, reason });
+    if (byServer) this.#closed.reject(error, this.#options.onStatus !== undefined);
+    else this.#closed.resolve();
+    this.#tell({ type: "closed", code, reason: why });
+    if (byServer && !isTold) unheard(error);
   }
 
   #wake() {
@@ -327,21 +371,17 @@ export class Client {
   /** @param {import("./session.js").SessionEvent} event */
   #dispatch(event) {
     switch (event.type) {
-      case "message": {
-        const subscription = this.#subscriptions.get(event.key);
-        if (subscription) call(subscription.callback, event.message);
-        return;
-      }
       case "connected": {
         const { node, cluster, servers } = event;
-        this.#servers.replace(servers);
+        this.#learn(servers);
         this.#servers.succeeded(this.#server);
         this.#state = "connected";
+        this.#reason = "";
         return this.#tell({ type: "connected", server: this.#server, node, cluster });
       }
       case "move":
-        this.#servers.replace(event.servers);
-        return this.#tell({ type: "moved", within_s: event.within_s });
+        this.#learn(event.servers);
+        return this.#tell({ type: "moving", within_s: event.within_s });
       case "drop":
         if (this.#state !== "closed") this.#lose(event.action, event.code, event.reason);
         return;
@@ -349,27 +389,65 @@ export class Client {
         this.#publishes.get(event.seq)?.resolve({ log: event.log, at: event.at });
         this.#publishes.delete(event.seq);
         return;
-      case "failed":
-        this.#publishes.get(event.seq)?.reject(new PublishError(event.code, event.error, event.reason));
-        this.#publishes.delete(event.seq);
+      case "failed": {
+        const { seq, code, error, reason, outcomeUnknown } = event;
+        const publish = this.#publishes.get(seq);
+        publish?.reject(new PublishError(`publish to ${publish.subject}`, code, error, reason, outcomeUnknown));
+        this.#publishes.delete(seq);
         return;
+      }
       default: {
-        const { key, ...rest } = event;
-        const subscription = this.#subscriptions.get(key);
+        const subscription = this.#subscriptions.get(event.key);
         if (subscription === undefined) return;
-        if (event.type === "refused") this.#subscriptions.delete(key);
-        this.#tell(/** @type {Status} */ ({ ...rest, subscription }));
+        subscription.put(event);
+        if (event.type === "refused") {
+          this.#refused(event, subscription);
+        } else if (subscription.waiting >= this.#queueMax) {
+          this.#session.suspend(event.key);
+        }
       }
     }
   }
 
+  /**
+   * @param {{ key: number, code: number, error: string, reason: string }} event
+   * @param {Subscription} subscription
+   */
+  #refused({ key, code, error, reason }, subscription) {
+    this.#subscriptions.delete(key);
+    const refusal = new SubscribeError(`subscribe to ${subscription.subject}`, code, error, reason);
+    if (!subscription.finish(refusal, refusal, this.#options.onStatus !== undefined)) unheard(refusal);
+  }
+
+  /** @param {number} key */
+  #resume(key) {
+    this.#session.resume(key);
+    this.#flush();
+  }
+
+  /** @param {string[]} servers */
+  #learn(servers) {
+    const urls = servers.flatMap((server) => {
+      try {
+        return endpoint(server);
+      } catch {
+        return [];
+      }
+    });
+    this.#servers.told(urls, this.#server);
+  }
+
+  get #queueMax() {
+    return this.#options.queueMax ?? QUEUE_MAX;
+  }
+
   /** @param {Status} status */
   #tell(status) {
-    if (this.#options.onStatus) call(this.#options.onStatus, status);
+    if (this.#options.onStatus) call(this.#options.onStatus, status, `onStatus failed for ${status.type}`);
   }
 
   #checkOpen() {
-    if (this.#state === "closed") throw new Error("the client is closed");
+    if (this.#state === "closed") throw this.#closedBy;
   }
 }
 
@@ -378,19 +456,33 @@ function now() {
   return performance.now() / 1000;
 }
 
-/**
- * An application's mistake is its own: it is reported as an uncaught error and disturbs nothing here.
- *
- * @template T
- * @param {(argument: T) => void} callback
- * @param {T} argument
- */
-function call(callback, argument) {
-  try {
-    callback(argument);
-  } catch (error) {
-    queueMicrotask(() => {
-      throw error;
-    });
+const OPTIONS = new Set(["token", "onStatus", "name", "publishTimeout_s", "queueMax", "learnServers", "WebSocket", "connectOptions"]);
+
+/** @param {object} options */
+function checkOptions(options) {
+  for (const key of Object.keys(options)) {
+    if (!OPTIONS.has(key)) throw new TypeError(`there is no option ${key}; there are ${[...OPTIONS].join(", ")}`);
   }
+}
+
+/**
+ * An application's mistake is its own: it is logged and disturbs nothing here.
+ *
+ * @param {(argument: any) => unknown} callback
+ * @param {unknown} argument
+ * @param {string} what failed if it does
+ */
+function call(callback, argument, what) {
+  const log = (/** @type {unknown} */ error) => console.error(`whimbrel: ${what}:`, error);
+  try {
+    const result = /** @type {any} */ (callback(argument));
+    if (typeof result?.then === "function") result.then(undefined, log);
+  } catch (error) {
+    log(error);
+  }
+}
+
+/** What nobody has asked to hear of is a rejection that nobody handles: runtimes show it, and Node.js ends. @param {Error} error */
+function unheard(error) {
+  Promise.reject(error);
 }

@@ -108,7 +108,7 @@ function describe(status) {
       return `connected to node ${status.node}`;
     case "reconnecting":
       return `lost (${status.reason}); trying again in ${Math.round(status.pause_s * 1000)} ms`;
-    case "moved":
+    case "moving":
       return `the node asks to move within ${status.within_s} s`;
     case "closed":
       return `closed: ${status.reason}`;

@@ -37,7 +37,7 @@ def run(folder: Path, *command: str) -> str:
 def test_its_own_tests(sdk: Path) -> None:
     report = run(sdk, "node", "--test", "--test-reporter=tap", *map(str, sorted(sdk.glob("test/*.test.js"))))
     counts = dict(line[2:].split(" ") for line in report.splitlines() if line.startswith("# ") and line.count(" ") == 2)
-    assert int(counts["pass"]) > 60, report[-2000:]
+    assert int(counts["pass"]) > 100, report[-2000:]
     assert int(counts["fail"]) == int(counts["skipped"]) == int(counts["todo"]) == 0
 
 
@@ -71,4 +71,4 @@ def test_without_a_websocket_it_says_so_at_once_and_one_beside_the_program_is_fo
 
 
 def test_the_lock_names_no_registry() -> None:
-    assert "://" not in (HERE / "package-lock.json").read_text()
+    assert '"resolved"' not in (HERE / "package-lock.json").read_text()

@@ -89,9 +89,9 @@ test("servers: another one after a loss, each once before any again", () => {
   const tried = [servers.next(half), servers.next(half)];
   assert.deepEqual(tried.toSorted(), ["a", "c"]);
   assert.equal(servers.next(() => 0.99), "c");
-  servers.replace([]);
-  servers.replace(["d"]);
-  assert.equal(servers.next(half), "d");
+  servers.told([], "a");
+  servers.told(["d"], "a");
+  assert.deepEqual(servers.urls, ["a", "b", "c", "d"]);
 });
 
 test("servers: pauses grow to a bound, are random, and begin again after a success", () => {
@@ -133,7 +133,7 @@ test("publishes: the pause counts the refusals of this publish, and ends with th
   refuse(now, 11);
   assert.deepEqual(seqs(take(now + 0.125)), [2]);
   refuse(now, 10);
-  core.lost();
+  core.lost("cut");
   assert.deepEqual(seqs(take(now)), [1, 2]);
 });
 
@@ -151,8 +151,12 @@ test("publishes: given up at the deadline, sent or not, and never sent again", (
   take(0);
   core.add(5, "/t/b", { tombstone: true }, []);
   core.add(9, "/t/c", { bytes: new Uint8Array([255]) }, [["h", new Uint8Array([0, 254])]]);
-  assert.deepEqual(core.expire(5).map(({ seq, code }) => [seq, code]), [[1, 4012], [2, 4012]]);
-  core.lost();
+  const reason = "not acknowledged in time; no connection: none has been made yet";
+  assert.deepEqual(core.expire(5), [
+    { type: "failed", seq: 1, code: null, error: "", reason, outcomeUnknown: true },
+    { type: "failed", seq: 2, code: null, error: "", reason, outcomeUnknown: false },
+  ]);
+  core.lost("cut");
   const { frames } = take(6);
   const { base64, headers, seq } = JSON.parse(frames[0]);
   assert.deepEqual([frames.length, seq, base64, headers], [1, 3, "/w==", [["h", { base64: "AP4=" }]]]);

@@ -5,9 +5,12 @@ import { readFileSync } from "node:fs";
 import { test } from "node:test";
 
 import { actionFor } from "../codes.js";
+import { SubjectError } from "../errors.js";
 import { Message, writeHeaders, writeValue } from "../message.js";
 import { Session } from "../session.js";
-import { SubjectError, checkSubject, isPattern, matches, parseSubject, subjectOf } from "../subjects.js";
+import { endpoint } from "../platform.js";
+import { Servers } from "../servers.js";
+import { checkSubject, isPattern, matches, parseSubject, subjectOf } from "../subjects.js";
 
 const read = (name) => JSON.parse(readFileSync(new URL(`../../vectors/${name}`, import.meta.url), "utf8"));
 const bytesOf = (base64) => (base64 === null ? null : new Uint8Array(Buffer.from(base64, "base64")));
@@ -39,10 +42,12 @@ test("frames to the client: messages carry the value and headers that were produ
   const messages = read("frames.json").frames.filter(({ to, frame }) => to === "client" && frame.op === "msg");
   assert.ok(messages.length > 5);
   for (const { name, frame, json } of messages) {
-    const message = new Message(JSON.parse(Buffer.from(json, "base64").toString("utf8")));
+    const text = Buffer.from(json, "base64").toString("utf8");
+    const message = new Message(JSON.parse(text), text);
     const value = Buffer.from(frame.value.base64 ?? "", "base64");
     assert.equal(message.kind, frame.value.kind, name);
     if (message.kind === "json") assert.deepEqual(message.json, JSON.parse(value.toString("utf8")), name);
+    assert.equal(message.jsonText, message.kind === "json" ? value.toString("utf8") : undefined, name);
     if (message.kind === "text") assert.equal(message.text, value.toString("utf8"), name);
     if (message.kind === "bytes") assert.deepEqual(message.bytes, new Uint8Array(value), name);
     assert.equal(message.tombstone, message.kind === "tombstone", name);
@@ -65,10 +70,27 @@ test("frames to the server: publishes are written as the vectors say", () => {
     const text = kind === "tombstone" ? "" : Buffer.from(bytes).toString("utf8");
     const value = { json: () => ({ json: JSON.parse(text) }), text: () => ({ text }), bytes: () => ({ bytes }), tombstone: () => ({ tombstone: true }) };
     const headers = (frame.headers ?? []).map(([key, header]) => [key, headerValue(header)]);
-    const written = { ...writeValue(value[kind]()), ...(headers.length ? { headers: writeHeaders(headers) } : {}) };
+    const written = { ...JSON.parse(`{${writeValue(value[kind]())}}`), ...(headers.length ? { headers: writeHeaders(headers) } : {}) };
+    if (kind === "json") assert.equal(writeValue({ jsonText: text }), `"json":${text}`, name);
     for (const key of ["json", "text", "base64", "tombstone", "headers"]) assert.deepEqual(written[key], key === "headers" && expected.headers?.length === 0 ? undefined : expected[key], name);
   }
 });
+
+test("servers that were told are used beside those configured", () => {
+  for (const { name, configured, learn, via, told, used } of read("servers.json")) {
+    const servers = new Servers(configured.map(endpoint), learn);
+    for (const urls of told) servers.told(urls.flatMap(address), endpoint(via));
+    assert.deepEqual(servers.urls, used, name);
+  }
+});
+
+function address(url) {
+  try {
+    return [endpoint(url)];
+  } catch {
+    return [];
+  }
+}
 
 for (const { title, steps } of read("client.json")) test(`conversation: ${title}`, () => converse(steps));
 
@@ -99,7 +121,7 @@ function converse(steps) {
       events.push(...taken);
       const drop = taken.find(({ type }) => type === "drop");
       if (drop === undefined) return undefined;
-      session.lost();
+      session.lost("dropped");
       return ending(drop.action);
     };
     if (step.subscribe) {
@@ -119,7 +141,7 @@ function converse(steps) {
       session.receive(now, JSON.stringify(step.receive));
     } else if ("lost" in step) {
       then = ending(actionFor(step.lost ?? 1006));
-      session.lost();
+      session.lost("lost");
     } else {
       assert.ok("wait_s" in step, where);
       for (const end = now + step.wait_s; now < end && then === undefined; ) {

@@ -13,6 +13,13 @@ export type Action = "retry" | "elsewhere" | "token" | "stop";
  */
 export declare function actionFor(code: number): Action;
 /**
+ * After a handshake that was answered otherwise than with 101.
+ *
+ * @param {number} status
+ * @returns {Action}
+ */
+export declare function actionForStatus(status: number): Action;
+/**
  * After an `error` frame.
  *
  * @param {number} code

@@ -10,14 +10,20 @@ export type Kind = "json" | "text" | "bytes" | "tombstone";
 export type Value = {
     json: unknown;
 } | {
+    jsonText: string;
+} | {
     text: string;
 } | {
     bytes: Uint8Array;
 } | {
     tombstone: true;
 };
-/** One message, as it was produced. Shared by all subscriptions that it matches: do not change it. */
-export declare class Message {
+/**
+ * One message, as it was produced. Shared by all subscriptions that it matches: do not change it.
+ *
+ * @template [T=any] what its JSON value says
+ */
+export declare class Message<T = any> {
     #private;
     /** Never a pattern. @type {string} */
     subject: string;
@@ -33,8 +39,8 @@ export declare class Message {
     snapshot: boolean;
     /** Which of the values below this message has. @type {Kind} */
     kind: Kind;
-    /** The parsed JSON value. @type {any} */
-    json: any;
+    /** The parsed JSON value: integers above 2^53 are inexact there, `jsonText` has them. @type {T} */
+    json: T;
     /** @type {string | undefined} */
     text: string | undefined;
     /** @type {Uint8Array | undefined} */
@@ -43,8 +49,8 @@ export declare class Message {
     tombstone: boolean;
     /** @type {Headers} */
     headers: Headers;
-    /** @param {Record<string, any>} frame a `msg` frame */
-    constructor(frame: Record<string, any>);
+    /** The exact text of the JSON value, for what JSON.parse cannot hold; undefined for other values. */
+    get jsonText(): string | undefined;
     /** The Kafka topic. */
     get topic(): string;
     /** The key's bytes; null for a record without a key. */
@@ -53,13 +59,17 @@ export declare class Message {
     get key(): string | null;
 }
 /**
- * The value's key and value in a frame.
+ * A value, checked, as what stands in a frame: `"json":{"n":1}`.
  *
  * @param {Value} value
- * @returns {Record<string, unknown>}
+ * @returns {string}
+ * @throws {TypeError} If it is none, or one that the server would end the connection for.
  */
-export declare function writeValue(value: Value): Record<string, unknown>;
-/** @param {Headers} headers */
-export declare function writeHeaders(headers: Headers): (string | {
+export declare function writeValue(value: Value): string;
+/**
+ * @param {Headers} headers
+ * @throws {TypeError} If they are none.
+ */
+export declare function writeHeaders(headers: Headers): ((string | null)[] | (string | {
     base64: string;
-} | null)[][];
+})[])[];

@@ -57,8 +57,8 @@ export declare class Track {
     }): Verdict;
     /** Rule 4. @param {Positions} at */
     live(at: Positions): void;
-    /** Rule 5. @param {Positions} at */
-    heartbeat(at: Positions): void;
+    /** Rule 5: whether the place has moved. @param {Positions} at */
+    heartbeat(at: Positions): boolean;
     /** Rule 6. @param {Gap[]} gaps */
     gap(gaps: Gap[]): void;
     /** Rule 6. @param {string} log */

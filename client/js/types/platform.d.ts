@@ -3,15 +3,31 @@
  *
  * Not here: what the client does about it (whimbrel.js).
  */
-/** Where a server is reached: http and https mean ws and wss, and the path is the protocol's unless one is given. @param {string} server */
+/**
+ * Where a server is reached: http and https mean ws and wss. A path that ends with `/` is what a proxy has in front of the node; any
+ * other path is taken as it is. In a page, an address may be relative to it.
+ *
+ * @param {string} server
+ * @throws {TypeError} If it is no address of a server.
+ */
 export declare function endpoint(server: string): string;
 /**
- * Node.js before 22 has no WebSocket of its own: the package `ws` has one, beside this file or where the program was started.
+ * Node.js before 22 has no WebSocket of its own: the package `ws` has one, beside the program or where it was started.
  *
  * @returns {typeof WebSocket}
  * @throws {Error} If there is none.
  */
 export declare function findWebSocket(): typeof WebSocket;
+/**
+ * What a failed connection says of itself, and the HTTP status of its handshake where it was refused so. Browsers say neither.
+ *
+ * @param {any} event `error`
+ * @returns {{ status: number | null, reason: string }}
+ */
+export declare function whyNot(event: any): {
+    status: number | null;
+    reason: string;
+};
 /**
  * A page may sleep, change networks, or be kept in the back/forward cache, which an open WebSocket would prevent.
  * Elsewhere nothing of this happens.

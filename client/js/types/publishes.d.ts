@@ -20,6 +20,12 @@ export type Published = {
 export type Failed = {
     type: "failed";
     seq: number;
+    code: number | null;
+    error: string;
+    reason: string;
+    outcomeUnknown: boolean;
+};
+export type Refusal = {
     code: number;
     error: string;
     reason: string;
@@ -31,7 +37,9 @@ export type Entry = {
     bytes: number;
     deadline: number;
     refusals: number;
+    refusal: Refusal | null;
     state: "queued" | "sent";
+    wasSent: boolean;
     notBefore: number;
 };
 export declare class Publishes {
@@ -52,8 +60,10 @@ export declare class Publishes {
      * @throws {Error} If the value cannot be sent or too many publishes are waiting.
      */
     add(deadline: number, subject: string, value: Value, headers: Headers): number;
-    /** The connection is gone: on the next one all is to be sent, in the order of `seq`. */
-    lost(): void;
+    /** A server has said `welcome`. */
+    connected(): void;
+    /** The connection is gone: on the next one all is to be sent, in the order of `seq`. @param {string} why */
+    lost(why: string): void;
     /**
      * Frames to send now.
      *
@@ -92,10 +102,12 @@ export declare class Publishes {
         reason: string;
     }): Failed | null;
     /**
-     * Give up those whose deadline has passed. Their outcome is unknown.
+     * Give up those whose deadline has passed.
      *
      * @param {number} now
      * @returns {Failed[]}
      */
     expire(now: number): Failed[];
+    /** The client is closed: nothing more will be answered. @param {number | null} code @param {string} reason @returns {Failed[]} */
+    close(code: number | null, reason: string): Failed[];
 }

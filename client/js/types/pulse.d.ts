@@ -20,3 +20,16 @@ export declare class Pulse {
     /** @param {number} now @returns {Finding} */
     check(now: number): Finding;
 }
+/**
+ * Finds out that the machine slept: the clock of `now` may stand still meanwhile, the wall clock does not.
+ */
+export declare class Clocks {
+    #private;
+    /**
+     * Compare them; to be called about twice a second. Whether the machine slept since the last time.
+     *
+     * @param {number} now
+     * @param {number} wall_s seconds
+     */
+    slept(now: number, wall_s: number): boolean;
+}

@@ -24,10 +24,25 @@ export declare function pauseAgain(refusals: number, random: () => number): numb
  * @param {() => number} random
  */
 export declare function pauseAfterLoss(losses: number, random: () => number): number;
+/**
+ * Whether an address that a node told may be used by a client that has reached the node at the address `via`.
+ *
+ * A node behind a proxy knows only what it is called inside. An address of the own machine or a private network means something
+ * else here, unless the client is there itself; and who came encrypted never goes on in the clear.
+ *
+ * @param {string} server
+ * @param {string} via
+ */
+export declare function mayLearn(server: string, via: string): boolean;
 export declare class Servers {
     #private;
-    /** @param {string[]} urls at least one */
-    constructor(urls: string[]);
+    /**
+     * @param {string[]} configured at least one, as `endpoint` makes them
+     * @param {boolean} [learn] whether servers that a node names are used beside these
+     */
+    constructor(configured: string[], learn?: boolean);
+    /** All that may be tried. */
+    get urls(): string[];
     /** Attempts since the last success. */
     get attempts(): number;
     /**
@@ -40,6 +55,11 @@ export declare class Servers {
     pause(random: () => number): number;
     /** @param {string} url the server that has said `welcome` */
     succeeded(url: string): void;
-    /** @param {string[]} urls from the server; an empty list changes nothing */
-    replace(urls: string[]): void;
+    /**
+     * A node that was reached at `via` named the servers that there are. Those configured always stay.
+     *
+     * @param {string[]} urls as `endpoint` makes them; an empty list changes nothing
+     * @param {string} via
+     */
+    told(urls: string[], via: string): void;
 }

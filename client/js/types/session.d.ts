@@ -3,7 +3,8 @@
  * sent until they are answered, silence that ends a connection (PROTOCOL sections 4, 5, 7, 8, 9).
  *
  * A core: the shell tells it what happened (`dial`, `opened`, `receive`, `lost`, `wake`, `tick`), then takes
- * `takeSends` and `takeEvents`. `now` is in seconds, of a clock that never goes back.
+ * `takeSends` and `takeEvents`. `now` is in seconds, of a clock that never goes back. The event `place` is no status: the place is
+ * now that, by something else than a message handed over.
  *
  * Not here: sockets and servers (whimbrel.js, servers.js), what a message is checked against (place.js), when a
  * connection counts as lost (pulse.js).
@@ -50,6 +51,9 @@ export type SubscriptionEvent = {
     code: number;
     error: string;
     reason: string;
+} | {
+    type: "place";
+    place: Place;
 });
 export type SessionEvent = SubscriptionEvent | {
     type: "connected";
@@ -93,6 +97,10 @@ export declare class Session {
     subscribe(subject: string, start: Start): number;
     /** @param {number} key */
     unsubscribe(key: number): void;
+    /** Have nothing sent for it until `resume`: the application is far behind. @param {number} key */
+    suspend(key: number): void;
+    /** The application can take more again. @param {number} key */
+    resume(key: number): void;
     /**
      * @param {number} now
      * @param {number} timeout_s when to give up
@@ -108,8 +116,10 @@ export declare class Session {
     dial(now: number): void;
     /** The connection is there: say all that is to be said on it. @param {string | null} token */
     opened(token: string | null): void;
-    /** The connection is gone, or given up. */
-    lost(): void;
+    /** The connection is gone, or given up. @param {string} why */
+    lost(why: string): void;
+    /** It is over: what is not answered yet fails. @param {number | null} code @param {string} reason */
+    close(code: number | null, reason: string): void;
     /** The program may have slept or changed networks: ask whether the server is there. @param {number} now */
     wake(now: number): void;
     /** Let time pass; to be called about twice a second. @param {number} now */

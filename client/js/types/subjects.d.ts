@@ -5,15 +5,13 @@
  *
  * Not here: which subjects a node accepts.
  */
-/** Not a subject or pattern; the message says why and, where there is one, the right form. */
-export declare class SubjectError extends Error {
-}
 /**
  * The one subject of a record with this topic and key (null: a record without a key).
  *
  * @param {string} topic
  * @param {string | Uint8Array | null} key
  * @returns {string}
+ * @throws {SubjectError} If the topic is not the name of a topic or namespace.
  */
 export declare function subjectOf(topic: string, key: string | Uint8Array | null): string;
 /**

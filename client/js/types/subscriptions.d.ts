@@ -22,6 +22,14 @@ export type Start = {
 /** @typedef {import("./place.js").Positions} Positions */
 /** @typedef {"latest" | "now" | { last: number } | { time: number } | { at: Positions }} From where a subscription starts; `time` in milliseconds since 1970 */
 /** @typedef {{ from: From } | { resume: Place }} Start */
+/**
+ * What the application says a subscription is to start with, checked: the server would end the connection.
+ *
+ * @param {unknown} given "latest", "now", `{from}` or `{resume}`; undefined: latest
+ * @returns {Start}
+ * @throws {TypeError} If it is no start, or holds something of a wrong type; the message says which.
+ */
+export declare function toStart(given: unknown): Start;
 export declare class Held {
     key: number;
     subject: string;
@@ -31,6 +39,8 @@ export declare class Held {
     id: number | null;
     hasPlace: boolean;
     wasLive: boolean;
+    /** The application cannot take more for now: nothing is asked for. */
+    suspended: boolean;
     /** Refused for now, since it was last answered. */
     refusals: number;
     /** Losses found one soon after the other. */

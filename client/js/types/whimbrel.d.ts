@@ -1,5 +1,5 @@
 /**
- * Whimbrel's client for browsers and Node.js: subscribe, resume, publish.
+ * Whimbrel's client for browsers, React Native and Node.js: subscribe, resume, publish.
  *
  *     import { Client } from "whimbrel";
  *     const client = new Client(["ws://localhost:8080"]);
@@ -11,9 +11,12 @@
  *
  * Not here: the protocol's rules (session.js, place.js).
  */
+import { ClosedError, PublishError, RequestError, SubjectError, SubscribeError, WhimbrelError } from "./errors.js";
 import { Message } from "./message.js";
-import { SubjectError, isPattern, matches, parseSubject, subjectOf } from "./subjects.js";
-export { Message, SubjectError, isPattern, matches, parseSubject, subjectOf };
+import { isPattern, matches, parseSubject, subjectOf } from "./subjects.js";
+import { Subscription } from "./subscription.js";
+export { ClosedError, Message, PublishError, RequestError, SubjectError, SubscribeError, Subscription, WhimbrelError };
+export { isPattern, matches, parseSubject, subjectOf };
 export type Headers = import("./message.js").Headers;
 export type HeaderValue = import("./message.js").HeaderValue;
 export type Kind = import("./message.js").Kind;
@@ -23,10 +26,23 @@ export type Place = import("./place.js").Place;
 export type Position = import("./place.js").Position;
 export type Positions = import("./place.js").Positions;
 export type From = import("./subscriptions.js").From;
+export type Start = "latest" | "now" | {
+    from?: From;
+    resume?: undefined;
+} | {
+    resume: Place;
+    from?: undefined;
+};
 export type Published = {
     log: string;
     at: Position | null;
 };
+export type Stats = {
+    received: number;
+    repeated: number;
+    missing: number;
+};
+export type State = "connecting" | "connected" | "reconnecting" | "closed";
 export type Status = {
     type: "connected";
     server: string;
@@ -39,8 +55,12 @@ export type Status = {
     code: number | null;
     reason: string;
 } | {
-    type: "moved";
+    type: "moving";
     within_s: number;
+} | {
+    type: "tokenNeeded";
+    code: number | null;
+    reason: string;
 } | {
     type: "closed";
     code: number | null;
@@ -81,95 +101,85 @@ export type Status = {
 }));
 export type ClientOptions = {
     /**
-     * a function is asked anew for each connection
+     * for the server's authorizer; a function is asked anew for each connection
      */
     token?: string | (() => string | Promise<string>);
-    onStatus?: (status: Status) => void;
     /**
-     * default: the global one, else that of the package `ws`
+     * called with each status; what it throws is logged
      */
-    WebSocket?: typeof WebSocket;
+    onStatus?: (status: Status) => void;
     /**
      * what the client says it is
      */
     name?: string;
     /**
-     * when to give up a publish; at most 300, for as long a retry is recognised
+     * when to give up a publish (30); at most 300, for as long a retry is recognised
      */
     publishTimeout_s?: number;
+    /**
+     * messages per subscription that may wait for iteration (1000); when there are more, none is asked for
+     */
+    queueMax?: number;
+    /**
+     * whether the servers that a node names are used beside those given (true)
+     */
+    learnServers?: boolean;
+    /**
+     * default: the global one, else that of the package `ws`
+     */
+    WebSocket?: typeof WebSocket;
+    /**
+     * third argument of `new WebSocket`, where there is one: the package `ws` and React Native take `headers`
+     */
+    connectOptions?: object;
 };
-export type State = "connecting" | "connected" | "reconnecting" | "closed";
-/** A publish that was not acknowledged. With `outcome_unknown` it may have reached Kafka all the same. */
-export declare class PublishError extends Error {
-    code: number;
-    error: string;
-    reason: string;
-    /**
-     * @param {number} code PROTOCOL section 10
-     * @param {string} error
-     * @param {string} reason
-     */
-    constructor(code: number, error: string, reason: string);
-}
-/** A subject or pattern that is being received. */
-export declare class Subscription {
-    #private;
-    subject: string;
-    callback: (message: Message) => void;
-    /**
-     * @param {string} subject
-     * @param {(message: Message) => void} callback
-     * @param {{ place: () => Place, close: () => void }} hooks
-     */
-    constructor(subject: string, callback: (message: Message) => void, hooks: {
-        place: () => Place;
-        close: () => void;
-    });
-    /** What to give as `resume` to go on from here later, in another client. */
-    get place(): import("./place.js").Place;
-    /** End it: nothing is handed over any more. */
-    close(): void;
-}
 export declare class Client {
     #private;
     /**
      * Connects at once, and stays connected until `close`.
      *
-     * @param {string | string[]} servers such as `ws://host:8080`; http and https mean ws and wss
+     * @param {string | string[]} servers such as `ws://host:8080` or, behind a proxy, `https://example.com/push/`
      * @param {ClientOptions} [options]
      * @throws {Error} If there is no WebSocket here: Node.js before 22 without the package `ws`.
+     * @throws {TypeError} If a server is no address, or an option is not known.
      */
     constructor(servers: string | string[], options?: ClientOptions);
+    /** Where the connection stands: `connecting` until the first attempt has failed or succeeded. */
     get state(): State;
-    /** Messages handed over; repeats that were dropped; losses that were found and asked for again. */
-    get stats(): {
-        received: number;
-        repeated: number;
-        missing: number;
-    };
+    /** Why there is no connection: how the last one, or the last attempt, ended. Empty while there is one. */
+    get reason(): string;
+    /** @returns {Stats} */
+    get stats(): Stats;
+    /** Resolves after `close`; rejects with a `ClosedError` when the server said not to come back. */
+    get closed(): Promise<void>;
     /**
      * Receive a subject (`/topic/key`) or pattern (`/topic/*`).
      *
+     * With a callback, it is called with each message; what it throws is logged, and the next message follows. Without, iterate:
+     * `for await (const message of client.subscribe("/flights/*"))`.
+     *
+     * @template [T=any] what the messages' JSON values say
      * @param {string} subject
-     * @param {(message: Message) => void} callback
-     * @param {{ from?: From, resume?: Place }} [start] default: from the latest
+     * @param {((message: Message<T>) => unknown) | null} [callback]
+     * @param {Start} [start] default: from the latest
+     * @returns {Subscription<T>}
      * @throws {SubjectError} If it is neither a subject nor a pattern.
+     * @throws {TypeError} If `callback` is not a function or `start` no start.
+     * @throws {ClosedError} If the client is closed.
      */
-    subscribe(subject: string, callback: (message: Message) => void, { from, resume }?: {
-        from?: From;
-        resume?: Place;
-    }): Subscription;
+    subscribe<T = any>(subject: string, callback?: ((message: Message<T>) => unknown) | null, start?: Start): Subscription<T>;
     /**
-     * Send a message. Resolves when Kafka has acknowledged it; until then it is sent again as often as needed, and reaches
-     * subscribers once.
+     * Send a message. Resolves when Kafka (or, in a namespace, the cluster) has acknowledged it; until then it is sent again as often
+     * as needed, and reaches subscribers once.
      *
      * @param {string} subject
-     * @param {Value} value exactly one of `{json}`, `{text}`, `{bytes}`, `{tombstone: true}`
-     * @param {{ headers?: Headers }} [options]
-     * @returns {Promise<Published>} rejected with a `PublishError`
+     * @param {Value} value exactly one of `{json}`, `{jsonText}`, `{text}`, `{bytes}`, `{tombstone: true}`
+     * @param {{ headers?: Headers, timeout_s?: number }} [options]
+     * @returns {Promise<Published>} rejected with a `PublishError`; a `SubjectError`, `TypeError` or `ClosedError` where nothing was sent
      */
-    publish(subject: string, value: Value, { headers }?: {
+    publish(subject: string, value: Value, { headers, timeout_s }?: {
         headers?: Headers;
+        timeout_s?: number;
     }): Promise<Published>;
     /** End all subscriptions and the connection. Publishes without an answer are rejected. */
     close(): void;
