@@ -131,6 +131,11 @@ export class Publishes {
     return { type: "published", seq: entry.seq, log: frame.log, at: frame.at ?? null };
   }
 
+  /** Whether a publish was sent by this id, and waits for its answer. @param {number} id */
+  isSent(id) {
+    return this.#sent.has(id);
+  }
+
   /**
    * The answer was an error: the publish is sent again after a pause, or has failed.
    *

@@ -11,6 +11,7 @@
  */
 
 import { actionForError } from "./codes.js";
+import { check } from "./frames.js";
 import { Message } from "./message.js";
 import { Publishes } from "./publishes.js";
 import { Pulse } from "./pulse.js";
@@ -202,9 +203,11 @@ export class Session {
   receive(now, text) {
     this.#pulse.heard(now);
     try {
-      this.#onFrame(now, JSON.parse(text), text);
+      const frame = JSON.parse(text);
+      check(frame);
+      this.#onFrame(now, frame, text);
     } catch (error) {
-      this.#drop("retry", null, `the server sent a bad frame: ${error}`);
+      this.#drop("retry", null, `the server sent what is not a frame: ${/** @type {Error} */ (error).message}`);
     }
   }
 
@@ -318,7 +321,8 @@ export class Session {
     const { key, track } = held;
     switch (frame.op) {
       case "subscribed": {
-        const { answer, at, gaps = [], waiting = [] } = frame;
+        const { answer, at } = frame;
+        const [gaps, waiting] = [frame.gaps ?? [], frame.waiting ?? []];
         track.subscribed(answer, at, waiting);
         track.gap(gaps);
         held.hasPlace = true;
@@ -345,7 +349,7 @@ export class Session {
         this.#tell({ type: "ended", key, log: frame.log });
         return this.#tellPlace(held);
       case "waiting":
-        return this.#tell({ type: "waiting", key, why: frame.why });
+        return this.#tell({ type: "waiting", key, why: frame.why ?? "" });
     }
   }
 
@@ -354,10 +358,11 @@ export class Session {
    * @param {any} frame
    */
   #onError(now, frame) {
-    this.#tell(this.#publishes.refused(now, frame));
-    const { id, code, error, reason } = frame;
+    const { id, code, error = "", reason = "" } = frame;
     const action = actionForError(code);
     const held = this.#subscriptions.named(id);
+    if (held === undefined && !this.#publishes.isSent(id)) return;
+    this.#tell(this.#publishes.refused(now, { id, code, error, reason }));
     if (action === "elsewhere" || action === "token") {
       this.#drop(action, code, reason);
     } else if (held !== undefined && action === "stop") {

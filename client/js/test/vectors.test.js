@@ -70,7 +70,8 @@ test("frames to the server: publishes are written as the vectors say", () => {
     const text = kind === "tombstone" ? "" : Buffer.from(bytes).toString("utf8");
     const value = { json: () => ({ json: JSON.parse(text) }), text: () => ({ text }), bytes: () => ({ bytes }), tombstone: () => ({ tombstone: true }) };
     const headers = (frame.headers ?? []).map(([key, header]) => [key, headerValue(header)]);
-    const written = { ...JSON.parse(`{${writeValue(value[kind]())}}`), ...(headers.length ? { headers: writeHeaders(headers) } : {}) };
+    const isExact = kind !== "json" || !/\d{300}/.test(text);
+    const written = { ...JSON.parse(`{${writeValue(isExact ? value[kind]() : { jsonText: text })}}`), ...(headers.length ? { headers: writeHeaders(headers) } : {}) };
     if (kind === "json") assert.equal(writeValue({ jsonText: text }), `"json":${text}`, name);
     for (const key of ["json", "text", "base64", "tombstone", "headers"]) assert.deepEqual(written[key], key === "headers" && expected.headers?.length === 0 ? undefined : expected[key], name);
   }

@@ -88,6 +88,8 @@ export declare class Publishes {
         log: string;
         at?: Position;
     }): Published | null;
+    /** Whether a publish was sent by this id, and waits for its answer. @param {number} id */
+    isSent(id: number): boolean;
     /**
      * The answer was an error: the publish is sent again after a pause, or has failed.
      *

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +154,8 @@ def to_client(frame: dict[str, Any], encoding: int) -> bytes:
 def test_a_server_frame_is_what_the_vector_says(entry: dict[str, Any]) -> None:
     made = to_client(entry["frame"], JSON)
     assert made[0] == 0x81
-    assert json.loads(body(made)) == json.loads(base64.b64decode(entry["json"]))
+    exact = partial(json.loads, parse_int=Decimal)  # numbers of thousands of digits, too
+    assert exact(body(made)) == exact(base64.b64decode(entry["json"]))
     value = entry["frame"].get("value", {})
     if value.get("kind") == "json":
         assert base64.b64decode(value["base64"]) in body(made)
