@@ -15,6 +15,8 @@ SHARED = {
     "tests/browser/": "a demo and a browser",
     "tests/e2e/": "a real Kafka and a node",
     "tests/kafka/test_real.py": "a real Kafka and a node",
+    "tests/client/test_js_sdk.py": "what npm has installed in client/js",
+    "tests/client/test_packages.py": "what npm has installed in client/js",
 }
 """Lanes of tests that share something costly, by the beginning of their names. The longest lanes come first."""
 

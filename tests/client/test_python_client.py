@@ -275,7 +275,7 @@ async def test_a_fixed_token_that_is_refused_ends_the_client() -> None:
     async with FakeServer(FakeCluster("0.x")) as server:
         server.close_at_hello = [4201]
         async with Client(server.url, token="no") as client:
-            with pytest.raises(ClosedError, match="4201"):
+            with pytest.raises(ClosedError, match=r"4201: by the test$"):
                 await client.subscribe("/t/a")
 
 

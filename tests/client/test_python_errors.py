@@ -142,6 +142,11 @@ def test_what_is_no_header_is_refused_here(headers: Any, said: str) -> None:
 def test_a_value_that_the_server_would_end_the_connection_for_is_refused_here(value: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         to_value(**value)
+    for text in (r'"\ud800"', r'{"\udc00":1}', "[" * 501 + "]" * 501, "[" * 100_000 + "]" * 100_000):
+        with pytest.raises(ValueError):
+            to_value(json_text=text)
+    assert to_value(json_text=r'"\ud83d\ude00 [[["').raw == rb'"\ud83d\ude00 [[["'
+    assert to_value(json_text="[" * 500 + "]" * 500).raw == b"[" * 500 + b"]" * 500
     nested: list[Any] = []
     nested.append(nested)
     with pytest.raises(ValueError):
@@ -180,6 +185,15 @@ async def test_what_on_status_raises_is_logged(caplog: pytest.LogCaptureFixture)
     async with FakeServer(FakeCluster("0.x")) as server, Client(server.url, on_status=fail) as client:
         await client.subscribe("/t/a")
     assert "on_status failed for: connected to" in caplog.text
+
+
+@asynchronous
+async def test_a_subscription_with_a_callback_that_is_refused_later_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    async with FakeServer(FakeCluster("0.x")) as server, Client(server.url) as client:
+        await client.subscribe("/t/a", print)
+        server._connection["refuse"] = {"subscribe": 4312}
+        await server.close_all(4000)
+        await until(lambda: "the subscription to /t/a is over: subscribe to /t/a: 4312" in caplog.text)
 
 
 @asynchronous

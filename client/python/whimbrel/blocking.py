@@ -96,8 +96,8 @@ class BlockingSubscription:
                     callback(message)
                 except Exception:
                     logger.exception("the callback of %s failed at %s %s", self.subject, message.log, message.at)
-        except WhimbrelError:
-            pass  # a status has said it
+        except WhimbrelError as error:
+            logger.error("the subscription to %s is over: %s", self.subject, error)
 
 
 class BlockingClient:

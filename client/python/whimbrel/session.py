@@ -146,7 +146,7 @@ class Session:
             return
         if self.state in (State.OPENING, State.GREETING, State.READY):
             self._outputs.disconnect()
-        if self.reason:
+        if code is None and self.reason:
             reason = f"{reason}; no connection: {self.reason}"
         self._end(code, reason)
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from whimbrel.message import Headers, Value
 
 NOT_GIVEN: Any = object()
+DEPTH_MAX = 500
+
+_BRACKET = re.compile(r'"(?:[^"\\]|\\.)*"|[\[\]{}]')
 HeaderValues: TypeAlias = Mapping[str, str | bytes | None] | Iterable[tuple[str, str | bytes | None]]
 
 
@@ -31,9 +35,11 @@ def to_value(
         raise TypeError("give exactly one value: json, json_text, text, data or tombstone=True")
     if json_value is not NOT_GIVEN:
         try:
-            return Value("json", json.dumps(json_value, ensure_ascii=False, allow_nan=False).encode())
+            text = json.dumps(json_value, ensure_ascii=False, allow_nan=False)
         except RecursionError:
             raise ValueError("the JSON value is nested too deeply, or contains itself") from None
+        _check_depth(text)
+        return Value("json", text.encode())
     if json_text is not None:
         _check_json(json_text)
         return Value("json", json_text.strip(" \t\r\n").encode())
@@ -75,10 +81,20 @@ def _header(name: object, value: object) -> tuple[str, bytes | None]:
 
 def _check_json(text: str) -> None:
     """Refuse what is not JSON. Integers of any length are (Python alone would refuse thousands of digits)."""
-    try:
-        json.loads(text, parse_int=len, parse_constant=_no_constant)
-    except RecursionError:
-        raise ValueError("the JSON text is nested too deeply") from None
+    _check_depth(text)
+    said = json.loads(text, parse_int=len, parse_constant=_no_constant)
+    json.dumps(said, ensure_ascii=False).encode()  # no half of a surrogate pair, which an escape may hide
+
+
+def _check_depth(text: str) -> None:
+    """Brackets outside strings; a server may end the connection for deeper ones."""
+    if len(text) <= 2 * DEPTH_MAX:
+        return
+    depth = 0
+    for bracket in _BRACKET.findall(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket, 0)
+        if depth > DEPTH_MAX:
+            raise ValueError(f"the JSON value is nested more than {DEPTH_MAX} deep")
 
 
 def _no_constant(name: str) -> None:
