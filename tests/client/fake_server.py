@@ -60,8 +60,12 @@ class FakeServer:
         for socket, connection in list(self.sockets.items()):
             encoding = encoding_of(socket)
             frames, connection.to_client = connection.to_client, []
-            for frame in frames:
-                await socket.send(encoding.encode(ENCODINGS["json"].decode(json.dumps(frame, separators=(",", ":")))))
+            try:
+                for frame in frames:
+                    text = json.dumps(frame, separators=(",", ":"))
+                    await socket.send(encoding.encode(ENCODINGS["json"].decode(text)))
+            except ConnectionClosed:
+                pass  # its handler has not noticed yet
 
     async def close_all(self, code: int) -> None:
         for socket in list(self.sockets):
