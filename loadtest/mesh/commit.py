@@ -233,7 +233,8 @@ class Mesh(Member):
     def step(self) -> tuple[list[Send], list[int]]:
         slots = self._slots
         slots.settle(time.monotonic())
-        slots.take_promises()  # a node makes them durable; but only elections make any
+        if slots.take_promises():  # a node makes them durable; but only elections make any
+            slots.promises_saved(time.monotonic())
         events = slots.take_events()
         self.refused += sum(isinstance(event, PublishRefused) for event in events)
         sends: list[Send] = [*slots.take_sends()]

@@ -80,8 +80,7 @@ class Copying:
         self._is_from_cache = False
         self.waits_for_cache = False
         if state.incarnation != slot.incarnation:
-            assert not (slot.is_voter and slot.is_synced), "a log that a voter surely holds cannot have ended"
-            slot.open(state.incarnation)
+            slot.open(state.incarnation)  # all voters have agreed that items of the one before are lost (election.py)
         self._first = slot.log.common(state.table, state.end)
         if self._first < max(state.base, slot.log.base):
             self._want_cache()
@@ -132,7 +131,7 @@ class Copying:
             slot.commit = self._first
         slot.commit = min(slot.commit, self._first)
         slot.log.adopt(self._first, self._items, state.table, state.clock)
-        slot.accepted = self.epoch
+        slot.accepted, slot.is_author = self.epoch, False
         slot.is_synced = slot.is_synced or slot.is_voter
 
     def _want_cache(self) -> None:

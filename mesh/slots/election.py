@@ -6,13 +6,15 @@ The rules, as they are kept here:
  1. A synced voter stands when the coordinator has been silent for a while or is not among the living; the voters do so
     one after the other, in an order that differs from slot to slot. Being wrong about it costs an election, never
     an item.
- 2. It promises itself the next epoch and asks all voters. A voter grants a higher epoch than it has promised, and only
-    after its promise is durable; not, though, while it hears its coordinator well, unless that hands over.
+ 2. It promises itself the next epoch and asks all voters. A voter grants a higher epoch than it has promised; not,
+    though, while it hears its coordinator well, unless that hands over. It stands and grants only once the promise is
+    on its disk: where that fails, nothing has happened.
  3. With R grants of synced voters it takes the best log among them, by (accepted epoch, end), adopts all of it,
     committed or not, and coordinates (replication.py).
-11. When fewer than R voters are synced nobody can be elected by rule 3. Then *all* N voters are asked, and the best log
-    of those that are synced is taken: no committed item that anyone still holds can be missed. If none is, all memory
-    is lost, and the slot begins another log, with another name.
+11. When fewer than R voters are synced nobody can be elected by rule 3. Then *all* N voters are asked. The best log of
+    those that are synced is taken if nothing committed can be missing in it: fewer than W voters have lost their
+    memory; or fewer than W of those have promised, before they lost it, the epoch of an item that this log has not
+    (`_is_whole`). Else memory is lost: the slot begins another log, with another name, so that everybody is told.
 12. A coordinator that leaves or hands over stops taking publishes, waits until its log is committed, and asks a voter
     that holds all of it to stand.
 
@@ -34,7 +36,7 @@ import msgspec
 from mesh.log import Position
 from mesh.slots.copying import Copying, LogState, Range, Trimmed, state_of
 from mesh.slots.replication import Reject, Replication
-from mesh.slots.slot import NEVER, NodeName, Role, Slot
+from mesh.slots.slot import ANY_EPOCH, NEVER, NodeName, Role, Slot
 
 RECOVERY_MAX_S = 5.0
 HAND_OVER_MAX_S = 2.0
@@ -65,6 +67,10 @@ class Grant(msgspec.Struct, array_like=True, tag="grant", gc=False):
     is_synced: bool
     accepted: int
     state: LogState
+    is_author: bool = False
+    """The sender coordinated `accepted` itself."""
+    lost_epoch: int = ANY_EPOCH
+    """Of one that is not synced: in the memory that it lost was no item of a higher epoch."""
 
 
 class Resign(msgspec.Struct, array_like=True, tag="resign", gc=False):
@@ -84,10 +90,16 @@ class Election:
         self.slot = slot
         self.replication = replication
         self.elections_won = 0
+        self.memory_losses = 0
+        """Logs that this node began anew though some voter still held one that may have been incomplete."""
         self._rng = rng
         self._order: list[NodeName] = []
         self._due: float | None = None
         """When to stand, if nothing else happens."""
+        self._standing: tuple[int, bool] | None = None
+        """The epoch to stand for, and whether it is a transfer, once that is promised durably."""
+        self._granting: tuple[NodeName, str, Vote] | None = None
+        """Whom to grant what, once that is promised durably."""
         self._grants: dict[NodeName, Grant] = {}
         self._boots: dict[NodeName, str] = {}
         self._recovery: Copying | None = None
@@ -158,11 +170,33 @@ class Election:
             self._hand_over_until = now + HAND_OVER_MAX_S
             self.replication.is_resigning = True
 
+    def promise_saved(self, now: float) -> None:
+        """What this voter wanted to promise is on its disk."""
+        slot = self.slot
+        standing, granting = self._standing, self._granting
+        self._standing = self._granting = None
+        if standing is not None and slot.promised < standing[0] <= slot.durable:
+            self._begin(now, *standing)
+        if granting is not None and slot.promised < granting[2].epoch <= slot.durable:
+            self._give(now, *granting)
+
+    def promise_failed(self, now: float) -> None:
+        """It could not be saved: as if nobody had stood or asked."""
+        if self._standing is not None:
+            self._due = now + self.slot.config.vote_retry_s
+        self._standing = self._granting = None
+
     # Standing.
 
     def _stand(self, now: float, is_transfer: bool) -> None:
+        slot = self.slot
+        if self._standing is None and self._granting is None:
+            self._standing = (slot.promised + 1, is_transfer)
+            slot.want_durable(slot.promised + 1)
+
+    def _begin(self, now: float, epoch: int, is_transfer: bool) -> None:
         slot, config = self.slot, self.slot.config
-        slot.promise(slot.promised + 1)
+        slot.promise(epoch)
         self.replication.step_down()
         self._recovery = None
         slot.become(Role.CANDIDATE, "")
@@ -190,11 +224,14 @@ class Election:
         if len(synced) < config.elect_quorum and len(self._grants) < len(config.voters):
             return
         self.elections_won += 1
-        if not synced:
+        best = max(
+            synced, key=lambda name: (synced[name].accepted, synced[name].state.end, name == slot.me), default=""
+        )
+        if not best or not self._is_whole(synced[best].accepted):
+            self.memory_losses += bool(best)
             slot.open("".join(self._rng.choice(_LETTERS) for _ in range(8)))
             self._win(now)
             return
-        best = max(synced, key=lambda name: (synced[name].accepted, synced[name].state.end, name == slot.me))
         if best == slot.me:
             self._win(now)
             return
@@ -203,6 +240,20 @@ class Election:
         self._recovery_until = now + RECOVERY_MAX_S
         self._recovery.step(now)
         self._recover(now)
+
+    def _is_whole(self, accepted: int) -> bool:
+        """Whether the best log among the grants, of this epoch, surely has everything that was ever committed.
+
+        What is committed in an epoch is held by W voters, its coordinator among them, and each of them has promised
+        that epoch on its disk before it acknowledged anything. So what no synced voter holds was held by W voters that
+        have lost their memory. They have promised the epoch of `accepted` at least; a higher one, if the coordinator
+        of `accepted` still has its memory, for then all of that epoch is here.
+        """
+        grants = self._grants.values()
+        lost = [grant.lost_epoch for grant in grants if not grant.is_synced]
+        is_author_here = any(grant.is_synced and grant.is_author and grant.accepted == accepted for grant in grants)
+        least = accepted + is_author_here
+        return sum(epoch >= least for epoch in lost) < self.slot.config.commit_quorum
 
     def _recover(self, now: float) -> None:
         recovery = self._recovery
@@ -224,19 +275,26 @@ class Election:
     # Voting.
 
     def _vote(self, now: float, sender: NodeName, boot: str, vote: Vote) -> None:
-        slot, config = self.slot, self.slot.config
+        slot = self.slot
         if vote.epoch <= slot.promised:
             slot.send(sender, Reject(slot.number, slot.promised))
             return
         is_worse = slot.is_synced and not vote.is_synced
         if (not vote.is_transfer and self._is_content(now, sender)) or (is_worse and slot.role is Role.RECOVERING):
             return
+        wanted = self._standing[0] if self._standing is not None else self._granting[2].epoch if self._granting else 0
+        if vote.epoch > wanted:
+            self._standing, self._granting = None, (sender, boot, vote)
+            slot.want_durable(vote.epoch)
+
+    def _give(self, now: float, sender: NodeName, boot: str, vote: Vote) -> None:
+        slot, config = self.slot, self.slot.config
         slot.promise(vote.epoch)
         self.replication.step_down()
         self._recovery = None
         slot.become(Role.FOLLOWER, "")
         self._due = now + config.rank_delay_s * slot.rank_of(self._order)
-        if is_worse:
+        if slot.is_synced and not vote.is_synced:
             slot.heard_at = NEVER  # the candidate cannot win before this voter does: so this one stands, above it
         else:
             self._due += config.vote_retry_s
@@ -250,7 +308,10 @@ class Election:
 
     def _grant(self, boot: str) -> Grant:
         slot = self.slot
-        return Grant(slot.number, slot.promised, boot, slot.is_synced, slot.accepted, state_of(slot))
+        return Grant(
+            slot.number, slot.promised, boot, slot.is_synced, slot.accepted, state_of(slot), slot.is_author,
+            slot.lost_epoch,
+        )  # fmt: skip
 
     # Handing over.
 

@@ -45,19 +45,17 @@ class _Content(msgspec.Struct):
 
 
 class Promises:
-    """The promises of one node. Open it, `load` once, then `save` as often as needed."""
+    """The promises of one node."""
 
     def __init__(self, directory: Path, node_name: str, cluster_name: str, slots: int) -> None:
-        """Take the directory, which is made if need be.
+        """Take the directory, which is made if need be, and read what is there.
 
         Raises:
-            PromisesError: If another process has it, or it cannot be written to.
+            PromisesError: If another process has it, it cannot be used, or its file cannot be trusted.
         """
         self.path = directory / FILE
         self._directory = directory
         self._empty = _Content(_FORMAT, cluster_name, node_name, slots, {})
-        self._kept: dict[int, int] | None = None
-        """What is on disk; None before `load`."""
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._lock = os.open(directory / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -71,34 +69,28 @@ class Promises:
                 f"{directory}: another process uses it: does a node named {node_name} of cluster {cluster_name} run "
                 "already? Each node needs a name and a cluster.data_dir of its own"
             ) from error
+        try:
+            self._kept = self._read()
+        except PromisesError:
+            os.close(self._lock)
+            raise
 
     def load(self) -> dict[int, int] | None:
-        """What was promised before; None if nothing was ever saved here: a first start, or the disk was lost.
-
-        Raises:
-            PromisesError: If there is a file that cannot be trusted.
-        """
-        try:
-            data = self.path.read_bytes()
-        except FileNotFoundError:
-            self._kept = {}
-            return None
-        except OSError as error:
-            raise PromisesError(f"{self.path}: cannot be read: {error.strerror}") from error
-        self._kept = self._trusted(data)
-        return dict(self._kept)
+        """What is promised; None if nothing was ever saved here: a first start, or the disk was lost."""
+        return None if self._kept is None else dict(self._kept)
 
     def save(self, promises: Mapping[int, int]) -> None:
         """Keep these besides what is kept of other slots. When it returns they are on disk.
 
         Raises:
-            PromisesError: If that failed; what was kept before still is, and none of these may be acted upon.
+            PromisesError: If that failed (a full disk, say). What was kept before still is, and none of these may be
+                acted upon; it can be tried again.
         """
-        assert self._kept is not None, "load first: what is there must not be overwritten unseen"
+        kept = self._kept or {}
         for slot, epoch in promises.items():
             assert 0 <= slot < self._empty.slots
-            assert epoch >= self._kept.get(slot, 0), "a promise is never taken back"
-        merged = {**self._kept, **promises}
+            assert epoch >= kept.get(slot, 0), "a promise is never taken back"
+        merged = {**kept, **promises}
         rows = {slot: (epoch,) for slot, epoch in merged.items()}
         line = msgspec.json.encode(msgspec.structs.replace(self._empty, promises=rows))
         try:
@@ -124,13 +116,21 @@ class Promises:
         finally:
             os.close(folder)
 
+    def _read(self) -> dict[int, int] | None:
+        try:
+            return self._trusted(self.path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise PromisesError(f"{self.path}: cannot be read: {error.strerror}") from error
+
     def _trusted(self, data: bytes) -> dict[int, int]:
         line, _, checksum = data.partition(b"\n")
         if checksum != b"%08x\n" % zlib.crc32(line):
             raise self._error("is damaged (its checksum is wrong)")
         try:
             content = msgspec.json.decode(line, type=_Content)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, RecursionError) as error:
             raise self._error(f"is not a file of promises that this version reads ({error})") from error
         for what, found, expected in (
             ("format", content.format, self._empty.format),
@@ -140,7 +140,10 @@ class Promises:
         ):
             if found != expected:
                 raise self._error(f"has {what} {found}, expected {expected}")
-        return {slot: epoch for slot, (epoch,) in content.promises.items()}
+        promises = {slot: epoch for slot, (epoch,) in content.promises.items()}
+        if any(not 0 <= slot < content.slots or epoch < 0 for slot, epoch in promises.items()):
+            raise self._error("is damaged (it has a slot or an epoch that cannot be)")
+        return promises
 
     def _error(self, what: str) -> PromisesError:
         return PromisesError(

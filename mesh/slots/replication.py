@@ -121,7 +121,7 @@ class Replication:
         """Elected, with the best log: coordinate from here on. `boots`: of the voters that have voted."""
         slot = self.slot
         slot.log.begin_epoch(slot.promised)
-        slot.accepted = slot.promised
+        slot.accepted, slot.is_author = slot.promised, True
         slot.is_synced = True
         self._acked = {slot.me: slot.log.end}
         self._boots, self._coordinator_boot = dict(boots), slot.boot
@@ -233,6 +233,11 @@ class Replication:
             case Reject():
                 self._nack(packet)
 
+    def promise_saved(self) -> None:
+        """The promise is on the disk: acknowledge what was only held until now."""
+        if self.slot.role is Role.FOLLOWER and self.copying is None and self.slot.holds_log:
+            self._acknowledge()
+
     def tick(self, now: float) -> None:
         """Repeat what was not answered."""
         if self.copying is not None:
@@ -267,7 +272,7 @@ class Replication:
     def _append(self, now: float, sender: NodeName, boot: str, packet: Append) -> None:
         if not self._is_coordinated_by(now, sender, boot, packet.epoch):
             return
-        slot, log = self.slot, self.slot.log
+        log = self.slot.log
         self._end_seen = max(self._end_seen, packet.first + len(packet.items))
         if packet.first > log.end:
             if packet.items and len(self._early) < EARLY_MAX:
@@ -279,8 +284,13 @@ class Replication:
                 log.append(follows.items)
             if self._early and len(self._early) == EARLY_MAX:
                 self._early = {first: early for first, early in self._early.items() if first > log.end}
-        slot.send(sender, AppendOk(slot.number, slot.accepted, log.end))
+        self._acknowledge()
         self._commit_to(packet.commit)
+
+    def _acknowledge(self) -> None:
+        slot = self.slot
+        if slot.coordinator and slot.may_acknowledge and slot.accepted == slot.promised:
+            slot.send(slot.coordinator, AppendOk(slot.number, slot.accepted, slot.log.end))
 
     def _commit_to(self, commit: int) -> None:
         self._commit_seen = max(self._commit_seen, commit)
@@ -317,7 +327,7 @@ class Replication:
         if copying is not None and copying.is_done:
             copying.finish()
             self.copying = None
-            slot.send(copying.source, AppendOk(slot.number, slot.accepted, slot.log.end))
+            self._acknowledge()
             self._commit_to(self._commit_seen)
             slot.out.events.append(Loaded(slot.number))
 

@@ -1,7 +1,7 @@
 """One slot as one node sees it: the state that election and replication share, and what they put out.
 
 A slot is a share of the subjects with one log and, in each epoch, at most one coordinator. What a voter *promised* is
-durable; everything else is in memory. A voter is *synced* while it surely holds in memory all that it ever
+made durable; everything else is in memory. A voter is *synced* while it surely holds in memory all that it ever
 acknowledged: not from its start until it has copied the log of a coordinator (replication.py, rule 9).
 
     follower --- the coordinator is silent ---> candidate --- R grants ---> recovering --- has the best log --->
@@ -10,6 +10,7 @@ acknowledged: not from its start until it has copied the log of a coordinator (r
 
 Invariants:
 - `accepted` <= `promised`; a voter whose log is that of epoch `accepted` never again accepts from a lower one.
+- `durable` <= `promised`. A voter stands, grants and acknowledges in an epoch only when its promise of it is durable.
 - Items below `commit` never change. Only committed items are told to the node.
 
 Not here: voting (election.py), copying and committing (replication.py), many slots (slots.py).
@@ -35,6 +36,9 @@ EVERYONE: NodeName = ""
 
 NEVER = -1.0e9
 """An instant before any."""
+
+ANY_EPOCH = 1 << 62
+"""Above every epoch: what a voter that lost its disk may have promised."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +149,7 @@ SlotEvent: TypeAlias = Opened | Loaded | Committed | Repeated | CacheWanted | Ro
 
 @dataclass(slots=True)
 class SlotOutputs:
-    """What the slots of a node want done. Make `promises` durable before anything of `sends` leaves."""
+    """What the slots of a node want done. Nothing of `sends` rests on a promise that is not durable yet."""
 
     promises: dict[int, int] = field(default_factory=dict)
     """Slot -> epoch."""
@@ -157,7 +161,14 @@ class Slot:
     """The state. Changed by election.py and replication.py only."""
 
     def __init__(
-        self, number: int, me: NodeName, boot: str, config: SlotConfig, promised: int, out: SlotOutputs
+        self,
+        number: int,
+        me: NodeName,
+        boot: str,
+        config: SlotConfig,
+        promised: int,
+        out: SlotOutputs,
+        is_disk_new: bool = False,
     ) -> None:
         self.number = number
         self.me = me
@@ -166,12 +177,18 @@ class Slot:
         self.out = out
         self.promised = promised
         """No coordinator of a lower epoch gets anything of this node any more."""
+        self.durable = promised
+        """The promise that is on the disk."""
+        self.lost_epoch = ANY_EPOCH if is_disk_new else promised
+        """While not synced: no item of a higher epoch was in the memory that this voter lost."""
         self.incarnation = ""
         """Names the log; empty while it is not known. When all memory was lost, another log begins."""
         self.is_voter = me in config.voters
         self.is_synced = False
         self.accepted = 0
         """The epoch whose coordinator's log this is, up to `log.end`. 0: of none."""
+        self.is_author = False
+        """Whether this node itself coordinated `accepted`: then it has every item of that epoch."""
         self.log = SlotLog()
         self.commit = 0
         """Items below this index are committed."""
@@ -192,13 +209,21 @@ class Slot:
     def send(self, to: NodeName, packet: msgspec.Struct) -> None:
         self.out.sends.append((to, packet))
 
+    @property
+    def may_acknowledge(self) -> bool:
+        """Whether an acknowledgement of this node in `accepted` is one that it will remember."""
+        return not self.is_voter or self.durable >= self.accepted
+
     def promise(self, epoch: int) -> None:
-        """Accept no lower epoch from now on. Durable before any packet that was put out after it leaves."""
+        """Accept no lower epoch from now on."""
         assert epoch >= self.promised, (epoch, self.promised)
-        if epoch > self.promised:
-            self.promised = epoch
-            if self.is_voter:
-                self.out.promises[self.number] = epoch
+        self.promised = epoch
+        self.want_durable(epoch)
+
+    def want_durable(self, epoch: int) -> None:
+        """Have a promise put on the disk; what is to rest on it waits for that."""
+        if self.is_voter and epoch > self.durable:
+            self.out.promises[self.number] = max(epoch, self.out.promises.get(self.number, 0))
 
     def become(self, role: Role, coordinator: NodeName) -> None:
         """Have this role in the epoch that is promised; say so if one of them is new."""
@@ -215,6 +240,7 @@ class Slot:
             self.incarnation = incarnation
             self.log = SlotLog()
             self.commit = self.accepted = 0
+            self.is_author = False
             self.repeats = Repeats(self.config.retry_window_ms, self.config.repeats_max)
             self.out.events.append(Opened(self.number, incarnation))
 

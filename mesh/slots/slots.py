@@ -7,8 +7,11 @@ epoch lower than one it granted before. So until every other voter has told what
 concerns the slots is ignored; then the highest of these is promised. Whoever may hold a forgotten grant has promised
 its epoch too, and whoever died with it lost the grant (grants are to one start of a candidate).
 
-Contract: after the inputs of a turn call `settle`; take the promises and make them durable, then the sends, then the
-events.
+Contract: after the inputs of a turn call `settle`; take the promises, make them durable and say `promises_saved`, or
+`promises_failed` if that cannot be done (a full disk); then take the sends and the events. Whatever rests on a promise
+(to stand, to grant, to acknowledge in its epoch) is put out after `promises_saved` only. A voter that cannot save keeps
+what it has: its memory, the slots that it coordinates, the logs that it follows. It just lets no other epoch begin, and
+does not count where one has begun without it.
 
 Not here: who is alive (membership/membership.py), bytes and sockets (transport/wire.py, transport/transport.py),
 caches (node/).
@@ -54,6 +57,8 @@ from mesh.slots.slot_log import Item
 
 BEACON_S = 0.1
 RECALL_RETRY_S = 0.3
+SAVE_RETRY_S = 1.0
+"""Between attempts to save promises, once that has failed."""
 MOVE_EVERY_S = 1.0
 STABLE_S = 30.0
 """How long the living voters must have been the same before slots are moved to where they belong."""
@@ -114,7 +119,8 @@ class Slots:
         self.config = config
         self._out = SlotOutputs()
         promised = promises or {}
-        self.by_number = [Slot(n, me, boot, config, promised.get(n, 0), self._out) for n in range(slots)]
+        is_disk_new = promises is None
+        self.by_number = [Slot(n, me, boot, config, promised.get(n, 0), self._out, is_disk_new) for n in range(slots)]
         self.replications = [Replication(slot) for slot in self.by_number]
         self.elections = [
             self.election_type(slot, replication, rng)
@@ -128,6 +134,13 @@ class Slots:
         if self.is_amnesic:
             self._unknown = {voter: None for voter in config.voters if voter != me}
             self._remember()
+        self._saving: dict[int, int] = {}
+        """Promises that are being made durable."""
+        self._save_at = NEVER
+        """Not before."""
+        self.cannot_save = False
+        """Whether the last attempt to make promises durable has failed."""
+        self._now = now
         self._recalled_at = NEVER
         self._beacon_at = NEVER
         self._move_at = now
@@ -226,6 +239,26 @@ class Slots:
             if (at := original(publish)) is not None:
                 self.forwarding.committed(now, slot, publish, at)
 
+    def promises_saved(self, now: float) -> None:
+        """The promises that were taken are on the disk: go on with what waits for them."""
+        saved, self._saving = self._saving, {}
+        self.cannot_save = False
+        for number, epoch in saved.items():
+            slot = self.by_number[number]
+            slot.durable = max(slot.durable, epoch)
+            self.elections[number].promise_saved(now)
+            self.replications[number].promise_saved()
+        self.settle(now)
+
+    def promises_failed(self, now: float) -> None:
+        """They could not be saved; it is tried again after SAVE_RETRY_S."""
+        wanted = self._saving | self._out.promises
+        self._saving, self._out.promises = {}, {number: self.by_number[number].promised for number in wanted}
+        self.cannot_save = True
+        self._save_at = now + SAVE_RETRY_S
+        for number in wanted:
+            self.elections[number].promise_failed(now)
+
     def leave(self, now: float) -> None:
         """Hand over what this node coordinates, then stop: wait until `coordinated` is empty, within bounds."""
         self.is_leaving = True
@@ -251,6 +284,7 @@ class Slots:
 
     def settle(self, now: float) -> None:
         """Bring what was put in to its end. Many inputs before one `settle` are cheaper than one each."""
+        self._now = now
         while True:
             for to, forward in self.forwarding.take_sends():
                 if to == self.me:
@@ -265,14 +299,14 @@ class Slots:
             self._events += events
         self._events += self.forwarding.take_events()
 
-    # SlotOutputs.
+    # Outputs.
 
     def take_promises(self) -> dict[int, int]:
-        """What must be durable before anything is sent: slot -> epoch."""
-        if self.is_amnesic:
-            return {}  # after another restart, what is known so far would look like everything
-        promises, self._out.promises = self._out.promises, {}
-        return promises
+        """What is to be made durable, slot -> epoch; then `promises_saved` or `promises_failed`."""
+        if self.is_amnesic or self._saving or self._now < self._save_at:
+            return {}  # amnesic: after another restart, what is known so far would look like everything
+        self._saving, self._out.promises = self._out.promises, {}
+        return dict(self._saving)
 
     def take_sends(self) -> list[tuple[NodeName, SlotsPacket]]:
         """Packets and where to: a node, or EVERYONE."""
@@ -340,7 +374,7 @@ class Slots:
     def _remember(self) -> None:
         if self.is_amnesic and not self._unknown:
             self.is_amnesic = False
-            self._out.promises = {slot.number: slot.promised for slot in self.by_number}
+            self._out.promises = {slot.number: slot.promised for slot in self.by_number}  # also of 0: it is known now
 
     def _recalled(self, sender: NodeName, recalled: Recalled) -> None:
         if recalled.boot == self.boot and self._unknown.pop(sender, self) is None:

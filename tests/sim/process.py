@@ -133,7 +133,13 @@ class Process:
         machine = self.machine
         while machine.process is self:
             self.replica.settle(now)
-            promises = self.replica.take_promises()
+            if promises := self.replica.take_promises():
+                if machine.strikes("before saving"):
+                    return
+                machine.disk.save(promises)
+                if machine.strikes("between saving and sending"):
+                    return
+                self.replica.promises_saved(now)
             sends: list[tuple[str, Any]] = [*self.replica.take_sends(), *self.catch_up.take_sends()]
             if self.kafka is not None:
                 sends += self.kafka.take_sends()
@@ -143,12 +149,6 @@ class Process:
             fed = self.kafka.take_events() if self.kafka is not None else []
             if not (promises or sends or datagrams or events or news or fed):
                 return
-            if promises:
-                if machine.strikes("before saving"):
-                    return
-                machine.disk.save(promises)
-                if machine.strikes("between saving and sending"):
-                    return
             if not machine.finish(self._go_on, now, sends, datagrams, events, news, fed):
                 return
 

@@ -47,6 +47,8 @@ class Bench:
         self.replication = Replication(self.slot)
         self.election = Election(self.slot, self.replication, Random(1))
         self.election.voters(voters)
+        self.can_save = True
+        self._promises: dict[int, int] = {}
 
     def receive(self, now: float, sender: str, packet: Any, boot: str | None = None) -> None:
         """A packet comes in."""
@@ -55,11 +57,25 @@ class Bench:
             self.election.receive(now, sender, boot, packet)
         elif not (isinstance(packet, Range | Trimmed) and self.election.fetched(now, sender, packet)):
             self.replication.receive(now, sender, boot, packet)
+        self.save(now)
 
     def tick(self, now: float) -> None:
         """Time goes on."""
         self.replication.tick(now)
         self.election.tick(now)
+        self.save(now)
+
+    def save(self, now: float) -> None:
+        """Make promises durable, as slots.py does it, or fail to."""
+        promises, self.out.promises = self.out.promises, {}
+        if promises and self.can_save:
+            self.slot.durable = promises[0]
+            self._promises |= promises
+            self.election.promise_saved(now)
+            self.replication.promise_saved()
+        elif promises:
+            self.out.promises = {0: self.slot.promised}
+            self.election.promise_failed(now)
 
     def cache_filled(self, now: float, end: Position) -> None:
         """The cache was copied."""
@@ -79,8 +95,8 @@ class Bench:
         return [event for event in events if not types or isinstance(event, types)]
 
     def promises(self) -> dict[int, int]:
-        """What is to be made durable."""
-        promises, self.out.promises = self.out.promises, {}
+        """What was made durable."""
+        promises, self._promises = self._promises, {}
         return promises
 
     def forget_outputs(self) -> None:
@@ -103,9 +119,9 @@ class Bench:
         assert self.slot.role is Role.CANDIDATE
         return self.slot.promised
 
-    def grant(self, now: float, voter: str, accepted: int, log: LogState, is_synced: bool = True) -> None:
+    def grant(self, now: float, voter: str, accepted: int, log: LogState, is_synced: bool = True, **more: Any) -> None:
         """A voter grants what this node stands for."""
-        self.receive(now, voter, Grant(0, self.slot.promised, self.slot.boot, is_synced, accepted, log))
+        self.receive(now, voter, Grant(0, self.slot.promised, self.slot.boot, is_synced, accepted, log, **more))
 
     def coordinate(self, now: float, *numbers: int) -> int:
         """Follow, stand, and coordinate a log with these publishes of epoch 1; returns the epoch."""

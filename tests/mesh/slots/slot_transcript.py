@@ -76,6 +76,8 @@ class Script:
                 if how == ["without", "disk"]:
                     self.world.nodes[node].disk = None
                 self.world.start(node)
+            case ["disk", "of", node, "full" | "free" as how]:
+                self.world.nodes[node].can_save = how == "free"
             case ["pause", node]:
                 self.world.pause(node)
             case ["resume", node]:

@@ -34,6 +34,7 @@ class WorldNode:
         self.boots = 0
         self.slots: Slots | None = None
         self.disk: dict[int, int] | None = None
+        self.can_save = True
         self.is_paused = False
         self.inbox: list[tuple[str, str, list[SlotsPacket]]] = []
         """What came while it was paused."""
@@ -174,9 +175,12 @@ class World:
         assert slots is not None
         slots.settle(self.now / 1000)
         promises = slots.take_promises()
-        if promises:
+        if promises and not node.can_save:
+            slots.promises_failed(self.now / 1000)
+        elif promises:
             node.disk = {**(node.disk or {}), **promises}
             self._listen(self.now, node.name, promises, "")
+            slots.promises_saved(self.now / 1000)
         for event in slots.take_events():
             self._listen(self.now, node.name, event, "")
         messages: dict[str, list[SlotsPacket]] = {}

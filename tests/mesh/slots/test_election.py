@@ -112,7 +112,7 @@ def test_a_vote_is_a_durable_promise_and_says_what_the_voter_holds() -> None:
     bench = follower(1, 2)
     bench.receive(5.0, "b", Vote(0, 6, False), "b7")
     assert bench.promises() == {0: 6}
-    assert bench.sends() == [("b", Grant(0, 6, "b7", True, 4, state([(4, 0)], 2)))]
+    assert bench.sends() == [("b", Grant(0, 6, "b7", True, 4, state([(4, 0)], 2), False, 0))]
     assert (bench.slot.coordinator, bench.slot.accepted) == ("", 4)
 
 
@@ -153,7 +153,7 @@ def test_a_coordinator_votes_only_if_it_has_lost_its_quorum() -> None:
     bench.receive(11.0, "b", Vote(0, 3, False))
     assert (bench.sends(), bench.slot.role) == ([], Role.COORDINATOR)
     bench.receive(13.0, "b", Vote(0, 3, False))
-    assert bench.sends() == [("b", Grant(0, 3, "b1", True, 2, state([(1, 0), (2, 1)], 1)))]
+    assert bench.sends() == [("b", Grant(0, 3, "b1", True, 2, state([(1, 0), (2, 1)], 1), True, 0))]
     assert bench.slot.role is Role.FOLLOWER
 
 
@@ -186,7 +186,7 @@ def test_a_restarted_voter_keeps_its_promise() -> None:
     bench.receive(5.0, "b", Vote(0, 7, False))
     assert bench.sends() == [("b", Reject(0, 7))]
     bench.receive(5.0, "b", Vote(0, 8, False))
-    assert bench.sends() == [("b", Grant(0, 8, "b1", False, 0, state([], 0, incarnation="")))]
+    assert bench.sends() == [("b", Grant(0, 8, "b1", False, 0, state([], 0, incarnation=""), False, 7))]
 
 
 def test_who_holds_the_log_does_not_vote_for_who_does_not_but_stands_above_it() -> None:
@@ -344,14 +344,14 @@ def test_a_voter_without_memory_is_not_counted_among_r() -> None:
     assert bench.slot.role is Role.COORDINATOR, "but all voters together know that nobody holds more"
 
 
-def test_a_candidate_without_memory_takes_the_only_log() -> None:
+def test_a_candidate_without_memory_takes_the_log_that_is_left() -> None:
     bench = Bench("a", promised=4)
     bench.stand(5.0)
     bench.forget_outputs()
     bench.grant(6.0, "b", 4, state([(4, 0)], 1))
     assert bench.slot.role is Role.CANDIDATE
-    bench.grant(6.0, "c", 0, state([], 0, incarnation=""), is_synced=False)
-    assert bench.sends() == [("b", Fetch(0, 5, 0))]
+    bench.grant(6.0, "c", 0, state([], 0, incarnation=""), is_synced=False, lost_epoch=3)
+    assert bench.sends() == [("b", Fetch(0, 5, 0))], "c alone has lost what b may not have"
     bench.receive(6.1, "b", Range(0, 5, 0, items(1), 0))
     assert (bench.slot.role, bench.slot.log.end, bench.slot.incarnation) == (Role.COORDINATOR, 1, LOG)
 

@@ -22,14 +22,14 @@ from mesh.slots.forwarding import (
 )
 from mesh.slots.replication import Append, AppendOk, Commit, Reject, StartEpoch
 from mesh.slots.slot import EVERYONE, Committed, Role, RoleChanged, SlotConfig
-from mesh.slots.slots import Beacon, Recall, Recalled, Slots
+from mesh.slots.slots import SAVE_RETRY_S, Beacon, Recall, Recalled, Slots
 from tests.mesh.slots.slot_bench import item, items, state
 
 VOTERS = ("a", "b", "c")
 
 
 class Node:
-    """A replica, and what it puts out."""
+    """The slots of one node with a disk, and what they put out."""
 
     def __init__(
         self, me: str = "a", promises: Mapping[int, int] | None = None, slots: int = 1, voters: Any = VOTERS
@@ -37,15 +37,27 @@ class Node:
         config = SlotConfig(voters=tuple(voters), quorum_lost_s=2.0)
         self.slots = Slots(0.0, me, f"{me}1", config, ForwardingConfig(), slots, promises, Random(1))
         self.slots.members(0.0, voters)
+        self.can_save = True
+        self.saved: dict[int, int] = {}
+        """Since the outputs were last forgotten."""
 
     def receive(self, now: float, sender: str, *packets: Any) -> None:
         for packet in packets:
             self.slots.receive(now, sender, f"{sender}1", packet)
-        self.slots.settle(now)
+        self.settle(now)
 
     def tick(self, now: float) -> None:
         self.slots.tick(now)
+        self.settle(now)
+
+    def settle(self, now: float) -> None:
         self.slots.settle(now)
+        promises = self.slots.take_promises()
+        if promises and self.can_save:
+            self.saved |= promises
+            self.slots.promises_saved(now)
+        elif promises:
+            self.slots.promises_failed(now)
 
     def sends(self, *but: type) -> list[tuple[str, Any]]:
         return [(to, packet) for to, packet in self.slots.take_sends() if not isinstance(packet, but)]
@@ -54,7 +66,8 @@ class Node:
         return [event for event in self.slots.take_events() if not types or isinstance(event, types)]
 
     def forget_outputs(self) -> None:
-        self.slots.take_promises(), self.slots.take_sends(), self.slots.take_events()
+        self.slots.take_sends(), self.slots.take_events()
+        self.saved = {}
 
 
 def follower(me: str = "a", slots: int = 1) -> Node:
@@ -142,7 +155,7 @@ def test_a_new_coordinator_gets_what_waits() -> None:
     node.slots.settle(1.0)
     node.forget_outputs()
     node.receive(1.1, "b", StartEpoch(0, 6, state([(6, 0)], 0), 0, ""))
-    [(_, ok), (to, forward)] = node.sends()
+    [(to, forward), (_, ok)] = node.sends()
     assert isinstance(ok, AppendOk)
     assert (to, forward.first, forward.items) == ("b", 0, [item(1)])
 
@@ -271,7 +284,7 @@ def test_a_voter_that_knows_no_promises_asks_all_others_and_promises_the_highest
     assert node.slots.is_amnesic
     node.receive(0.2, "b", Recalled("c1", {0: 3}))
     assert not node.slots.is_amnesic
-    assert node.slots.take_promises() == {0: 5}
+    assert node.saved == {0: 5}
     node.receive(0.3, "b", Vote(0, 5, True))
     assert node.sends() == [("b", Reject(0, 5))]
 
@@ -280,7 +293,7 @@ def test_at_a_first_start_nothing_was_promised_and_that_is_made_durable() -> Non
     node = amnesic()
     node.receive(0.1, "a", Recalled("c1", {0: 0}))
     node.receive(0.1, "b", Recalled("c1", {0: 0}))
-    assert node.slots.take_promises() == {0: 0}
+    assert node.saved == {0: 0}
     assert node.slots.take_promises() == {}
 
 
@@ -299,9 +312,9 @@ def test_what_it_knows_so_far_is_not_made_durable() -> None:
     """After another restart it would look like all that was ever promised."""
     node = amnesic()
     node.receive(0.1, "a", Recalled("c1", {0: 4}))
-    assert node.slots.take_promises() == {}
+    assert node.saved == {}
     node.receive(0.1, "b", Recalled("c1", {0: 2}))
-    assert node.slots.take_promises() == {0: 4}
+    assert node.saved == {0: 4}
 
 
 def test_it_asks_again_those_that_did_not_answer() -> None:
@@ -335,13 +348,43 @@ def test_slots_that_it_does_not_have_are_left_out() -> None:
     node = amnesic()
     node.receive(0.1, "a", Recalled("c1", {0: 1, 1: 9, -1: 9}))
     node.receive(0.1, "b", Recalled("c1", {}))
-    assert node.slots.take_promises() == {0: 1}
+    assert node.saved == {0: 1}
 
 
 def test_who_has_nobody_to_ask_and_who_is_no_voter_just_begins() -> None:
     assert not Node("a", None, voters="a").slots.is_amnesic
     assert not Node("d", None).slots.is_amnesic
     assert not Node("c", {}).slots.is_amnesic
+
+
+# A disk that takes no promises.
+
+
+def test_promises_that_could_not_be_saved_are_tried_again_and_nothing_rests_on_them() -> None:
+    node = follower("a", slots=2)
+    node.can_save = False
+    node.receive(5.0, "b", Vote(0, 5, True), StartEpoch(1, 7, state([(7, 0)], 0), 0, "a1"))
+    assert node.slots.cannot_save
+    assert [packet for _, packet in node.sends()] == []
+    assert (node.slots.by_number[0].promised, node.slots.by_number[1].accepted) == (4, 7)
+    node.can_save = True
+    node.receive(5.0 + SAVE_RETRY_S / 2, "b", Vote(0, 6, True))
+    assert node.saved == {}, "not so soon again"
+    node.receive(5.0 + SAVE_RETRY_S, "b", Beacon([]))
+    assert node.saved == {0: 6, 1: 7}
+    assert not node.slots.cannot_save
+    assert [type(packet) for _, packet in node.sends()] == [Grant, AppendOk]
+
+
+def test_a_voter_whose_first_promises_cannot_be_saved_tries_again() -> None:
+    node = amnesic()
+    node.can_save = False
+    node.receive(0.1, "a", Recalled("c1", {0: 0}))
+    node.receive(0.1, "b", Recalled("c1", {0: 0}))
+    assert node.slots.cannot_save
+    node.can_save = True
+    node.tick(0.1 + SAVE_RETRY_S)
+    assert (node.saved, node.slots.cannot_save) == ({0: 0}, False)
 
 
 # Who belongs where.
