@@ -230,6 +230,16 @@ class NodeCore:
         for packet in packets:
             self._receivers.get(type(packet), self.slots.receive)(now, sender, boot, packet)
 
+    # Inputs from the disk.
+
+    def promises_saved(self, now: float) -> None:
+        """Answers `SavePromises`."""
+        self.slots.promises_saved(now)
+
+    def promises_failed(self, now: float) -> None:
+        """Answers `SavePromises`: they could not be saved. This voter goes on without, and tries again."""
+        self.slots.promises_failed(now)
+
     # Inputs from the clock, and the end.
 
     def tick(self, now: float) -> None:
@@ -313,7 +323,7 @@ class NodeCore:
                 self.slots.publish(now, item)
 
     def _put_out(self) -> None:
-        """Promises first, then packets."""
+        """Promises and packets; what rests on a promise follows when that is saved."""
         promises = self.slots.take_promises()
         if promises:
             self._effects.add(SavePromises(promises))

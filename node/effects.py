@@ -39,7 +39,7 @@ class Resync(msgspec.Struct, frozen=True, gc=False):
 
 
 class SavePromises(msgspec.Struct, frozen=True):
-    """Make this durable before any effect that follows is performed: slot -> promise."""
+    """Make this durable, slot -> epoch; then `promises_saved`, or `promises_failed`."""
 
     promises: Mapping[int, int]
 

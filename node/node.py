@@ -27,7 +27,7 @@ from gateway.link import events as link
 from gateway.link.logs import event
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
-from mesh.slots.promises import Promises
+from mesh.slots.promises import Promises, PromisesError
 from node.cluster.network import Network
 from node.core import NodeCore
 from node.effects import (
@@ -269,8 +269,15 @@ class Node:
         self.workers.resync(effect.worker)
 
     def _save_promises(self, effect: SavePromises) -> None:
-        if self._promises is not None:
-            self._promises.save(effect.promises)
+        try:
+            if self._promises is not None:
+                self._promises.save(effect.promises)
+        except PromisesError as error:
+            if not self.core.slots.cannot_save:
+                event(log, "promises_not_saved", logging.ERROR, error=str(error))
+            self.core.promises_failed(time.monotonic())
+        else:
+            self.core.promises_saved(time.monotonic())
 
     def _log_line(self, effect: LogLine) -> None:
         event(log, effect.name, effect.level, **effect.fields)

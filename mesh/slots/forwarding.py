@@ -79,10 +79,11 @@ class PublishCommitted(msgspec.Struct, frozen=True):
 
 
 class PublishRefused(msgspec.Struct, frozen=True):
-    """A publish of this node was given up."""
+    """A publish of this node was given up. Why nobody can commit it: `Slots.obstacle`."""
 
     publish: PublishKey
     why: str
+    slot: int
 
 
 class _Pending:
@@ -148,9 +149,9 @@ class Forwarding:
             return  # the same one again: one answer is for both
         size = item_bytes(item)
         if self.pending >= self.config.pending_max or self.pending_bytes + size > self.config.pending_bytes_max:
-            self._events.append(PublishRefused(publish, FULL))
+            self._events.append(PublishRefused(publish, FULL, slot))
         elif not lane.coordinator and now - lane.since >= self.config.unavailable_s:
-            self._events.append(PublishRefused(publish, NO_COORDINATOR))
+            self._events.append(PublishRefused(publish, NO_COORDINATOR, slot))
         else:
             if not lane.pending:
                 lane.moved_at = lane.committed_at = now
@@ -198,7 +199,7 @@ class Forwarding:
             for publish in late:
                 why = UNKNOWN if lane.pending[publish].is_sent else NO_COORDINATOR
                 self._remove(slot, lane, publish)
-                self._events.append(PublishRefused(publish, why))
+                self._events.append(PublishRefused(publish, why, slot))
             if lane.pending and now - lane.moved_at >= lane.patience_s:
                 self._restart(now, slot, lane)
 

@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from random import Random
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -39,6 +39,8 @@ from mesh.slots.forwarding import (
     PublishRefused,
     Streams,
 )
+from mesh.slots.obstacle import Lack, Obstacle
+from mesh.slots.reach import Deafness, Reach, Relayed
 from mesh.slots.replication import Append, AppendOk, Commit, Reject, Replication, StartEpoch, Sync
 from mesh.slots.slot import (
     EVERYONE,
@@ -68,6 +70,12 @@ class Beacon(msgspec.Struct, array_like=True, tag="beacon", gc=False):
     """What the sender coordinates: (slot, epoch, end, commit, whether it can commit, whether it takes publishes)."""
 
     rows: list[tuple[int, int, int, int, bool, bool]]
+    deaf: list[Deafness] = []
+    """Links that are missing, as far as the sender knows."""
+    unsynced: list[int] = []
+    """Slots whose log the sender, a voter, has lost with its memory."""
+    cannot_save: bool = False
+    """The sender's disk takes no promises."""
 
 
 class Recall(msgspec.Struct, array_like=True, tag="recall", gc=False):
@@ -81,10 +89,14 @@ class Recalled(msgspec.Struct, array_like=True, tag="recalled", gc=False):
     promised: dict[int, int]
 
 
-SlotsPacket: TypeAlias = (
+_OwnPacket: TypeAlias = (
     Vote | Grant | Resign | StartEpoch | Sync | Append | AppendOk | Commit | Reject | Fetch | Range | Trimmed
     | Forward | AlreadyCommitted | Beacon | Recall | Recalled
 )  # fmt: skip
+SlotsPacket: TypeAlias = _OwnPacket | Relayed
+_encode_relayed = msgspec.msgpack.Encoder().encode
+decode_relayed = msgspec.msgpack.Decoder(list[_OwnPacket]).decode
+"""What is in `Relayed.payload`."""
 _FREQUENT = (Append, AppendOk, Commit)
 """Nearly all that comes under load: what is one of them is known first."""
 SlotsEvent: TypeAlias = SlotEvent | PublishCommitted | PublishRefused
@@ -128,6 +140,11 @@ class Slots:
         ]
         self.forwarding = Forwarding(forwarding, slots, now)
         self._streams = [Streams() for _ in range(slots)]
+        self.reach = Reach(me, boot, config.voters)
+        self._lacking: dict[NodeName, Beacon] = {}
+        """The last beacon of each other voter that lacks something: memory, or a disk that takes promises."""
+        self.relayed = 0
+        """Packets of others that were passed on."""
         self._unknown: dict[NodeName, None] = {}
         """Other voters whose promises an amnesic voter does not know yet."""
         self.is_amnesic = promises is None and me in config.voters
@@ -179,10 +196,44 @@ class Slots:
         """The slot of a subject."""
         return slot_of(subject, len(self.by_number))
 
+    @property
+    def missing_links(self) -> list[tuple[NodeName, NodeName]]:
+        """(speaker, listener) of living nodes: what the first says does not get to the second, except by others."""
+        return self.reach.missing_links
+
+    def obstacle(self, number: int) -> Obstacle | None:
+        """Why a slot takes no publishes now; None if it does."""
+        if self.by_number[number].accepts:
+            return None
+        if self.is_amnesic:
+            return Obstacle(Lack.PROMISES, tuple(self._unknown))
+        config = self.config
+        away = tuple(voter for voter in config.voters if not self.reach.is_reached(voter))
+        here = [voter for voter in config.voters if voter not in away]
+        if len(here) < config.elect_quorum:
+            return Obstacle(Lack.VOTERS, away)
+        if away and sum(not self._is_unsynced(voter, number) for voter in here) < config.elect_quorum:
+            return Obstacle(Lack.MEMORY, away)
+        full = tuple(voter for voter in here if self._has_full_disk(voter))
+        if full and len(here) - len(full) < config.elect_quorum:
+            return Obstacle(Lack.DISK, full)
+        return Obstacle(Lack.COORDINATOR)
+
+    def _is_unsynced(self, voter: NodeName, number: int) -> bool:
+        if voter == self.me:
+            return not self.by_number[number].is_synced
+        beacon = self._lacking.get(voter)
+        return beacon is not None and number in beacon.unsynced
+
+    def _has_full_disk(self, voter: NodeName) -> bool:
+        beacon = self._lacking.get(voter)
+        return self.cannot_save if voter == self.me else beacon is not None and beacon.cannot_save
+
     # Inputs.
 
     def members(self, now: float, alive: Collection[NodeName]) -> None:
         """Who is alive, this node included."""
+        self.reach.members(alive)
         voters = [voter for voter in self.config.voters if voter in alive]
         if voters != self._voters:
             self._voters, self._stable_since = voters, now
@@ -201,6 +252,14 @@ class Slots:
 
     def receive(self, now: float, sender: NodeName, boot: str, packet: SlotsPacket) -> None:
         """A packet of another node, from that start of it."""
+        if isinstance(packet, Beacon):
+            self._hear(sender, boot, packet, is_direct=True)
+        elif isinstance(packet, Relayed):
+            self._relayed(now, sender, boot, packet)
+            return
+        self._receive(now, sender, boot, packet)
+
+    def _receive(self, now: float, sender: NodeName, boot: str, packet: _OwnPacket) -> None:
         if isinstance(packet, _FREQUENT) and not self.is_amnesic and 0 <= packet.slot < len(self.by_number):
             self.replications[packet.slot].receive(now, sender, boot, packet)
         elif isinstance(packet, Recall):
@@ -266,6 +325,7 @@ class Slots:
 
     def tick(self, now: float) -> None:
         """About every 50 ms."""
+        self.reach.tick(now)
         if self.is_amnesic:
             if now - self._recalled_at >= RECALL_RETRY_S:
                 self._recalled_at = now
@@ -274,12 +334,15 @@ class Slots:
             for replication, election in zip(self.replications, self.elections, strict=True):
                 replication.tick(now)
                 election.tick(now)
+            self._look_who_is_silent(now)
             if now - self._move_at >= MOVE_EVERY_S:
                 self._move_at = now
                 self._move(now)
         if now - self._beacon_at >= BEACON_S:
             self._beacon_at = now
-            self._out.sends.append((EVERYONE, Beacon([self._row(now, slot) for slot in self.coordinated])))
+            unsynced = [slot.number for slot in self.by_number if slot.is_voter and not slot.is_synced]
+            rows = [self._row(now, slot) for slot in self.coordinated]
+            self._out.sends.append((EVERYONE, Beacon(rows, self.reach.rows(), unsynced, self.cannot_save)))
         self.forwarding.tick(now)
 
     def settle(self, now: float) -> None:
@@ -310,15 +373,74 @@ class Slots:
 
     def take_sends(self) -> list[tuple[NodeName, SlotsPacket]]:
         """Packets and where to: a node, or EVERYONE."""
-        sends, self._out.sends = self._out.sends, []
-        return _without_superseded(sends)
+        taken, self._out.sends = self._out.sends, []
+        sends: list[tuple[NodeName, SlotsPacket]] = [*_without_superseded(taken)]
+        detours = self.reach.detours() if sends else {}
+        return self._by_detours(sends, detours) if detours else sends
 
     def take_events(self) -> list[SlotsEvent]:
         """What has happened, in order."""
         events, self._events = self._events, []
         return events
 
+    # By way of others (reach.py).
+
+    def _by_detours(
+        self, sends: list[tuple[NodeName, SlotsPacket]], detours: dict[NodeName, list[NodeName]]
+    ) -> list[tuple[NodeName, SlotsPacket]]:
+        """The same, and what is for those that do not hear this node through those that do."""
+        by_node: dict[NodeName, list[SlotsPacket]] = {}
+        direct = []
+        for to, packet in sends:
+            for name in detours if to == EVERYONE else [to] if to in detours else []:
+                by_node.setdefault(name, []).append(packet)
+            if to not in detours or isinstance(packet, Relayed):
+                direct.append((to, packet))
+        for name, packets in by_node.items():
+            route = detours[name]
+            own = [packet for packet in packets if not isinstance(packet, Relayed)]
+            direct.append((route[0], Relayed(route, self.me, self.boot, _encode_relayed(own))))
+        return direct
+
+    def _relayed(self, now: float, sender: NodeName, boot: str, relayed: Relayed) -> None:
+        """Packets on their way by others: to this node, or through it."""
+        is_mine = relayed.route[:1] == [self.me] and relayed.origin != self.me
+        is_trusted = relayed.boot == boot if relayed.origin == sender else sender in self.config.voters
+        if not is_mine or not is_trusted:
+            self.packets_refused += 1
+        elif len(relayed.route) > 1:
+            self.relayed += 1
+            route = relayed.route[1:]
+            self._out.sends.append((route[0], Relayed(route, relayed.origin, relayed.boot, relayed.payload)))
+        else:
+            try:
+                packets: list[_OwnPacket] = decode_relayed(relayed.payload)
+            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+                self.packets_refused += 1
+                return
+            for packet in packets:
+                if isinstance(packet, Beacon):
+                    self._hear(relayed.origin, relayed.boot, packet, is_direct=False)
+                self._receive(now, relayed.origin, relayed.boot, packet)
+
+    def _hear(self, sender: NodeName, boot: str, beacon: Beacon, is_direct: bool) -> None:
+        self.reach.hear(sender, boot, beacon.deaf, is_direct)
+        if beacon.unsynced or beacon.cannot_save:
+            self._lacking[sender] = beacon
+        else:
+            self._lacking.pop(sender, None)
+
     # Private.
+
+    def _look_who_is_silent(self, now: float) -> None:
+        """A coordinator that is not heard takes no publishes, whatever it said last.
+
+        A voter would stand; an observer can only wait, and its clients are to know.
+        """
+        for slot in self.by_number:
+            if slot.accepts and slot.coordinator != self.me and now - slot.heard_at >= self.config.silence_s:
+                slot.accepts = False
+                self._look_who_takes(now, slot.number)
 
     def _take_note(self, now: float, event: SlotEvent) -> None:
         """What the slots say concerns the publishes that wait."""
@@ -402,7 +524,7 @@ class Slots:
         return zip(self.by_number, self.replications, strict=True)
 
 
-def _without_superseded(sends: list[tuple[NodeName, SlotsPacket]]) -> list[tuple[NodeName, SlotsPacket]]:
+def _without_superseded(sends: list[tuple[NodeName, Any]]) -> list[tuple[NodeName, Any]]:
     """Of several acknowledgements or commits of one slot the last says it all."""
     said: dict[tuple[object, ...], None] = {}
     kept = []

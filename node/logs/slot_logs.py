@@ -37,7 +37,7 @@ from node.publishing import Publishing
 from node.topics import Topics, slot_log_id
 
 _REFUSALS = {
-    forwarding.NO_COORDINATOR: (codes.NO_COORDINATOR, "no majority of voters can commit it now"),
+    forwarding.NO_COORDINATOR: (codes.NO_COORDINATOR, "it took too long to elect a coordinator"),
     forwarding.UNKNOWN: (codes.OUTCOME_UNKNOWN, "the coordinator did not say in time whether it is committed"),
     forwarding.FULL: (codes.QUEUE_FULL, "too many publishes of this node are on their way already (publish.queue)"),
 }
@@ -101,7 +101,9 @@ class SlotLogs:
             case PublishCommitted():
                 self._publishing.applied(event.publish, self._log(event.slot).id, event.at)
             case PublishRefused():
-                self._publishing.refused(event.publish, *_REFUSALS[event.why])
+                code, text = _REFUSALS[event.why]
+                obstacle = self._slots.obstacle(event.slot) if event.why == forwarding.NO_COORDINATOR else None
+                self._publishing.refused(event.publish, code, text if obstacle is None else obstacle.text)
             case RoleChanged():
                 coordinator = event.coordinator or "none"
                 self._effects.log("slot", DEBUG, slot=event.slot, epoch=event.epoch, coordinator=coordinator)

@@ -5,6 +5,8 @@ Not here: the document that shows them (document.py).
 
 from __future__ import annotations
 
+from collections import Counter
+
 from node.cluster.network import Network
 from node.core import NodeCore
 from node.settings import Settings
@@ -29,9 +31,14 @@ def cluster_problems(core: NodeCore, network: Network | None) -> list[str]:
     missing = [voter for voter in slots.config.voters if voter not in alive]
     if missing:
         found.append(f"of the voters {', '.join(missing)} cannot be reached")
-    closed = [slot for slot in slots.by_number if not slot.accepts]
-    if closed:
-        found.append(f"{len(closed)} of {len(slots.by_number)} slots take no publishes now")
+    if slots.cannot_save:
+        found.append(
+            "this voter cannot save what it promises (is its disk full?): it lets no other node coordinate its slots"
+        )
+    found += [f"node {listener} does not hear node {speaker}" for speaker, listener in slots.missing_links]
+    obstacles = Counter(one.text for slot in slots.by_number if (one := slots.obstacle(slot.number)) is not None)
+    for why, count in obstacles.items():
+        found.append(f"{count} of {len(slots.by_number)} slots take no publishes now: {why}")
     return found + core.peers.problems() + network.problems()
 
 

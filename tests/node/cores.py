@@ -22,7 +22,7 @@ from mesh.slots.slot import EVERYONE, SlotConfig
 from node.backfill.backfill import PageLimits
 from node.config import NodeConfig
 from node.core import NodeCore
-from node.effects import Effect, FindStart, ReadFrom, TellMembers, ToPeer, ToWorker
+from node.effects import Effect, FindStart, ReadFrom, SavePromises, TellMembers, ToPeer, ToWorker
 from node.kafka.events import EndReached, Found, Record, Records, StartFound
 from node.publishing import PublishingConfig
 
@@ -78,10 +78,16 @@ class OneNode:
         self.take()
 
     def take(self) -> None:
-        self.effects += self.core.take_effects(self.now)
+        self._take()
         while self.core.has_work:
             self.core.work()
-            self.effects += self.core.take_effects(self.now)
+            self._take()
+
+    def _take(self) -> None:
+        while effects := self.core.take_effects(self.now):
+            self.effects += effects
+            if any(isinstance(effect, SavePromises) for effect in effects):
+                self.core.promises_saved(self.now)
 
     def all(self, kind: type[E]) -> list[E]:
         """Effects of a kind, once."""

@@ -20,10 +20,11 @@ from mesh.log import Position
 from mesh.slots.copying import Fetch, LogState, Range, Trimmed
 from mesh.slots.election import Grant, Resign, Vote
 from mesh.slots.forwarding import AlreadyCommitted, Forward, PublishCommitted, PublishRefused
+from mesh.slots.reach import Relayed
 from mesh.slots.replication import Append, AppendOk, Commit, Reject, StartEpoch, Sync
 from mesh.slots.slot import CacheWanted, Committed, Loaded, Opened, Repeated, RoleChanged
 from mesh.slots.slot_log import Item
-from mesh.slots.slots import Beacon, Recall, Recalled
+from mesh.slots.slots import Beacon, Recall, Recalled, decode_relayed
 from tests.mesh.slots.slot_world import LOST, TICK_MS, World
 
 
@@ -82,6 +83,8 @@ class Script:
                 self.world.pause(node)
             case ["resume", node]:
                 self.world.resume(node)
+            case ["cut", "from", speaker, "to", listener]:
+                self.world.cut_one_way(speaker, listener)
             case ["cut", node, *others]:
                 self._each(lambda other: self.world.cut(node, other), others or self._others(node))
             case ["heal"]:
@@ -92,6 +95,10 @@ class Script:
                 self.world.declare(names)
             case ["leave", node]:
                 self.world.leave(node)
+            case ["links"]:
+                for name, one in self.world.nodes.items():
+                    missing = [] if one.slots is None else one.slots.missing_links
+                    self._lines.append(f"{name}  {', '.join(f'{x} -/-> {y}' for x, y in missing) or 'all links'}")
             case ["slots"]:
                 self._show_slots()
             case _:
@@ -159,6 +166,10 @@ class Script:
         match what:
             case Beacon():
                 return self._beacon(node, what)
+            case Relayed():
+                inner = [self._packet(what.origin, packet, what.route[-1]) for packet in decode_relayed(what.payload)]
+                by = f" for {what.origin}" if what.origin != node else ""
+                return f"relays{by} to {what.route[-1]}: {'; '.join(filter(None, inner))}" if any(inner) else ""
             case Recall():
                 return "recall what have you promised?"
             case Recalled():

@@ -65,7 +65,8 @@ class World:
         self._codec: Codec[SlotsPacket] = Codec(SlotsPacket)
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
-        self._cut: set[frozenset[str]] = set()
+        self._cut: set[tuple[str, str]] = set()
+        """(speaker, listener)."""
         self._drop: list[tuple[str, str, str]] = []
         for name in self.nodes:
             self.start(name)
@@ -110,7 +111,11 @@ class World:
 
     def cut(self, one: str, other: str) -> None:
         """Nothing passes between these two from now on."""
-        self._cut.add(frozenset((one, other)))
+        self._cut |= {(one, other), (other, one)}
+
+    def cut_one_way(self, speaker: str, listener: str) -> None:
+        """What the first says does not get to the second."""
+        self._cut.add((speaker, listener))
 
     def heal(self) -> None:
         """All links are whole."""
@@ -157,7 +162,7 @@ class World:
 
     def _arrive(self, to: str, data: bytes) -> None:
         node, envelope = self.nodes[to], self._codec.decode(data)
-        if frozenset((envelope.sender, to)) in self._cut:
+        if (envelope.sender, to) in self._cut:
             return
         if node.is_paused:
             node.inbox.append((envelope.sender, envelope.boot, envelope.packets))

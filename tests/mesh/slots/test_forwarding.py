@@ -133,9 +133,9 @@ def test_what_was_sent_and_is_not_answered_in_time_is_unknown() -> None:
     one.tick(4.9)
     assert one.take_events() == []
     one.tick(5.0)
-    assert one.take_events() == [PublishRefused(("p", 1), UNKNOWN)]
+    assert one.take_events() == [PublishRefused(("p", 1), UNKNOWN, 0)]
     one.tick(6.0)
-    assert one.take_events() == [PublishRefused(("p", 2), UNKNOWN)]
+    assert one.take_events() == [PublishRefused(("p", 2), UNKNOWN, 0)]
 
 
 def test_without_a_coordinator_for_long_publishes_are_refused_at_once() -> None:
@@ -144,22 +144,22 @@ def test_without_a_coordinator_for_long_publishes_are_refused_at_once() -> None:
     one.tick(1.9)
     assert one.take_events() == []
     one.tick(2.0)
-    assert one.take_events() == [PublishRefused(("p", 1), NO_COORDINATOR)]
+    assert one.take_events() == [PublishRefused(("p", 1), NO_COORDINATOR, 0)]
     publish(one, 2.1, 2)
-    assert one.take_events() == [PublishRefused(("p", 2), NO_COORDINATOR)]
+    assert one.take_events() == [PublishRefused(("p", 2), NO_COORDINATOR, 0)]
     one.coordinated(3.0, 0, "c", True)
     publish(one, 3.1, 3)
     assert one.take_events() == []
     sent(one)
     one.coordinated(3.2, 0, "", False)
     one.tick(5.2)
-    assert one.take_events() == [PublishRefused(("p", 3), UNKNOWN)], "the coordinator may have it"
+    assert one.take_events() == [PublishRefused(("p", 3), UNKNOWN, 0)], "the coordinator may have it"
 
 
 def test_no_more_than_so_many_wait() -> None:
     one = forwarding()
     publish(one, 0.0, 1, 2, 3, 4, 5, 6)
-    assert one.take_events() == [PublishRefused(("p", 6), FULL)]
+    assert one.take_events() == [PublishRefused(("p", 6), FULL, 0)]
     one.committed(0.1, 0, ("p", 1), (4, 0))
     publish(one, 0.2, 6)
     assert one.take_events() == [PublishCommitted(0, ("p", 1), (4, 0))]
@@ -274,7 +274,7 @@ def test_what_waits_is_bounded_in_bytes_too() -> None:
     one.coordinated(0.0, 0, "c", True)
     for number in range(4):
         one.publish(0.1, 0, Item("/c/x", "p", number, b"." * 3_000, None, 0))
-    assert one.take_events() == [PublishRefused(("p", 3), FULL)]
+    assert one.take_events() == [PublishRefused(("p", 3), FULL, 0)]
     one.committed(0.2, 0, ("p", 0), (1, 0))
     one.publish(0.3, 0, Item("/c/x", "p", 4, b"." * 3_000, None, 0))
     assert one.take_events() == [PublishCommitted(0, ("p", 0), (1, 0))]

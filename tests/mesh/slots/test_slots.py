@@ -32,11 +32,16 @@ class Node:
     """The slots of one node with a disk, and what they put out."""
 
     def __init__(
-        self, me: str = "a", promises: Mapping[int, int] | None = None, slots: int = 1, voters: Any = VOTERS
+        self,
+        me: str = "a",
+        promises: Mapping[int, int] | None = None,
+        slots: int = 1,
+        voters: Any = VOTERS,
+        others: str = "",
     ) -> None:
         config = SlotConfig(voters=tuple(voters), quorum_lost_s=2.0)
         self.slots = Slots(0.0, me, f"{me}1", config, ForwardingConfig(), slots, promises, Random(1))
-        self.slots.members(0.0, voters)
+        self.slots.members(0.0, [*voters, *others])
         self.can_save = True
         self.saved: dict[int, int] = {}
         """Since the outputs were last forgotten."""
@@ -184,7 +189,7 @@ def test_a_coordinator_that_takes_no_publishes_refuses_its_own() -> None:
     node.tick(6.0)
     node.slots.publish(6.1, item(1))
     node.tick(8.1)
-    assert node.events(PublishRefused) == [PublishRefused(("p", 1), NO_COORDINATOR)]
+    assert node.events(PublishRefused) == [PublishRefused(("p", 1), NO_COORDINATOR, 0)]
 
 
 def test_who_coordinates_again_takes_a_stream_from_its_beginning_only() -> None:
@@ -209,11 +214,13 @@ def test_who_coordinates_again_takes_a_stream_from_its_beginning_only() -> None:
 def test_beacons_say_what_this_node_coordinates() -> None:
     node = coordinator()
     node.tick(3.2)
-    assert node.sends() == [(EVERYONE, Beacon([(0, 5, 0, 0, True, True)]))]
+    [(to, beacon)] = node.sends()
+    assert (to, beacon.rows) == (EVERYONE, [(0, 5, 0, 0, True, True)])
+    assert (beacon.unsynced, beacon.cannot_save) == ([], False)
     node.tick(3.25)
     assert node.sends() == []
     node.tick(6.0)
-    assert node.sends() == [(EVERYONE, Beacon([(0, 5, 0, 0, False, False)]))], "nobody acknowledges"
+    assert [beacon.rows for _, beacon in node.sends()] == [[(0, 5, 0, 0, False, False)]], "nobody acknowledges"
     other = follower()
     other.tick(0.05)
     assert other.sends() == [(EVERYONE, Beacon([]))]
