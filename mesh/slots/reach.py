@@ -25,6 +25,8 @@ from mesh.slots.slot import NEVER, NodeName
 
 DEAF_S = 0.4
 WELL_S = 1.0
+SHOWN_S = 2.0
+"""A link that is missing for so long is worth telling people: on a busy machine a beacon may just be late."""
 FORGET_S = 1.5
 """What a node said is forgotten when it was not said again for so long."""
 STEP_S_MAX = 0.2
@@ -73,6 +75,8 @@ class Reach:
         self._deaf_to: dict[NodeName, None] = {}
         self._said: dict[NodeName, tuple[float, Deafness]] = {}
         """Of other nodes, and when it was heard last."""
+        self._missing: dict[tuple[NodeName, NodeName], float] = {}
+        """(speaker, listener), and since when."""
         self._number = 0
         self._ran = 0.0
         self._ticked_at: float | None = None
@@ -119,6 +123,8 @@ class Reach:
                 self._deaf_to.pop(name, None)
         if self._said:
             self._said = {name: one for name, one in self._said.items() if self._ran - one[0] <= FORGET_S}
+        if self._deaf_to or self._said or self._missing:
+            self._missing = {pair: self._missing.get(pair, self._ran) for pair in self._deaf_pairs()}
 
     # Outputs.
 
@@ -134,11 +140,8 @@ class Reach:
 
     @property
     def missing_links(self) -> list[tuple[NodeName, NodeName]]:
-        """(speaker, listener): the listener does not hear the speaker, and both are alive."""
-        found = [(name, self._me) for name in self._deaf_to]
-        for listener, (_, row) in self._said.items():
-            found += [(name, listener) for name in row.deaf_to if name == self._me or name in self._heard]
-        return sorted(found)
+        """(speaker, listener): the listener has not heard the speaker for SHOWN_S, and both are alive."""
+        return sorted(pair for pair, since in self._missing.items() if self._ran - since >= SHOWN_S)
 
     def is_reached(self, name: NodeName) -> bool:
         """Whether a node was heard lately, by whatever way."""
@@ -149,6 +152,12 @@ class Reach:
         """The nodes that do not hear this one directly but could by others: the route there, the node itself last."""
         deaf = [name for name, (_, row) in self._said.items() if self._me in row.deaf_to]
         return {name: route for name in deaf if (route := self._route(name))} if deaf else {}
+
+    def _deaf_pairs(self) -> list[tuple[NodeName, NodeName]]:
+        found = [(name, self._me) for name in self._deaf_to]
+        for listener, (_, row) in self._said.items():
+            found += [(name, listener) for name in row.deaf_to if name == self._me or name in self._heard]
+        return found
 
     def _route(self, to: NodeName) -> list[NodeName]:
         """The shortest, in the order of names; empty if there is none."""
