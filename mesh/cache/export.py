@@ -63,7 +63,7 @@ class Part(msgspec.Struct, array_like=True, gc=False):
 
 
 class ExportLimits(msgspec.Struct, frozen=True):
-    """Of one page: rows and entries, and bytes, about. One is always there."""
+    """The size of one page: rows and entries together, and bytes, roughly. A page has at least one row or entry."""
 
     rows: int
     bytes: int
@@ -79,7 +79,7 @@ class Export:
         self._subjects: Iterator[SubjectRow] = iter(())
         self._repeats: Repeats | None = None
         self._remembered = 0
-        """Of those, how many are on pages."""
+        """How many of the remembered publishes are on pages already."""
         self._entries: Iterator[tuple[str, Entry]] = iter(())
         self._ahead: tuple[str, Entry] | None = None
         self._is_begun = False

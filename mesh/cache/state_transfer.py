@@ -104,7 +104,7 @@ class TransferFailed(msgspec.Struct, frozen=True):
 StateTransferEvent: TypeAlias = TransferPage | TransferDone | TransferFailed
 
 TICKETS_BITS = 20
-"""So many questions of one start, as a power of two, before it comes near those of another."""
+"""Ticket numbers reserved for one start of a node, as a power of two: two starts do not share numbers."""
 
 Held: TypeAlias = Callable[[str], "tuple[Log, Repeats | None] | None"]
 """What this node holds of a log, if all of it may be given to others."""
@@ -140,9 +140,9 @@ class _Asked:
         self.after = after
         self.is_repair = after is not None
         self.peers = peers
-        """Not tried yet; the first is being asked."""
+        """Peers that are left to ask; the first is being asked."""
         self.ticket = 0
-        """0: it waits for its turn."""
+        """0 while it waits for its turn."""
         self.number = 0
         """Of the page that is awaited."""
         self.head: LogHead | None = None
@@ -161,7 +161,7 @@ class _Served:
         self.ticket = ticket
         self.export = export
         self.last = last
-        """Kept in case that it is lost."""
+        """The page that was sent last: it is sent again if it was lost."""
         self.heard_at = 0.0
 
 

@@ -93,9 +93,9 @@ class FeedConfig:
     step_s: float = 0.2
     """Each next in rank waits so much longer, so that one takes over alone."""
     settle_s: float = 3.0
-    """So long nothing must have changed before a node takes over from a feeder that is well."""
+    """A node takes over from a feeder that is well only after nothing has changed for this long."""
     behind_s: float = 0.1
-    """How long after a beacon the batches that led to it may still come."""
+    """Batches may arrive this long after a beacon that already includes them."""
     repair_s: float = 1.0
     """A repair that brings nothing for so long has failed."""
     repair_again_s: float = 2.0
@@ -103,7 +103,7 @@ class FeedConfig:
     early_max: int = 500
     """Batches of one log kept while there is a hole before them."""
     early_bytes_max: int = 32 << 20
-    """Of all logs."""
+    """Memory for early batches of all logs together."""
 
 
 class FeedRole(Enum):

@@ -23,7 +23,7 @@ class MembershipConfig(msgspec.Struct, frozen=True, kw_only=True):
     suspicion_max_mult: int = 6
     """The longest suspicion (nobody confirms it), in shortest ones."""
     confirmations: int = 2
-    """So many further accusers make a suspicion as short as it gets."""
+    """The number of further accusers after which a suspicion has its shortest time."""
     gossip_interval_s: float = 0.2
     gossip_fanout: int = 3
     retransmit_mult: int = 4

@@ -57,7 +57,7 @@ from mesh.membership.probe import Prober
 from mesh.membership.view import View
 
 RAISES_MAX = 3
-"""So often this member raises its incarnation above one other boot of its name. A process that is gone cannot go on
+"""How often this member raises its incarnation above one other boot of its name. A process that is gone cannot go on
 raising its own; one that does is alive. Of two the later one began, so it gives up first and is told (NameTaken)."""
 BOOTS_MAX = 64
 """Other boots of this member's name that are remembered."""
@@ -65,7 +65,7 @@ CONTACT_INTERVAL_S = 0.5
 """Views are exchanged with one unexpected sender at most this often."""
 CONTACTS_MAX = 1_000
 RETRIES_PER_S = 10
-"""So many members of a large cluster try the dead in one interval."""
+"""About this many members of a large cluster try to reach the dead in one interval."""
 STRETCH_FROM = 16
 """Whole views are exchanged less often among more members than this."""
 LEAVE_TOLD_MAX = 20
@@ -96,7 +96,7 @@ class Membership:
         self._contacts: dict[str, float] = {}
         """Address -> when views were last exchanged with an unexpected sender there."""
         self._accused: dict[str, int] = {}
-        """Whom I accuse, at which incarnation."""
+        """Members that this one accuses, each with the incarnation that it accuses."""
         self._gossip_at = 0.0
         self._push_pull_at = config.push_pull_interval_s * rng.random()
         self._retry_at = config.retry_interval_s

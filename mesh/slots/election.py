@@ -70,7 +70,7 @@ class Grant(msgspec.Struct, array_like=True, tag="grant", gc=False):
     is_author: bool = False
     """The sender coordinated `accepted` itself."""
     lost_epoch: int = ANY_EPOCH
-    """Of one that is not synced: in the memory that it lost was no item of a higher epoch."""
+    """If the sender is not synced: the memory that it lost held no item of a higher epoch."""
 
 
 class Resign(msgspec.Struct, array_like=True, tag="resign", gc=False):
@@ -97,9 +97,9 @@ class Election:
         self._due: float | None = None
         """When to stand, if nothing else happens."""
         self._standing: tuple[int, bool] | None = None
-        """The epoch to stand for, and whether it is a transfer, once that is promised durably."""
+        """The epoch to stand for, once the promise is durable, and whether the coordinator asked for it."""
         self._granting: tuple[NodeName, str, Vote] | None = None
-        """Whom to grant what, once that is promised durably."""
+        """The vote to grant (sender, its boot, vote), once the promise is durable."""
         self._grants: dict[NodeName, Grant] = {}
         self._boots: dict[NodeName, str] = {}
         self._recovery: Copying | None = None

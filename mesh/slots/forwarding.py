@@ -46,7 +46,7 @@ class ForwardingConfig(msgspec.Struct, frozen=True):
     pending_max: int = 10_000
     """Publishes of this node that are not answered yet."""
     pending_bytes_max: int = 64 << 20
-    """Of them all."""
+    """Memory of all publishes that are not answered yet."""
 
 
 class Forward(msgspec.Struct, array_like=True, tag="forward", gc=False):
@@ -121,7 +121,8 @@ class _Lane:
         self.committed_at = now
         """When something was committed, or nothing was pending."""
         self.patience_s = patience_s
-        """How long it may not move before the stream is sent again: what is only slow would become slower by that."""
+        """The stream is sent again when nothing was committed for this long. It grows with the time that commits take,
+        because sending again would slow down a cluster that is only busy."""
 
 
 class Forwarding:

@@ -70,9 +70,9 @@ class SlotConfig:
     tail_bytes_max: int = 8 << 20
     uncommitted_max: int = 10_000
     retry_window_ms: int = 300_000
-    """How long, by the log's clock, a publish that comes again is recognised ..."""
+    """A publish that is repeated within this time, by the log's clock, is recognised ..."""
     repeats_max: int = 100_000
-    """... and how many of a slot at the most. Both must be alike on all nodes: all are to drop the same."""
+    """... among the last so many of the slot. Both must be the same on all nodes, so that all drop the same repeats."""
 
     def __post_init__(self) -> None:
         n = len(self.voters)

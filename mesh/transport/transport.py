@@ -34,7 +34,7 @@ from mesh.transport.wire import MESSAGE_BYTES_MAX, Codec, TooLarge, WireError
 log = logging.getLogger(__name__)
 
 BROADCAST_MESSAGES_MAX = 10_000
-"""How far a peer may be behind with the broadcasts, at either end. They are batches: this can be some 100 MB."""
+"""Broadcasts that may wait for a slow peer, at each end. Each is a batch, so this can be some 100 MB."""
 DIRECT_MESSAGES_MAX = 10_000
 RECONNECT_MS = 100
 RECONNECT_MS_MAX = 2_000
