@@ -26,11 +26,11 @@ from typing import TypeAlias
 import msgspec
 
 from mesh.log import Position
+from mesh.slots.acknowledgements import Acknowledgements
 from mesh.slots.copying import Copying, Fetch, LogState, Range, Trimmed, state_of
 from mesh.slots.slot import EVERYONE, NEVER, Loaded, NodeName, Role, Slot
 from mesh.slots.slot_log import Item
 
-DELAY_EVERY_S = 1.0
 EARLY_MAX = 200
 """Appends kept that came before one that they follow."""
 
@@ -95,18 +95,10 @@ class Replication:
         self.copying: Copying | None = None
         """On the way to a coordinator's log."""
         self.is_resigning = False
-        self.delay_s: dict[NodeName, float] = {}
-        """As coordinator: how long each replica took to acknowledge what was sent last."""
+        self.acknowledgements = Acknowledgements(slot.me, slot.config.quorum_lost_s)
         self.repairs = 0
-        self._acked: dict[NodeName, int] = {}
-        self._acked_at: dict[NodeName, float] = {}
-        self._boots: dict[NodeName, str] = {}
-        """Acknowledgements count from these starts of the voters only."""
-        self._started_at = NEVER
         self._clock_offset = 0.0
         self._uncommitted: dict[tuple[str, int], None] = {}
-        self._sent: tuple[int, float] = (0, NEVER)
-        """An end that was sent, and when, to measure delays by."""
         self._coordinator_boot = ""  # an epoch is of one start: once all disks are lost another may have the same
         self._early: dict[int, Append] = {}
         self._end_seen = 0
@@ -123,9 +115,8 @@ class Replication:
         slot.log.begin_epoch(slot.promised)
         slot.accepted, slot.is_author = slot.promised, True
         slot.is_synced = True
-        self._acked = {slot.me: slot.log.end}
-        self._boots, self._coordinator_boot = dict(boots), slot.boot
-        self._started_at = now
+        self.acknowledgements.begin(now, slot.log.end, boots)
+        self._coordinator_boot = slot.boot
         self._clock_offset = slot.log.clock - now * 1000
         uncommitted = slot.log.items[slot.commit - slot.log.base :]
         self._uncommitted = {(item.publisher, item.number): None for item in uncommitted}
@@ -138,9 +129,7 @@ class Replication:
     def has_quorum(self, now: float) -> bool:
         """Whether W voters have acknowledged something just now (rule 10)."""
         config = self.slot.config
-        if now - self._started_at < config.quorum_lost_s:
-            return True
-        return sum(self._is_fresh(now, voter) for voter in config.voters) >= config.commit_quorum
+        return self.acknowledgements.has_quorum(now, config.voters, config.commit_quorum)
 
     def accepts(self, now: float) -> bool:
         """Whether publishes are taken."""
@@ -172,9 +161,7 @@ class Replication:
         if new:
             first = slot.log.end
             slot.log.append(new)
-            self._acked[slot.me] = slot.log.end
-            if now - self._sent[1] >= DELAY_EVERY_S:
-                self._sent = (slot.log.end, now)
+            self.acknowledgements.append(now, slot.log.end)
             slot.send(EVERYONE, Append(slot.number, slot.accepted, first, slot.commit, new))
             if slot.config.commit_quorum == 1:
                 self._advance()
@@ -182,20 +169,17 @@ class Replication:
 
     def lead(self, now: float, voter: NodeName) -> int | None:
         """How many items a voter lacks, as it said last; None if that is not lately."""
-        return self.slot.log.end - self._acked[voter] if voter in self._acked and self._is_fresh(now, voter) else None
+        end = self.acknowledgements.end_of(now, voter)
+        return None if end is None else self.slot.log.end - end
 
     def step_down(self) -> None:
         """No coordinator any more, and not on the way to another's log."""
         self._forget()
         self.copying = None
 
-    def _is_fresh(self, now: float, voter: NodeName) -> bool:
-        return voter == self.slot.me or now - self._acked_at.get(voter, NEVER) <= self.slot.config.quorum_lost_s
-
     def _advance(self) -> None:
         slot = self.slot
-        acked = sorted((self._acked.get(voter, -1) for voter in slot.config.voters), reverse=True)
-        index = acked[slot.config.commit_quorum - 1]
+        index = self.acknowledgements.held_by(slot.config.voters, slot.config.commit_quorum)
         if index > slot.commit:
             first = slot.commit - slot.log.base
             for item in slot.log.items[first : index - slot.log.base]:
@@ -205,8 +189,8 @@ class Replication:
 
     def _forget(self) -> None:
         self.is_resigning = False
-        self._acked, self._acked_at, self._boots, self._uncommitted = {}, {}, {}, {}
-        self.delay_s, self._sent = {}, (0, NEVER)
+        self.acknowledgements.clear()
+        self._uncommitted = {}
         self._early.clear()
         self._is_behind = False
 
@@ -364,26 +348,20 @@ class Replication:
         slot = self.slot
         if slot.role is not Role.COORDINATOR or packet.epoch != slot.accepted:
             return
-        if (known := self._boots.setdefault(sender, boot)) != boot:
+        if (known := self.acknowledgements.boot_of(sender, boot)) != boot:
             # Said before its memory was lost; or that start is over, and this one is to ask (`_start`).
             self._send_start(sender, known)
             return
         if packet.end > slot.log.end:
             return  # of another log, that an earlier start of this node had in this epoch
-        self._acked_at[sender] = now
-        before = self._acked.get(sender, -1)
-        if packet.end > before:
-            self._acked[sender] = packet.end
-            if 0 <= before < self._sent[0] <= packet.end:
-                self.delay_s[sender] = now - self._sent[1]
-            if packet.end > slot.commit and sender in slot.config.voters:
-                self._advance()
+        is_further = self.acknowledgements.take(now, sender, packet.end)
+        if is_further and packet.end > slot.commit and sender in slot.config.voters:
+            self._advance()
 
     def _sync(self, sender: NodeName, boot: str) -> None:
         slot = self.slot
         if slot.role is Role.COORDINATOR:
-            self._acked.pop(sender, None)
-            self._boots[sender] = boot
+            self.acknowledgements.restart(sender, boot)
             self._send_start(sender, boot)
 
     def _send_start(self, to: NodeName, boot: str) -> None:

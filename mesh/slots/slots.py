@@ -188,7 +188,7 @@ class Slots:
         """As coordinator: how long each other node took to hold what was sent last, the slowest slot of each."""
         found: dict[NodeName, float] = {}
         for replication in self.replications:
-            for name, delay in replication.delay_s.items():
+            for name, delay in replication.acknowledgements.delay_s.items():
                 found[name] = max(delay, found.get(name, 0.0))
         return found
 

@@ -179,7 +179,7 @@ class OldAcks(Election):
         held = {name: slot.log.common(one.state.table, one.state.end) for name, one in grants.items() if one.is_synced}
         super()._win(now)
         for name, end in held.items():
-            self.replication._acked[name] = max(end, self.replication._acked.get(name, -1))
+            self.replication.acknowledgements.take(now, name, end)
         self.replication._advance()
 
 

@@ -190,10 +190,13 @@ def test_the_delay_of_each_replica_is_measured_about_once_a_second() -> None:
     bench.replication.publish(10.55, items(2))
     bench.receive(10.60, "c", AppendOk(0, 2, 2))
     bench.receive(10.65, "b", AppendOk(0, 2, 2))
-    assert {name: round(delay, 3) for name, delay in bench.replication.delay_s.items()} == {"b": 0.02, "c": 0.1}
+    assert {name: round(delay, 3) for name, delay in bench.replication.acknowledgements.delay_s.items()} == {
+        "b": 0.02,
+        "c": 0.1,
+    }
     bench.replication.publish(11.5, items(3))
     bench.receive(11.53, "c", AppendOk(0, 2, 3))
-    assert round(bench.replication.delay_s["c"], 3) == 0.03
+    assert round(bench.replication.acknowledgements.delay_s["c"], 3) == 0.03
     bench.receive(15.0, "d", Sync(0), "d2")
     bench.receive(15.0, "d", AppendOk(0, 2, 3), "d2")
-    assert "d" not in bench.replication.delay_s, "it was not there when that was sent"
+    assert "d" not in bench.replication.acknowledgements.delay_s, "it was not there when that was sent"
