@@ -22,7 +22,7 @@ COMMANDS = {
     "check-config": "print the effective configuration and what is wrong with it",
     "subscribe": "print messages as they come",
     "publish": "send messages",
-    "status": "show how a node is",
+    "status": "show the state of a node and its cluster",
     "topics": "list what clients may subscribe to and publish into",
     "completion": "print a script that completes commands in your shell",
     "version": "print versions",
@@ -49,7 +49,7 @@ def run(arguments: list[str]) -> int:
     name = arguments[0]
     if name not in COMMANDS:
         parser = _parser()
-        parser.parse_args(arguments)  # ends here, but for what is none of these
+        parser.parse_args(arguments)  # exits here for help, --version and unknown commands
         parser.error("the command comes first")
     module = importlib.import_module(_module(name))
     command = argparse.ArgumentParser(prog=f"whimbrel {name}", allow_abbrev=False)
@@ -72,7 +72,7 @@ def run(arguments: list[str]) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    """For help on the whole, and for what is no command."""
+    """For the general help, and for errors in the command's name."""
     from importlib.metadata import version
 
     parser = argparse.ArgumentParser(

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Print the configuration in effect as a TOML file, with where each value came from: a line of the file, an "
-        "environment variable, a flag, or default; and what follows from values that leave it open. Secrets are ***. "
-        "What is wrong goes to standard error, all at once, and the exit code is 2."
+        "environment variable, a flag, or default; and the value in effect where it is left open. Secrets are ***. "
+        "All mistakes go to standard error, and the exit code is then 2."
     )
     configuration.add_arguments(parser)
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def in_effect(settings: Settings) -> dict[str, str | int | tuple[str, ...]]:
-    """By path, what follows here from values that leave it open."""
+    """By path, the value in effect on this machine where the configuration leaves it open."""
     from node.settings import cluster_files
 
     found: dict[str, str | int | tuple[str, ...]] = {**cluster_files.in_effect(settings, os.environ)}

@@ -1,6 +1,6 @@
-"""What a node says of its cluster (`cluster` in `/v1/status`), as text for people.
+"""The cluster as a node sees it (`cluster` in `/v1/status`), as text for people.
 
-Keys that are missing are taken as nothing: a newer command can ask an older node.
+Missing keys have defaults: a newer command can ask an older node.
 
 Not here: the rest of the status (summary.py).
 """
@@ -15,7 +15,7 @@ from node.commands.tables import table
 from node.settings.units import format_duration
 
 RANGES_MAX = 24
-"""As many ranges of numbers are shown; what more there are is counted."""
+"""The most ranges of numbers that are shown; the rest is only counted."""
 
 
 class Member(msgspec.Struct, frozen=True):
@@ -37,7 +37,7 @@ class Slot(msgspec.Struct, frozen=True):
     slot: int = 0
     coordinator: str | None = None
     accepts: bool | None = None
-    """Whether it takes publishes now; a node of an older version does not say."""
+    """Whether it accepts publishes now; an older node does not say."""
 
 
 class Feed(msgspec.Struct, frozen=True):
@@ -59,7 +59,7 @@ class Cluster(msgspec.Struct, frozen=True):
 
 
 def cluster_lines(cluster: Cluster) -> Iterator[str]:
-    """State and what is wrong, members, who coordinates and who feeds what. Nothing of a node that has no mesh."""
+    """State, what is wrong, members, coordinators and feeders. Nothing for a node without a mesh."""
     if not cluster.state or not (cluster.members or cluster.slots):
         return
     voters = f"voters: {', '.join(cluster.voters) or 'none'}"
@@ -95,12 +95,12 @@ def _counting(cluster: Cluster) -> set[str]:
 
 
 def _takes(slot: Slot, can_commit: bool) -> bool:
-    """Whether somebody takes publishes for the slot now."""
+    """Whether a coordinator accepts publishes for the slot now."""
     return slot.coordinator is not None and (can_commit if slot.accepts is None else slot.accepts)
 
 
 def _reasons(cluster: Cluster, taking: Collection[int]) -> Iterator[str]:
-    """Why the cluster is not as it should be."""
+    """What is wrong with the cluster."""
     members = {member.name: member for member in cluster.members}
     counting = len(_counting(cluster))
     for name in cluster.voters:

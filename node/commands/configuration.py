@@ -1,4 +1,4 @@
-"""The flags that set the configuration, the same for every command that reads it.
+"""Flags of the commands that read the configuration.
 
 Not here: what they mean (node/settings).
 """
@@ -55,7 +55,7 @@ class _InOrder(argparse.Action):
 
 
 def add_arguments(parser: argparse.ArgumentParser, *, kafka: bool = True) -> None:
-    """Add the flags; without those about Kafka, the cluster and the name for a command that brings its own."""
+    """Add the flags; without Kafka, cluster and name for a command that sets these itself."""
     parser.add_argument("--config", metavar="FILE", help="TOML file (default: what WHIMBREL_CONFIG names)")
     for flag, metavar, text in (_KAFKA + _CLUSTER + _NAME if kafka else []) + _NODE:
         parser.add_argument(flag, metavar=metavar, help=text, dest="flags", action=_InOrder, default=())
@@ -71,7 +71,7 @@ def read(args: argparse.Namespace) -> Effective:
 
 
 def problems(effective: Effective) -> list[Problem]:
-    """All that is wrong or missing for a node to run."""
+    """Everything that is wrong, or missing for a node to run."""
     from node.settings import cluster_files, librdkafka, plugins
 
     found = [*librdkafka.problems(effective), *cluster_files.problems(effective), *plugins.problems(effective)]
@@ -79,7 +79,7 @@ def problems(effective: Effective) -> list[Problem]:
 
 
 def report(problems: Iterable[Problem]) -> int:
-    """Print all that is wrong with the configuration, in the order in which it was said; the exit code."""
+    """Print all problems in the order of their sources; the exit code."""
     from node.settings.effective import in_order
 
     lines = [str(problem) for problem in in_order(problems)]

@@ -1,4 +1,4 @@
-"""The flags that say which server a command uses as a client, and as whom; and what is told of the connection."""
+"""Flags of the commands that are clients: servers and token; and messages about the connection."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 SERVER = "ws://127.0.0.1:8080"
 
 QUIET_S = 10.0
-"""How long a command that is told to be quiet says nothing of a server that it cannot reach."""
+"""How long `--quiet` hides that no server can be reached."""
 
 
 def add_server(parser: argparse.ArgumentParser, how: str) -> None:
-    """Add `--server`; `how` says what becomes of several."""
+    """Add `--server`; `how` says how several are used."""
     parser.add_argument(
         "--server",
         action="append",
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def servers(args: argparse.Namespace) -> list[str]:
-    """The servers that the arguments name, or the environment, or the default."""
+    """The servers from the arguments, else from the environment, else the default."""
     named = ",".join(args.server or ()) or os.environ.get("WHIMBREL_SERVER") or SERVER
     return [server.strip() for server in named.split(",") if server.strip()]
 
@@ -55,14 +55,14 @@ def client(args: argparse.Namespace, on_status: OnStatus | None = None) -> Clien
 
 
 class Teller:
-    """Tells on standard error why there is no connection: each reason once, until there is one again."""
+    """Prints why there is no connection: each reason once, until there is a connection again."""
 
     def __init__(self, how_long: str = "", quiet: bool = False) -> None:
-        """Begin.
+        """Print nothing yet.
 
         Args:
-            how_long: For how long it is tried, to go behind "trying again".
-            quiet: Say nothing before there has been no connection for `QUIET_S`.
+            how_long: How long it is tried: goes after "trying again".
+            quiet: Print nothing until there has been no connection for `QUIET_S`.
         """
         self.reason = ""
         """Why there is no connection; empty while there is one."""
@@ -72,7 +72,7 @@ class Teller:
         self._patience: asyncio.TimerHandle | None = None
 
     def connection(self, status: Connected | Reconnecting) -> bool:
-        """Take news of the connection; whether it had been told that there was none."""
+        """Take a change of the connection; whether a lost connection has been reported."""
         from whimbrel.events import Connected
 
         if isinstance(status, Connected):
@@ -96,5 +96,5 @@ class Teller:
 
 
 def tell(text: str) -> None:
-    """Say it on standard error."""
+    """Print a line on standard error."""
     print(f"whimbrel: {text}", file=sys.stderr, flush=True)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 IN_FLIGHT_MAX = 200
-"""Publishes at a time that wait to be acknowledged, when there are many lines."""
+"""How many publishes may wait for their acknowledgements at a time."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _publish_all(client: Client, args: argparse.Namespace, headers: list[tuple[str, str]]) -> None:
-    """Publish in order, several at a time; the first that fails ends it, after those before it are told."""
+    """Publish in order, several at a time. The first failure ends it, after all before it are printed."""
     started: asyncio.Queue[asyncio.Task[Published] | None] = asyncio.Queue()
     room = asyncio.Semaphore(IN_FLIGHT_MAX)
 
@@ -118,7 +118,7 @@ async def _messages(args: argparse.Namespace) -> AsyncIterator[dict[str, Any]]:
 
 
 def _lines_of_stdin() -> asyncio.Queue[bytes | None]:
-    """Lines, then None. Read by a thread that nobody waits for: an interrupt must not wait for the next line."""
+    """Lines, then None. A daemon thread reads them: an interrupt must not wait for the next line."""
     loop = asyncio.get_running_loop()
     lines: asyncio.Queue[bytes | None] = asyncio.Queue(IN_FLIGHT_MAX)
 
@@ -128,7 +128,7 @@ def _lines_of_stdin() -> asyncio.Queue[bytes | None]:
     def read() -> None:
         rest = b""
         try:
-            while chunk := os.read(0, 65536):  # not sys.stdin: its lock would hold up the end of the process
+            while chunk := os.read(0, 65536):  # not sys.stdin: its lock would delay the end of the process
                 *whole, rest = (rest + chunk).split(b"\n")
                 for line in whole:
                     put(line)
@@ -136,17 +136,17 @@ def _lines_of_stdin() -> asyncio.Queue[bytes | None]:
                 put(rest)
             put(None)
         except (RuntimeError, concurrent.futures.CancelledError):
-            pass  # the loop is closed: nobody wants more lines
+            pass  # the loop is closed: no more lines are needed
 
     threading.Thread(target=read, daemon=True).start()
     return lines
 
 
 def _message(args: argparse.Namespace, value: str) -> dict[str, Any]:
-    """The value as `Client.publish` takes it.
+    """The value as arguments of `Client.publish`.
 
     Raises:
-        ValueError: If it is not what the flags say.
+        ValueError: If it does not fit the flags.
     """
     from whimbrel.values import to_value
 

@@ -1,6 +1,6 @@
-"""`whimbrel status`: how a node is.
+"""`whimbrel status`: the state of a node.
 
-Not here: the text (summary.py), what a node says (`/v1/status`).
+Not here: the text (summary.py), the document of the node (`/v1/status`).
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _BYTES_MAX = 64 << 20
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Show how a node is: clients, rates, cache, workers, Kafka with the lag of each partition and the busiest "
+        "Show the state of a node: clients, rates, cache, workers, Kafka with the lag of each partition, the busiest "
         "subjects; and its cluster as it sees it: the members with what they coordinate and feed, and what is wrong. "
         "The exit code is 1 if no server answers."
     )
     connecting.add_server(parser, "asked in turn until one answers")
-    parser.add_argument("--json", action="store_true", help="what the node says, as one JSON object")
+    parser.add_argument("--json", action="store_true", help="the whole status as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def ask(args: argparse.Namespace, to_text: Callable[[bytes], str]) -> int:
-    """Print what the first server that answers says of itself; the exit code."""
+    """Print the status of the first server that answers; the exit code."""
     from http.client import HTTPException
 
     try:
@@ -54,10 +54,10 @@ def ask(args: argparse.Namespace, to_text: Callable[[bytes], str]) -> int:
 
 
 def status_address(server: str) -> str:
-    """Where the status of a server is, given any of its addresses.
+    """The address of a server's status, from any of its addresses.
 
     Raises:
-        ValueError: If it is not an address; the message says what was found and what is expected.
+        ValueError: If it is no address; the message says what was found and what is expected.
     """
     from urllib.parse import urlsplit
 
@@ -95,7 +95,7 @@ def _text(body: bytes, *, as_json: bool) -> str:
 
 
 def decode(body: bytes) -> Status:
-    """What a node says of itself.
+    """The status document of a node.
 
     Raises:
         ValueError: If it is something else.

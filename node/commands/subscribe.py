@@ -1,4 +1,4 @@
-"""`whimbrel subscribe`: messages as they come, on standard output; everything else on standard error."""
+"""`whimbrel subscribe`: prints messages on standard output as they come, and everything else on standard error."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
     from whimbrel.events import Gap
 
 HINT_S = 2.0
-"""How long a subject that has no messages is watched before subjects below it are looked for."""
+"""How long a subject without messages is watched before the command looks for subjects below it."""
 LOOK_S = 3.0
-"""How long they are looked for."""
+"""How long it looks for them."""
 FOLD_S = 0.2
-"""How long after the first gap more are waited for, to be told together."""
+"""How long gaps are collected after the first one, to be reported together."""
 FOLDED_MIN = 4
-"""So many gaps of one subscription, for one reason, are one line."""
+"""From this many gaps of one subscription and reason on, one line is printed for all."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Print messages as they come, one line each: time, subject, value. Connections, resumes and gaps are told on "
-        "standard error. What was missed while the network was away is printed when it is back."
+        "Print messages as they come, one line each: time, subject, value. Connections, resumes, gaps go to standard "
+        "error. Messages missed while the network was away are printed when it is back."
     )
     parser.add_argument(
         "subject", nargs="+", metavar="SUBJECT", help="/topic/key, /topic, or /topic/* and /topic/prefix/* for many"
@@ -49,7 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help='one JSON object per message, for programs; what is not UTF-8 in a key or a header is {"base64": ...}',
     )
     parser.add_argument("--count", type=_count, metavar="N", help="stop after N messages")
-    parser.add_argument("--quiet", action="store_true", help="tell nothing but gaps, errors and a server out of reach")
+    parser.add_argument("--quiet", action="store_true", help="report only gaps, errors and unreachable servers")
     connecting.add_arguments(parser)
 
 
@@ -76,10 +76,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def read_start(text: str) -> Start:
-    """What `--from` says.
+    """The start that `--from` names.
 
     Raises:
-        ValueError: If it says nothing that is known; the message says what is.
+        ValueError: If it is unknown; the message lists what is known.
     """
     from whimbrel import Last, Latest, Now, Since
 
@@ -98,7 +98,7 @@ def read_start(text: str) -> Start:
 
 
 async def _print_messages(client: Client, args: argparse.Namespace, start: Start) -> None:
-    """Print until there are enough; the first error of any subscription ends all."""
+    """Print until the count is reached; the first error of any subscription ends all."""
     printer = _Printer(args.json, args.count)
     async with client:
         printing = [asyncio.create_task(_print_each(client, name, start, printer)) for name in args.subject]
@@ -122,7 +122,7 @@ async def _print_each(client: Client, subject: str, start: Start, printer: _Prin
 
 
 async def _hint(client: Client, subject: str, asked: Sequence[str], printer: _Printer) -> None:
-    """Say that keys live below a subject of which nothing has come, if any do: `/flights` is not `/flights/*`."""
+    """Say that there are keys below a subject without messages, if there are: `/flights` is not `/flights/*`."""
     from whimbrel import Latest, WhimbrelError
 
     below = f"{subject}/*"
@@ -136,7 +136,7 @@ async def _hint(client: Client, subject: str, asked: Sequence[str], printer: _Pr
     except (WhimbrelError, TimeoutError, StopAsyncIteration):
         return
     if subject not in printer.seen:
-        connecting.tell(f"nothing of {subject} itself so far; there is {message.subject}: subscribe to '{below}'")
+        connecting.tell(f"no messages of {subject} itself so far, but of {message.subject}: subscribe to '{below}'")
 
 
 class _Printer:
@@ -149,7 +149,7 @@ class _Printer:
         """Subjects of the messages so far."""
 
     def print(self, message: Message) -> bool:
-        """Print it; whether that was the last one."""
+        """Print a message; whether it was the last one."""
         if self._left == 0:
             return True
         self.seen.add(message.subject)
@@ -212,19 +212,19 @@ def _iso(time_ms: int) -> str:
 
 
 class _Gaps:
-    """Tells of gaps: those of many logs that come together, as from all slots of a namespace, in one line."""
+    """Reports gaps: those of many logs at once, such as all slots of a namespace, in one line."""
 
     def __init__(self) -> None:
         self._pending: dict[tuple[str, str, bool], list[Gap]] = {}
 
     def add(self, gap: Gap) -> None:
-        """Take one, to be told in a moment."""
+        """Take a gap, to be reported in a moment."""
         if not self._pending:
             asyncio.get_running_loop().call_later(FOLD_S, self.tell)
         self._pending.setdefault((gap.interest.subject, gap.why, gap.end is None), []).append(gap)
 
     def tell(self) -> None:
-        """Tell those that were not told yet."""
+        """Report the gaps that were not reported yet."""
         pending, self._pending = self._pending, {}
         for (subject, why, is_gone), gaps in pending.items():
             if len(gaps) < FOLDED_MIN:

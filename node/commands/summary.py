@@ -1,6 +1,6 @@
 """The status of a node (`/v1/status`) as text for people.
 
-Keys that are missing are taken as nothing: a newer command can ask an older node.
+Missing keys have defaults: a newer command can ask an older node.
 
 Not here: asking the node (status.py), what is said of the cluster (cluster_summary.py).
 """
@@ -64,7 +64,7 @@ class Topic(msgspec.Struct, frozen=True):
 
 class Kafka(msgspec.Struct, frozen=True):
     used: bool = True
-    """False for a node of which no Kafka is asked."""
+    """False for a node that is configured without Kafka."""
     connected: bool = False
     bootstrap: str = ""
     brokers: list[str] | int = 0
@@ -89,12 +89,12 @@ class Publishes(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """What `/v1/status` says, as far as it is shown."""
+    """The part of `/v1/status` that is shown."""
 
     node: str = ""
     version: str = ""
     cluster: Cluster | str = ""
-    """A node of an older version says only what it is called."""
+    """An older node gives only its name."""
     state: str = ""
     ready: bool = False
     uptime_s: float = 0
@@ -157,7 +157,7 @@ def _lines(status: Status) -> Iterator[str]:
 
 
 def _state(status: Status) -> str:
-    """Whether it serves clients, once: `ready` says so by itself."""
+    """The state, and whether the node serves clients if the state does not say so."""
     if status.ready:
         return "ready" if status.state in ("", "ready") else f"{status.state}, but it serves clients"
     return f"{status.state}, NOT READY" if status.state else "NOT READY"

@@ -9,7 +9,7 @@ _NUMBER = re.compile(r"[\d,.-]+( ms)?|\?|-|down|")
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[str]:
-    """Columns as wide as they must be, numbers to the right; nothing at all without rows."""
+    """Columns as wide as needed, numbers aligned to the right; nothing without rows."""
     if not rows:
         return
     yield ""
@@ -23,5 +23,5 @@ def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> Iterator[st
 
 
 def printable(line: str) -> str:
-    """A node's names must not move the cursor of who reads them."""
+    """Escape what is not printable: names from a node must not control the terminal."""
     return "".join(character if character.isprintable() else f"\\u{ord(character):04x}" for character in line)

@@ -1,4 +1,4 @@
-"""A day of real flights, replayed faster than it was, over and over: where each one is at any moment.
+"""Replays a day of real flights, faster than real time and over and over: where each flight is at any moment.
 
 `Replay` turns elapsed time into Kafka records. A flight is a key in topic `flights`: an update a second while it is in
 the air, one more when it has landed, and a tombstone half a minute later. An airport is a key in topic `airports`,
@@ -27,11 +27,11 @@ FLIGHTS, AIRPORTS = "flights", "airports"
 """The topics."""
 
 UPDATE_S = 1.0
-"""Between two positions of a flight, in elapsed time."""
+"""Time between two positions of a flight, in elapsed time."""
 _FORGET_S = 30.0
-"""From landing to the tombstone, in elapsed time."""
+"""Time from landing to the tombstone, in elapsed time."""
 _TAXI_S, _MILES_PER_S = 28 * 60, 7.8 / 60
-"""How long a flight of a given distance took in those days, roughly: the records do not say."""
+"""A rough estimate of how long a flight takes for its distance: the records do not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Flight:
 
 
 class Record(NamedTuple):
-    """What to produce; a value of None is a tombstone."""
+    """A record to produce; a value of None is a tombstone."""
 
     topic: str
     key: str
@@ -79,7 +79,7 @@ class _Airborne:
 
 
 class Replay:
-    """All flights of all rounds. Call `advance` with ever later times."""
+    """All flights of all rounds. Call `advance` with rising times."""
 
     def __init__(
         self, airports: Mapping[str, Airport], flights: Iterable[Flight], day_s: float, acceleration: float
@@ -90,7 +90,7 @@ class Replay:
         """
         self._airports = airports
         self.flights = sorted(flights, key=lambda flight: flight.departs_s)
-        """One round, by departure."""
+        """One round, in the order of departure."""
         assert self.flights
         self._round_s = day_s / acceleration
         self._acceleration = acceleration
@@ -106,11 +106,11 @@ class Replay:
         heapq.heapify(self._due)
 
     def opening(self) -> list[Record]:
-        """A record for each airport, to begin with."""
+        """The first records: one for each airport."""
         return [self._airport(iata) for iata in self._airports]
 
     def advance(self, elapsed_s: float) -> list[Record]:
-        """Everything that happens up to this moment and has not been returned before, in order of time."""
+        """All records up to this time that were not returned before, in the order of time."""
         self._depart_until(elapsed_s)
         records: list[Record] = []
         while self._due and self._due[0][0] <= elapsed_s:
@@ -133,9 +133,9 @@ class Replay:
             flight = self.flights[self._next]
             if begins_s + flight.departs_s / self._acceleration > elapsed_s:
                 return
-            # Round and place in the day tell flights of the same way apart.
+            # The round and the place in the day distinguish flights of the same route.
             key = f"{flight.origin}/{flight.destination}/{self._round}-{self._next:04}"
-            # Departures are known to the minute: spread them over it, always the same way.
+            # Departures are known to the minute: spread them over the minute, always in the same way.
             spread_s = zlib.crc32(key.encode()) % 600 / 10
             departed_s = begins_s + (flight.departs_s + spread_s) / self._acceleration
             lands_s = departed_s + flight.duration_s / self._acceleration
@@ -146,7 +146,7 @@ class Replay:
             heapq.heappush(self._due, (first_s, self._departed, _Airborne(key, flight, departed_s, lands_s, is_old)))
 
     def _happen(self, at_s: float, airborne: _Airborne, records: list[Record]) -> float | None:
-        """Append what happens to a flight at this moment; return when something will again."""
+        """Append the records of a flight at this time; the time of its next record, if any."""
         if airborne.has_landed:
             records.append(Record(FLIGHTS, airborne.key, None))
             return None
@@ -169,7 +169,7 @@ class Replay:
         flight = airborne.flight
         begin, end = self._place(flight.origin), self._place(flight.destination)
         lat, lon = along_great_circle(begin, end, progress)
-        # A point has no course to itself: look at the farther end.
+        # At its destination a flight has no course: use the farther end.
         heading = course((lat, lon), end) if progress < 0.5 else course((lat, lon), begin) + 180
         value = {
             "flight": airborne.key,

@@ -1,9 +1,9 @@
-"""Ends what the demo has started, and removes its files, if the demo itself could not: it was killed.
+"""Ends the demo's processes and removes its files if the demo was killed and could not do so itself.
 
-`python -m node.demo.guard DIRECTORY` is told on standard input of each process that begins (`+PID`) and has ended
-(`-PID`). When the input ends, it ends what is left, gently and then at once, and removes the directory. After a demo
-that has ended by itself there is nothing to do. Nodes watch nothing themselves: they are started as anybody starts
-them, and a node must outlive the terminal that it was started from.
+`python -m node.demo.guard DIRECTORY` reads from standard input which processes have started (`+PID`) and ended
+(`-PID`). When the input ends, it ends the remaining processes, with SIGTERM and then SIGKILL, and removes the
+directory. After a demo that ended by itself there is nothing to do. Nodes do not watch the demo themselves: they are
+started like any other node, and a node must outlive the terminal that it was started from.
 
 Not here: starting and ending the nodes (nodes.py).
 """
@@ -23,7 +23,7 @@ _STEP_S = 0.05
 
 
 class Guard:
-    """The demo's end: a guard at work. Ends when it is closed, or with the process that made it."""
+    """The guard's process, as the demo sees it. It ends when it is closed, or when the demo dies."""
 
     def __init__(self, directory: Path) -> None:
         command = [sys.executable, "-m", "node.demo.guard", str(directory)]
@@ -35,11 +35,11 @@ class Guard:
         self._tell(f"+{pid}\n")
 
     def ended(self, pid: int) -> None:
-        """It has been waited for: its number may belong to another one from now on."""
+        """This process has been waited for: its number may be used again from now on."""
         self._tell(f"-{pid}\n")
 
     def close(self) -> None:
-        """The demo ends: so does the guard, after ending what is left."""
+        """End the guard, which first ends the remaining processes."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
@@ -49,11 +49,11 @@ class Guard:
         try:
             self._process.stdin.write(line.encode())
         except BrokenPipeError:
-            pass  # it has been killed; the demo can do without it as long as it is not killed too
+            pass  # the guard was killed: it is only needed if the demo is killed, too
 
 
 def main() -> None:
-    """Wait for the end of standard input; then end the processes named there, and remove the directory."""
+    """Wait for the end of standard input; then end the processes that it named, and remove the directory."""
     guarded: dict[int, None] = {}
     for line in sys.stdin:
         pid = int(line[1:])
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def _signal(pid: int, number: int) -> bool:
-    """Send it; whether the process was there."""
+    """Send a signal; whether the process existed."""
     try:
         os.kill(pid, number)
     except ProcessLookupError:

@@ -1,7 +1,7 @@
-"""The demo's nodes: processes that are started, started again when they die, and ended.
+"""The demo's nodes: processes that are started, restarted when they die, and ended.
 
-A node that dies is started again after a while, with the same command: long enough to watch the others go on without
-it. Whatever a node writes is passed on, line by line, so that the lines of several nodes do not mix.
+A node that dies is restarted with the same command after a pause, long enough to watch the others go on without it.
+What a node writes is copied line by line, so that the lines of several nodes do not mix.
 
 Not here: their commands (plan.py), what else the demo starts (run.py).
 """
@@ -23,33 +23,33 @@ _writing = threading.Lock()
 
 
 class DemoNode:
-    """One node, over all its lives."""
+    """One node, across restarts."""
 
     def __init__(
         self, name: str, command: Sequence[str], environment: dict[str, str], guard: Guard, prefix: str = ""
     ) -> None:
         """Args:
-        prefix: What goes before each line that it writes.
+        prefix: Written before each of its lines.
         """
         self.name = name
         self._prefix = prefix.encode()
         self.lives = 0
         self.restart_at: float | None = None
-        """When it is started again; None while it runs."""
+        """When it is to be restarted; None while it runs."""
         self._command = [*command]
         self._environment = environment
         self._guard = guard
         self._process: subprocess.Popen[bytes] | None = None
-        self._passing_on: threading.Thread | None = None
+        self._copying: threading.Thread | None = None
 
     @property
     def pid(self) -> int:
-        """Of this life, or of the last one."""
+        """The number of the running process, or of the last one."""
         assert self._process is not None
         return self._process.pid
 
     def start(self) -> None:
-        """Start it."""
+        """Start the process."""
         process = subprocess.Popen(
             self._command,
             stdin=subprocess.DEVNULL,
@@ -61,11 +61,11 @@ class DemoNode:
         self._guard.begun(process.pid)
         self._process, self.restart_at = process, None
         self.lives += 1
-        self._passing_on = threading.Thread(target=_pass_on, args=(self._prefix, process), daemon=True)
-        self._passing_on.start()
+        self._copying = threading.Thread(target=_copy_lines, args=(self._prefix, process), daemon=True)
+        self._copying.start()
 
     def look(self) -> int | None:
-        """The exit status, told once, when it has ended by itself; it is then due to be started again."""
+        """The exit status, once, when the process has ended by itself; its restart is then due."""
         if self._process is None or self.restart_at is not None or self._process.poll() is None:
             return None
         self._ended()
@@ -73,12 +73,12 @@ class DemoNode:
         return self._process.returncode
 
     def signal(self, number: int) -> None:
-        """Send it a signal, if it runs."""
+        """Send a signal to the process, if it runs."""
         if self._process is not None:
             self._process.send_signal(number)
 
     def wait(self, until: float) -> int | None:
-        """The exit status, once it has ended; killed if it has not by then. None if it was not running."""
+        """Wait for the process and kill it if it has not ended in time; its exit status, or None if it did not run."""
         if self._process is None or self.restart_at is not None:
             return None
         try:
@@ -92,22 +92,22 @@ class DemoNode:
 
     def _ended(self) -> None:
         self._guard.ended(self.pid)
-        assert self._passing_on is not None
-        self._passing_on.join(1)  # its workers, which write there too, may live a little longer
+        assert self._copying is not None
+        self._copying.join(1)  # its workers write there, too, and may run a little longer
 
 
 def say(text: str) -> None:
-    """A line of the demo's own, not in the middle of a node's."""
+    """Print a line of the demo's own, never in the middle of a node's line."""
     with _writing:
         print(text, file=sys.stderr, flush=True)
 
 
 def how_it_ended(status: int) -> str:
-    """An exit status, in words."""
+    """An exit status in words."""
     return f"was ended by {signal.Signals(-status).name}" if status < 0 else f"has ended with exit code {status}"
 
 
-def _pass_on(prefix: bytes, process: subprocess.Popen[bytes]) -> None:
+def _copy_lines(prefix: bytes, process: subprocess.Popen[bytes]) -> None:
     assert process.stdout is not None
     with process.stdout:
         for line in process.stdout:

@@ -1,9 +1,9 @@
-"""What the demo starts: three nodes that are one cluster, each by the command that anybody would use, and one file of
-settings that they share.
+"""The plan of the demo: three nodes that are one cluster, each started by the usual command, and the file of settings
+that they share.
 
 Invariants:
-- Whatever was configured for the demo holds for every node, but for what makes them one cluster.
-- The file has only what differs from the defaults, so that it reads like a file that somebody wrote.
+- What is configured for the demo holds for every node, except what makes them one cluster.
+- The file has only what differs from the defaults, like a file that a person would write.
 
 Not here: free ports, files, processes (run.py, nodes.py).
 """
@@ -21,37 +21,38 @@ from node.settings.schema import Namespace, Node, Settings, Topic
 from node.settings.show import statements
 
 NAMES: Final = ("a", "b", "c")
-"""Of the nodes: all are voters, so two of them are enough to go on."""
+"""Names of the nodes. All are voters, so two of them are enough to commit."""
 NOTES: Final = "notes"
-"""A Kafka topic for whoever looks at the page to publish into."""
+"""A Kafka topic that visitors of the page may publish into."""
 CHAT: Final = "chat"
-"""A namespace: no Kafka, the three nodes are the log."""
+"""A namespace: it needs no Kafka, the three nodes are the log."""
 
 _FETCH_WAIT_MS: Final = "40"
-"""The embedded Kafka answers a fetch only after this (node/kafka/embedded.py): shorter costs it CPU, longer delays."""
+"""The embedded Kafka answers a fetch only after this time (node/kafka/embedded.py): shorter costs CPU, longer adds
+delay."""
 _DRAIN_S: Final = 1.0
-"""The demo ends with all its nodes: there is nowhere for clients to move to."""
+"""All nodes of the demo end together: clients have nowhere to move to."""
 _TOPICS: Final = (Topic(name=FLIGHTS), Topic(name=AIRPORTS), Topic(name=NOTES, value="text", publish=True))
 _SAID_BY_FLAGS: Final = {"node.name", "node.listen", "kafka.bootstrap"}
 _OF_THE_CLUSTER: Final = {"cluster.name", "cluster.slots", "cluster.controls"}
-"""What of the cluster the file says; flags say all the rest."""
+"""Keys of the section `cluster` that are in the file; the others are given by flags."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a node of the demo is."""
+    """The addresses of a node of the demo."""
 
     name: str
     listen: str
     """HOST:PORT of its page and its clients."""
     shown: str
-    """The same, as a browser can use it."""
+    """The same address as a browser can use it."""
     cluster: str
     """HOST:PORT for the other nodes."""
 
 
 def settings_of_nodes(settings: Settings, places: Sequence[Place]) -> Settings:
-    """What all the nodes share, made of what was configured for the demo."""
+    """The settings that all nodes share, made from those of the demo."""
     return replace(
         settings,
         node=replace(
@@ -59,7 +60,7 @@ def settings_of_nodes(settings: Settings, places: Sequence[Place]) -> Settings:
             workers=settings.node.workers or 1,
             drain_s=_DRAIN_S if settings.node.drain_s == Node().drain_s else settings.node.drain_s,
             servers=tuple(f"ws://{place.shown}/v1/ws" for place in places),
-            # A page goes on at another node when its own dies.
+            # A page reconnects to another node when its own node dies.
             origins=tuple(dict.fromkeys((*settings.node.origins, *_pages(places)))),
         ),
         kafka=replace(settings.kafka, consumer={"fetch.wait.max.ms": _FETCH_WAIT_MS, **settings.kafka.consumer}),
@@ -70,7 +71,7 @@ def settings_of_nodes(settings: Settings, places: Sequence[Place]) -> Settings:
 
 
 def _pages(places: Sequence[Place]) -> Iterator[str]:
-    """Origins of the nodes' pages, by whatever name this machine's own browser calls it."""
+    """Origins of the nodes' pages, under each name that a browser on this machine may use."""
     for place in places:
         host, _, port = place.shown.rpartition(":")
         for name in (host, "127.0.0.1", "localhost"):
@@ -78,7 +79,7 @@ def _pages(places: Sequence[Place]) -> Iterator[str]:
 
 
 def text_of(settings: Settings) -> str:
-    """The file: what differs from the defaults, without what the nodes' flags say."""
+    """The file: the settings that differ from the defaults and are not given by the nodes' flags."""
     default = {*statements(Settings())}
     lines = ["# The demo's nodes, all three."]
     header = ""
@@ -97,7 +98,7 @@ def _is_said_by_flags(path: str) -> bool:
 
 
 def arguments(place: Place, places: Sequence[Place], bootstrap: str, directory: str) -> list[str]:
-    """The command line of a node, after `whimbrel`. The files are in the directory."""
+    """The command line of a node, after `whimbrel`; `directory` has the files."""
     return [
         *("node", "--name", place.name, "--listen", place.listen, "--kafka", bootstrap),
         *("--cluster-listen", place.cluster, "--join", ",".join(other.cluster for other in places if other != place)),
@@ -107,7 +108,7 @@ def arguments(place: Place, places: Sequence[Place], bootstrap: str, directory: 
 
 
 def banner(places: Sequence[Place], processes: Mapping[str, int], bootstrap: str, directory: str, command: str) -> str:
-    """What is printed when all is ready. `command` is how `whimbrel` is called."""
+    """The text that is printed when all nodes are ready. `command` is how the user calls `whimbrel`."""
     server = f"--server ws://{places[0].shown}"
     pages = [f"http://{place.shown}/" for place in places]
     width = max(len(page) for page in pages) + 3

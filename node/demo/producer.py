@@ -1,4 +1,4 @@
-"""The demo's producer: real flights, into Kafka, as any program would write them there. A process of its own.
+"""The demo's producer: writes real flights to Kafka as any program would. A separate process.
 
 `python -m node.demo.producer --bootstrap HOST:PORT` goes on until SIGTERM, Ctrl-C or the end of standard input.
 While Kafka is away it keeps trying, in order and without loss; when its queue is full, the flights stand still.
@@ -22,19 +22,20 @@ from typing import Any, Final
 
 from confluent_kafka import KafkaError, Producer
 
+from gateway.link.logs import event, set_up
 from node.demo.flights import AIRPORTS, FLIGHTS, Airport, Flight, Record, Replay
 
 TOPICS: Final = {FLIGHTS: 12, AIRPORTS: 2}
-"""Topics and partitions: so many that an embedded Kafka, with its 5 MiB each, keeps about ten minutes."""
+"""Topics and their partitions: an embedded Kafka, which keeps 5 MiB of each, then keeps about ten minutes."""
 
 _DAY_BEGINS: Final = datetime(2001, 3, 15, 15)
 _DAY_S: Final = 10 * 3600
-"""What node/demo/data/flights.csv covers."""
+"""The period that node/demo/data/flights.csv covers."""
 _STEP_S: Final = 0.05
 _QUEUE_RECORDS: Final = 20_000
-"""What waits while Kafka is away: half a minute of flights."""
+"""Records that may wait while Kafka is away: half a minute of flights."""
 
-_log = logging.getLogger("whimbrel.demo")
+_log = logging.getLogger("node.demo.producer")
 
 
 def main() -> None:
@@ -42,10 +43,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m node.demo.producer", description=main.__doc__)
     parser.add_argument("--bootstrap", required=True, metavar="HOST:PORT", help="Kafka's brokers")
     parser.add_argument("--acceleration", type=float, default=60.0, help="how much faster than real time (default 60)")
+    parser.add_argument("--log-format", default="text", choices=("text", "json"), help="of log lines: text or json")
     options = parser.parse_args()
     if options.acceleration <= 0:
         parser.error(f"--acceleration: more than 0 is expected, found {options.acceleration}")
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    set_up(options.log_format, "info")
     stopping = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
@@ -74,7 +76,7 @@ def load_replay(acceleration: float) -> Replay:
 
 
 class _Feed:
-    """A Kafka producer that never gives up and says when Kafka goes and comes."""
+    """A Kafka producer that never gives up, and logs when Kafka goes away and comes back."""
 
     def __init__(self, bootstrap: str) -> None:
         self._is_away = False
@@ -83,13 +85,13 @@ class _Feed:
                 "bootstrap.servers": bootstrap,
                 "client.id": "whimbrel-demo",
                 "enable.idempotence": True,
-                # As Kafka's own clients do, so that any program finds a key in the partition that it expects.
+                # The default of Kafka's Java client: any program finds a key in the partition that it expects.
                 "partitioner": "murmur2_random",
                 "linger.ms": 5,
                 "message.timeout.ms": 0,  # never
                 "queue.buffering.max.messages": _QUEUE_RECORDS,
                 "reconnect.backoff.max.ms": 1000,
-                "log_level": 0,  # what matters comes to the callbacks
+                "log_level": 0,  # the callbacks report what matters
                 "error_cb": self._on_error,
             }
         )
@@ -123,14 +125,14 @@ class _Feed:
     def _on_error(self, error: KafkaError) -> None:
         if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._is_away:
             self._is_away = True
-            _log.warning("kafka_away reason=%r", error.str())
+            event(_log, "kafka_away", logging.WARNING, reason=error.str())
 
     def _on_delivery(self, error: KafkaError | None, message: Any) -> None:
         if error is not None:
-            _log.error("not_delivered topic=%s reason=%r", message.topic(), error.str())
+            event(_log, "not_delivered", logging.ERROR, topic=message.topic(), reason=error.str())
         elif self._is_away:
             self._is_away = False
-            _log.info("kafka_back")
+            event(_log, "kafka_back")
 
 
 def _wait_for_end_of_input(stopping: threading.Event) -> None:

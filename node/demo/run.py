@@ -29,31 +29,31 @@ from node.kafka.embedded import EmbeddedKafka
 from node.settings import Settings
 
 WHIMBREL = [sys.executable, "-m", "node.cli"]
-"""How the nodes are started: what the command `whimbrel` does."""
+"""How the nodes are started: the same as the command `whimbrel`."""
 
 _CLUSTER_PORTS = range(7400, 7600, 2)
 _LOOK_S = 0.1
 _PORT_WAIT_S = 3.0
-"""How long to wait for ports that what a killed demo has left may still hold."""
+"""How long to wait for ports that processes of a killed demo may still hold."""
 _GRACE_S = 10.0
-"""For nodes that are told to end, besides the time in which they drain."""
+"""How long nodes may take to end, in addition to the time in which they drain."""
 
 
 class _Stop:
-    """SIGTERM or Ctrl-C: the first is a wish, the second an order."""
+    """SIGTERM or Ctrl-C: the first one asks the demo to end, the second one ends it at once."""
 
     def __init__(self) -> None:
-        self.wished = threading.Event()
+        self.asked = threading.Event()
         self.nodes: list[DemoNode] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
 
     def _on_signal(self, *_: object) -> None:
-        if self.wished.is_set():
+        if self.asked.is_set():
             for node in self.nodes:
                 node.signal(signal.SIGKILL)
-            os._exit(1)  # the guard removes the files; everything else ends with its input
-        self.wished.set()
+            os._exit(1)  # the guard removes the files; the other processes end when their input does
+        self.asked.set()
 
 
 def run_demo(settings: Settings) -> int:
@@ -68,7 +68,7 @@ def run_demo(settings: Settings) -> int:
     directory = Path(tempfile.mkdtemp(prefix="whimbrel-demo-"))
     guard = Guard(directory)
     try:
-        with EmbeddedKafka({**TOPICS, NOTES: 1}) as kafka, _producer(kafka.bootstrap):
+        with EmbeddedKafka({**TOPICS, NOTES: 1}) as kafka, _producer(kafka.bootstrap, settings.log.format):
             _write_files(directory, text_of(settings))
             environment = {name: value for name, value in os.environ.items() if not name.startswith("WHIMBREL_")}
             for place in places:
@@ -88,17 +88,17 @@ def _run(stop: _Stop, places: Sequence[Place], bootstrap: str, directory: Path) 
     for node in stop.nodes:
         node.start()
     is_ready = False
-    while not stop.wished.wait(_LOOK_S):
+    while not stop.asked.wait(_LOOK_S):
         for node in stop.nodes:
             status = node.look()
             if status is not None and not is_ready and node.lives == 1 and status >= 0:
                 say(f"whimbrel: node {node.name} {how_it_ended(status)} before it was ready")
                 return 1
             if status is not None:
-                say(f"  Node {node.name} {how_it_ended(status)}; it is started again in {RESTART_S:.0f} s.")
+                say(f"  Node {node.name} {how_it_ended(status)}; it is restarted in {RESTART_S:.0f} s.")
             if node.restart_at is not None and time.monotonic() >= node.restart_at:
                 node.start()
-                say(f"  Node {node.name} is started again: process {node.pid}.")
+                say(f"  Node {node.name} was restarted: process {node.pid}.")
         if not is_ready and all(_is_ready(place) for place in places):
             is_ready = True
             processes = {node.name: node.pid for node in stop.nodes}
@@ -107,7 +107,7 @@ def _run(stop: _Stop, places: Sequence[Place], bootstrap: str, directory: Path) 
 
 
 def _end(nodes: Sequence[DemoNode], wait_s: float) -> None:
-    """Tell all nodes to end, and wait until they have."""
+    """Ask all nodes to end, and wait for them."""
     for node in nodes:
         node.signal(signal.SIGTERM)
     until = time.monotonic() + wait_s
@@ -118,8 +118,8 @@ def _end(nodes: Sequence[DemoNode], wait_s: float) -> None:
 
 
 @contextmanager
-def _producer(bootstrap: str) -> Iterator[None]:
-    command = [sys.executable, "-m", "node.demo.producer", "--bootstrap", bootstrap]
+def _producer(bootstrap: str, log_format: str) -> Iterator[None]:
+    command = [sys.executable, "-m", "node.demo.producer", "--bootstrap", bootstrap, "--log-format", log_format]
     producer = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     assert producer.stdin is not None
     try:
@@ -151,7 +151,7 @@ def _is_ready(place: Place) -> bool:
 
 
 def _places(settings: Settings) -> list[Place]:
-    """Where the nodes are to be.
+    """The addresses of the nodes.
 
     Raises:
         OSError: If they cannot; `strerror` says why, and what to do.
@@ -178,7 +178,7 @@ def _places(settings: Settings) -> list[Place]:
 
 
 def _why_not(host: str, port: int, kind: int = socket.SOCK_STREAM) -> str:
-    """Why nobody can listen there; empty if one can."""
+    """Why it is impossible to listen there; empty if it is possible."""
     if port > 65535:
         return "there is no such port"
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
@@ -214,14 +214,14 @@ def _own_address() -> str:
     """The address of this machine that others in its network can use, if it has one."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing: the system only chooses where it would send from
+            probe.connect(("192.0.2.1", 9))  # sends nothing: the system only chooses the source address
             return str(probe.getsockname()[0])
         except OSError:
             return "127.0.0.1"
 
 
 def _as_called() -> str:
-    """How the command can be called again by whoever has called it: `whimbrel`, if the shell finds that."""
+    """How the user can call the command: `whimbrel`, if the shell finds it."""
     called = Path(sys.argv[0])
     if called.name != "whimbrel":
         return f"{sys.executable} -m node.cli"

@@ -1,4 +1,4 @@
-"""Reads the files that `[cluster]` names, and makes the node's keys of them; says where promises are kept, and warns.
+"""Reads the key files that `[cluster]` names; where promises are kept; warnings about files.
 
 Not here: the settings themselves (cluster.py), what the keys are for (mesh/transport/keys.py).
 """
@@ -41,7 +41,7 @@ def data_dir(settings: Settings, environment: Mapping[str, str]) -> Path:
 
 
 def in_effect(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """Where promises are kept, by the key's path, when that is not said and the node keeps any."""
+    """The directory in effect, by the key's path, if it is not given and the node keeps promises."""
     keeps = len(settings.voters) > 1 and settings.node.name in settings.voters
     return {"cluster.data_dir": str(data_dir(settings, environment))} if keeps and not settings.cluster.data_dir else {}
 
@@ -56,7 +56,7 @@ def warnings(settings: Settings) -> list[str]:
 
 
 def problems(effective: Effective) -> list[Problem]:
-    """What is wrong with the files; and with the keys, as far as all that they need was given and is right itself."""
+    """What is wrong with the files and, if everything they need is right, with the keys."""
     cluster = effective.settings.cluster
     others = {problem.key for problem in effective.problems + effective.missing()}
     found = []
@@ -84,7 +84,7 @@ def _files(cluster: Cluster) -> list[tuple[str, str, Callable[[str], str]]]:
 
 
 def _is_open(file: Path) -> bool:
-    """Whether somebody else may read the file, and may look into its directory."""
+    """Whether another user may read the file and enter its directory."""
     try:
         mode, around = file.stat().st_mode, file.absolute().parent.stat().st_mode
     except OSError:

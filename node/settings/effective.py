@@ -17,9 +17,9 @@ from node.settings.layers import PREFIX, Layers, Problem
 from node.settings.schema import Settings
 
 DEFAULT = "default"
-"""The source of a value that nobody gave."""
+"""The source of a value that was not given."""
 MACHINE = "host name"
-"""The source of a value that nobody gave and the machine has."""
+"""The source of a value that was not given and follows from the machine."""
 
 
 @dataclass
@@ -30,16 +30,16 @@ class Effective:
     sources: dict[str, str] = field(default_factory=dict)
     """Path of each value that was given -> where: `whimbrel.toml:3`, `WHIMBREL_CACHE_TTL`, `--listen`."""
     problems: list[Problem] = field(default_factory=list)
-    """All that is wrong; when there is any, `settings` is not to be used."""
+    """Everything that is wrong; if there is anything, `settings` must not be used."""
     unread: bool = False
-    """Whether a file could not be read, so that what it would have given is not known."""
+    """Whether a file could not be read, so that its values are unknown."""
 
     def source(self, path: str) -> str:
         """Where a value came from."""
         return self.sources.get(path, DEFAULT)
 
     def missing(self) -> list[Problem]:
-        """What a node needs that nobody gave, as far as all that was given could be read."""
+        """What a node needs and was not given; nothing if a file could not be read."""
         if self.unread:
             return []
         named = {problem.key.partition("[")[0] for problem in self.problems}
@@ -62,7 +62,7 @@ def effective(layers: Layers) -> Effective:
 
 
 def in_order(problems: Iterable[Problem]) -> list[Problem]:
-    """As one reads: the file from top to bottom, the environment, the flags, and last what nobody said."""
+    """In reading order: the file from top to bottom, the environment, the flags, then what was not given."""
 
     def place(problem: Problem) -> tuple[int, int]:
         source = problem.source

@@ -109,43 +109,38 @@ def _property(raw: Any) -> str:
 
 
 NAME = r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,64}"
+_NAMES = "1 to 64 characters of a-z A-Z 0-9 . _ -"
 _HOST = r"(?:\[[0-9A-Fa-f:.]+\]|[^\s:/,\[\]@]+)"
 _PORT = r"(?:6553[0-5]|655[0-2]\d|65[0-4]\d\d|6[0-4]\d{3}|[1-5]\d{4}|\d{1,4})"
+_ADDRESS = rf"{_HOST}:{_PORT}"
 _MEMBER = rf"{_HOST}:(?!0+\Z|65535\Z){_PORT}"
 _NOT_ALL = r"(?!0\.0\.0\.0:|\[[0:.]+\]:)"
-_PUBLIC_KEY = r"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}"
-"""In ZeroMQ's own notation, Z85."""
+_URL = text(rf"wss?://{_HOST}(?::{_PORT})?/\S*")
+_ORIGIN = text(rf"\*|null|[a-z][a-z0-9+.-]*://{_HOST}(?::{_PORT})?")
+_PUBLIC_KEY = text(r"[0-9a-zA-Z.:+=^!/*?&<>()\[\]{}@%$#-]{40}")  # Z85, as ZeroMQ writes them
+_TOPIC = "a Kafka topic (1 to 249 of a-z A-Z 0-9 . _ -) or a pattern of these with * and ?"
+_NAMESPACE = "1 to 249 characters of a-z A-Z 0-9 . _ -, not . or .."
+_ORIGINS = "a list of origins (scheme and host, no path), such as https://app.example.com, or *"
+_KEYS = "a table of nodes' names and their public keys, 40 characters each: whimbrel keygen --node-key makes one"
+_CLASS = r"[A-Za-z0-9_.-]+|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
 
-Name = Annotated[str, kind("1 to 64 characters of a-z A-Z 0-9 . _ -", NAME)]
-Listen = Annotated[str, kind("HOST:PORT, such as 127.0.0.1:8080", rf"{_HOST}:{_PORT}")]
+
+def _is_electorate(names: tuple[str, ...]) -> bool:
+    return len(names) in (0, 1, 3, 5) and len(set(names)) == len(names)
+
+
+Name = Annotated[str, kind(_NAMES, NAME)]
+Listen = Annotated[str, kind("HOST:PORT, such as 127.0.0.1:8080", _ADDRESS)]
 Brokers = Annotated[
-    str,
-    kind(
-        "HOST:PORT, such as kafka-1:9092, several separated by commas",
-        rf"(?:{_HOST}:{_PORT}(?:,\s*{_HOST}:{_PORT})*)?",
-    ),
+    str, kind("HOST:PORT, such as kafka-1:9092, several separated by commas", rf"(?:{_ADDRESS}(?:,\s*{_ADDRESS})*)?")
 ]
 Urls = Annotated[
-    tuple[Annotated[str, text(rf"wss?://{_HOST}(?::{_PORT})?/\S*")], ...],
-    kind("a list of WebSocket addresses, such as wss://a.example.com/v1/ws"),
+    tuple[Annotated[str, _URL], ...], kind("a list of WebSocket addresses, such as wss://a.example.com/v1/ws")
 ]
-Origins = Annotated[
-    tuple[Annotated[str, text(rf"\*|null|[a-z][a-z0-9+.-]*://{_HOST}(?::{_PORT})?")], ...],
-    kind("a list of origins (scheme and host, no path), such as https://app.example.com, or *"),
-]
-TopicPattern = Annotated[
-    str,
-    kind(
-        "a Kafka topic (1 to 249 of a-z A-Z 0-9 . _ -) or a pattern of these with * and ?",
-        r"(?!\.\.?\Z)[A-Za-z0-9._*?-]{1,249}",
-    ),
-]
-NamespaceName = Annotated[
-    str, kind("1 to 249 characters of a-z A-Z 0-9 . _ -, not . or ..", r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,249}")
-]
-Plugin = Annotated[
-    str, kind("the name of an entry point, or module:Class", r"[A-Za-z0-9_.-]+|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
-]
+Origins = Annotated[tuple[Annotated[str, _ORIGIN], ...], kind(_ORIGINS)]
+TopicPattern = Annotated[str, kind(_TOPIC, r"(?!\.\.?\Z)[A-Za-z0-9._*?-]{1,249}")]
+NamespaceName = Annotated[str, kind(_NAMESPACE, r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,249}")]
+Plugin = Annotated[str, kind("the name of an entry point, or module:Class", _CLASS)]
 MemberAddress = Annotated[
     str, kind("HOST:PORT with a port from 1 to 65534, such as 192.0.2.1:7400", rf"(?:{_MEMBER})?")
 ]
@@ -155,19 +150,11 @@ MemberAddresses = Annotated[
 ]
 Voters = Annotated[
     tuple[Annotated[str, text(NAME)], ...],
-    kind(
-        "a list of 1, 3 or 5 different names of nodes, each 1 to 64 characters of a-z A-Z 0-9 . _ -",
-        check=lambda names: len(names) in (0, 1, 3, 5) and len(set(names)) == len(names),
-    ),
+    kind(f"a list of 1, 3 or 5 different names of nodes, each {_NAMES}", check=_is_electorate),
 ]
 Secret = Annotated[
     str, kind("a secret of at least 16 characters: whimbrel keygen makes one", r"(?:\S.{14,}\S)?", is_secret=True)
 ]
-NodeKeys = Annotated[
-    dict[Annotated[str, text(NAME)], Annotated[str, text(_PUBLIC_KEY)]],
-    kind(
-        "a table of nodes' names and their public keys, 40 characters each: whimbrel keygen --node-key makes one",
-    ),
-]
+NodeKeys = Annotated[dict[Annotated[str, text(NAME)], Annotated[str, _PUBLIC_KEY]], kind(_KEYS)]
 Properties = Annotated[dict[str, str], kind("a string, a number, true or false", read=_property, is_open=True)]
 Options = Annotated[dict[str, Any], kind("any value of TOML", is_open=True)]

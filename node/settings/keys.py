@@ -1,4 +1,4 @@
-"""Every key of the configuration: how a value is read and written. All of it follows from the schema.
+"""All keys of the configuration, from the schema: how a value is read and written.
 
 Invariant: what `toml` writes of a value, TOML and `Key.read` turn back into the same value.
 

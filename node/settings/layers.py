@@ -1,9 +1,9 @@
-"""What the file, the environment and the flags say, one after the other: the last has the last word, key by key.
+"""Puts the file, the environment and the flags together: for each key the last one wins.
 
-A layer that says anything of a list (`topics`, `namespaces`) replaces the whole list.
+A layer that has a list (`topics`, `namespaces`) replaces the whole list.
 
 Invariants:
-- Reading never stops at the first problem: all that is good is taken and all that is wrong is told.
+- Reading never stops at the first problem: everything right is taken, everything wrong is reported.
 - A secret value never appears in a problem.
 
 Not here: reading the file (load.py), what must hold between keys (relations.py).
@@ -25,7 +25,7 @@ from node.settings.schema import Settings
 
 PREFIX = "WHIMBREL_"
 PUBLISH = "publish"
-"""Said of the environment and the flags only: names of entries that clients may publish into."""
+"""In the environment and in flags only: names of entries that clients may publish into."""
 
 FLAGS = {
     "--kafka": "kafka.bootstrap",
@@ -74,19 +74,19 @@ class Problem:
 
 @dataclass
 class Layers:
-    """All that was said so far."""
+    """Everything that was read so far."""
 
     values: dict[str, Any] = field(default_factory=dict)
     """By path (`topics[0].name` in a list), ready for the settings."""
     sources: dict[str, str] = field(default_factory=dict)
     """Path of each value -> where: `whimbrel.toml:3`, `WHIMBREL_CACHE_TTL`, `--listen`."""
     publish: dict[str, str] = field(default_factory=dict)
-    """Names of entries that clients may publish into -> where that was said."""
+    """Names of entries that clients may publish into -> the source."""
     problems: list[Problem] = field(default_factory=list)
     wrong: set[str] = field(default_factory=set)
     """Keys whose values could not be read."""
     unread: bool = False
-    """Whether a file could not be read, so that what it would have given is not known."""
+    """Whether a file could not be read, so that its values are unknown."""
 
     def put_file(self, name: str, content: Mapping[str, Any], found: Mapping[Path, int]) -> None:
         """Take a file.
@@ -152,7 +152,7 @@ class Layers:
             self._unknown(source, path)
 
     def allow_publishing(self) -> None:
-        """Turn on the entries that were named for it, after all layers were taken."""
+        """Allow publishing into the entries that were named; called after all layers."""
         entries = {value: path for path, value in self.values.items() if re.fullmatch(r"\w+\[\d+\]\.name", path)}
         for name, source in self.publish.items():
             path = entries.get(name, "").replace(".name", ".publish")
@@ -163,7 +163,7 @@ class Layers:
                 self._wrong(source, PUBLISH, name, f"the name of an entry of topics or namespaces {these}")
 
     def settings(self) -> Settings:
-        """What was said, as far as it is right, and defaults for the rest."""
+        """The values that are right, and defaults for the rest."""
         document: dict[str, Any] = {section: {} for section in LISTS}
         for path, value in self.values.items():
             section, _, name = path.partition(".")

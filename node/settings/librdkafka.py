@@ -1,7 +1,7 @@
-"""Asks Kafka's library what it thinks of the properties that are handed to it.
+"""Lets librdkafka check the properties that it will be given.
 
-It alone knows their names and values. It is asked one property at a time, so that a complaint is about that one, and
-then with all together, as some are only wrong in company. Nothing is connected to.
+Only the library knows their names and values. It checks one property at a time, so that an error is about that one,
+and then all together, as some are wrong only in combination. No connection is made.
 
 Not here: properties that the node itself does not allow (relations.py).
 """
@@ -31,7 +31,7 @@ sasl.mechanisms sasl.password sasl.username security.protocol socket.keepalive.e
 ssl.ca.pem ssl.certificate.location ssl.certificate.pem ssl.endpoint.identification.algorithm ssl.key.location
 ssl.key.password ssl.key.pem statistics.interval.ms group.id
 """.split()  # noqa: SIM905 - for people to read
-"""To suggest when a name is unknown: the library does not list its properties."""
+"""Suggestions for unknown names: the library cannot list its properties."""
 
 
 def problems(effective: Effective) -> list[Problem]:
@@ -62,7 +62,7 @@ def problems(effective: Effective) -> list[Problem]:
 
 
 def _about_one(name: str, value: str) -> str:
-    """What is wrong with a property by itself. The library reads them in order and stops at the first wrong one."""
+    """What is wrong with one property. The library stops at the first wrong one, so an unknown one comes second."""
     try:
         Producer({name: value, _NONE_SUCH: ""})
     except KafkaException as error:

@@ -1,4 +1,4 @@
-"""What must hold between values, what a node cannot do without, and what its operator should be told.
+"""What must hold between values, what a node needs, and what its operator must be warned of.
 
 Not here: limits of single values (schema.py), properties that Kafka's library refuses (librdkafka.py).
 """
@@ -56,10 +56,10 @@ REFUSED: dict[str, str] = {
 
 
 def missing(settings: Settings, wrong: Collection[str]) -> Iterator[tuple[str, str, str]]:
-    """Keys that were not given and have no default that would do: path, key that would do instead, how to say it.
+    """Keys that a node needs and were not given: path, alternative key, how to give it.
 
     Args:
-        wrong: Paths of what was given and is wrong: it is not in the settings, and needs all the same what it needs.
+        wrong: Paths that were given a wrong value: they are not in the settings, but what they need is needed.
     """
     cluster = settings.cluster
     has_topics, has_namespaces = settings.topics or "topics" in wrong, settings.namespaces or "namespaces" in wrong
@@ -86,7 +86,7 @@ def missing(settings: Settings, wrong: Collection[str]) -> Iterator[tuple[str, s
 
 
 def broken(settings: Settings, values: Mapping[str, Any]) -> Iterator[Broken]:
-    """Everything that does not go together.
+    """Values that do not go together.
 
     Args:
         values: Values that are right by themselves, by path.
@@ -142,7 +142,7 @@ def _unusable(values: Mapping[str, Any]) -> Iterator[Broken]:
 
 
 def covers(pattern: str, other: str) -> bool:
-    """Whether whatever matches the other pattern matches this one too (may miss some, never errs otherwise)."""
+    """Whether all that the other pattern matches matches this one, too. Never wrongly true; may be wrongly false."""
     if other.startswith(INTERNAL) and not pattern.startswith(INTERNAL):
         return False
     form = "".join({"*": ".*", "?": "[^*]"}.get(character, re.escape(character)) for character in pattern)
@@ -150,7 +150,7 @@ def covers(pattern: str, other: str) -> bool:
 
 
 def warnings(settings: Settings) -> list[str]:
-    """What is allowed but dangerous, for the operator to read at every start; of files see cluster_files.py."""
+    """What is allowed but dangerous, shown at every start; for files see cluster_files.py."""
     if _is_loopback(settings.node.host):
         return []
     found = []

@@ -62,7 +62,7 @@ def test_what_was_configured_holds_for_all_nodes(tmp_path: Path) -> None:
         kafka=replace(
             wished.kafka, bootstrap="ignored:1", client={"client.rack": "1"}, consumer={"fetch.wait.max.ms": "7"}
         ),
-        authorizer=replace(wished.authorizer, use="x:Y", options={"z": [1, "two"]}),
+        authorizer=replace(wished.authorizer, use="json:JSONDecoder", options={"z": [1, "two"]}),
         cluster=replace(wished.cluster, slots=8, listen="127.0.0.1:1", key="ignored, it is not in the file"),
     )
     for place in PLACES:

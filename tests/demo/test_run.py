@@ -67,7 +67,7 @@ class Demo:
     def pids(self) -> dict[str, int]:
         """Process ids of the nodes, as the banner says, and what was said since."""
         rows = re.findall(r"^    ([abc])  .* (\d+)$", self.output, re.M)
-        again = re.findall(r"Node ([abc]) is started again: process (\d+)", self.output)
+        again = re.findall(r"Node ([abc]) was restarted: process (\d+)", self.output)
         return {name: int(pid) for name, pid in (*rows, *again)}
 
     def get(self, n: int, path: str) -> Any:
@@ -165,7 +165,7 @@ def test_a_node_that_dies_is_started_again(demo: Demo) -> None:
     before = demo.pids()
     until(lambda: demo.is_ready(1), "it is ready")
     os.kill(before["b"], signal.SIGKILL)
-    until(lambda: "Node b was ended by SIGKILL; it is started again in 6 s." in demo.output, "its death is told")
+    until(lambda: "Node b was ended by SIGKILL; it is restarted in 6 s." in demo.output, "its death is told")
     assert demo.is_ready(0), "the others go on"
     until(lambda: demo.pids()["b"] != before["b"], "it is started again")
     until(lambda: demo.is_ready(1), "it is ready again")

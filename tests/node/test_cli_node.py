@@ -52,7 +52,7 @@ def test_a_subject_without_messages_gets_a_hint_where_there_are_some(tmp_path: P
                 told = [line for _, line in zip(range(3), process.stderr, strict=False)]
                 process.kill()
             assert told[1] == f"whimbrel: subscribed to {subject}\n"
-            hint = f"nothing of {subject} itself so far; there is /orders/eu/1: subscribe to '{subject}/*'"
+            hint = f"no messages of {subject} itself so far, but of /orders/eu/1: subscribe to '{subject}/*'"
             assert told[2] == f"whimbrel: {hint}\n"
 
 

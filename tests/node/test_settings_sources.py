@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gateway.link.settings import GatewaySettings, TopicRule
@@ -224,6 +224,7 @@ words = st.text(st.characters(codec="utf-8"), max_size=8).filter(lambda text: "\
 properties = st.dictionaries(st.from_regex(r"[a-z]{1,5}(\.[a-z]{1,5})?", fullmatch=True), words, max_size=3)
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_what_is_shown_is_a_file_that_gives_the_same_settings(data: st.DataObject) -> None:
     topic_names = data.draw(st.lists(st.from_regex(r"[a-z]{1,8}", fullmatch=True), unique=True, max_size=3))
