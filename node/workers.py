@@ -179,6 +179,9 @@ class Workers:
     def stop(self, wait_s: float) -> None:
         """Wait for the workers to end by themselves; then end them."""
         self._stopping = True
+        for worker in self.all:
+            if worker.id < 0 and worker.process is not None:
+                worker.process.kill()  # it has not joined: it has no clients, and was not told to drain
         with gevent.Timeout(wait_s, False):
             while any(worker.process is not None and worker.process.poll() is None for worker in self.all):
                 gevent.sleep(0.02)

@@ -74,3 +74,18 @@ def test_a_full_disk_and_a_closed_pipe_are_no_tracebacks(tmp_path: Path, command
             process.stdout.close()
             said = process.stderr.read()
         assert (process.returncode, "Traceback" in said, "Exception" in said) == (0, False, False)
+
+
+def test_a_node_that_is_stopped_before_its_worker_is_there_does_not_wait_for_it(tmp_path: Path) -> None:
+    """The drain of ten seconds is for clients, and there are none yet."""
+    flags = ["--namespaces", "chat", "--listen", "127.0.0.1:0", "--set", f"node.run_dir={tmp_path}"]
+    command = [sys.executable, "-m", "node.cli", "node", *flags, "--set", "node.drain=120s"]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        told = [next(process.stderr)]
+        process.terminate()
+        told += process.stderr
+    assert "node_started" in told[0]
+    assert told[-1].endswith("stopped status=0\n")
+    assert process.returncode == 0
+    assert not list(tmp_path.iterdir())
