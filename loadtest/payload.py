@@ -17,6 +17,9 @@ FIRST = 1_000_000_000
 ZERO_US = 10**15
 """Added to the monotonic clock in microseconds, so that `t` always has sixteen digits and is exact in a double."""
 
+EPOCH_US = 15 * 10**14
+"""`t` of other senders, on other machines, is microseconds since 1970: above this (the year 2017)."""
+
 MARK = b'{"t":'
 T_AT, T_END = 5, 21
 N_AT, N_END = 26, 36

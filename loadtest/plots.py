@@ -41,6 +41,23 @@ def plot_lines(
     _save(pyplot, figure, file)
 
 
+def plot_over_time(
+    file: Path, times: Sequence[float], panels: Mapping[str, Mapping[str, Sequence[float | None]]]
+) -> None:
+    """Draw what went on over the seconds of a run: panels below each other, by their label, each with its curves."""
+    pyplot = _pyplot()
+    figure, rows = pyplot.subplots(len(panels), figsize=(8, 2 * len(panels)), sharex=True, layout="constrained")
+    for axes, (label, curves) in zip(rows, panels.items(), strict=True):
+        for name, values in curves.items():
+            axes.plot(times, [float("nan") if value is None else value for value in values], label=name)
+        axes.set(ylabel=label, ylim=(0, None))
+        axes.grid(alpha=0.3)
+        if len(curves) > 1:
+            axes.legend()
+    rows[-1].set(xlabel="seconds")
+    _save(pyplot, figure, file)
+
+
 def plot_latency(file: Path, title: str, curves: Mapping[str, Samples]) -> None:
     """Draw which share of the messages took longer than so many milliseconds, both axes logarithmic."""
     pyplot = _pyplot()

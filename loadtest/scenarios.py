@@ -34,6 +34,7 @@ from loadtest.process import Child, Failed, Shares, cpu_s, resident_kb
 from loadtest.publisher import Latencies, Publisher
 from loadtest.report import Row, percentile
 from loadtest.scattered import evicting, joining, ladder, pattern, scattered
+from loadtest.swarm.beside_fleet import swarm
 from loadtest.threads import since, threads, threads_table
 
 IDLE_S = 25.0
@@ -233,4 +234,5 @@ SCENARIOS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "fill": fill,
     "storm": storm,
     "publish": publish,
+    "swarm": swarm,
 }

@@ -12,14 +12,14 @@ import json
 
 from loadtest.payload import FIRST, ZERO_US
 
-TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
 
 
-def handshake(host: str, port: int) -> bytes:
+def handshake(host: str, port: int, path: str = "/v1/ws", subprotocol: str = "whimbrel.v1.json") -> bytes:
     return (
-        f"GET /v1/ws HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: bG9hZHRlc3QgbG9hZHRlcw==\r\n"
-        "Sec-WebSocket-Protocol: whimbrel.v1.json\r\n\r\n"
+        f"Sec-WebSocket-Protocol: {subprotocol}\r\n\r\n"
     ).encode()
 
 
@@ -88,7 +88,7 @@ def walk(data: bytearray, end: int) -> tuple[int, int, int]:
     return at, last, frames
 
 
-def frame_at(data: bytearray, at: int, end: int) -> tuple[int, int, int] | None:
+def frame_at(data: bytearray | bytes, at: int, end: int) -> tuple[int, int, int] | None:
     """Opcode, payload start and payload end of the server's frame at `at`; None when it is not whole."""
     if end - at < 2:
         return None

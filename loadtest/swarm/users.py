@@ -1,0 +1,225 @@
+"""Locust users to derive from, or to use as they are: what clients of Whimbrel do.
+
+Each is a client of its own, reconnects and resumes as the SDK does, and checks all that it gets (chain.py). Reported as
+requests of type `ws`, in milliseconds, by few names:
+
+    connect     from the start until the server's welcome
+    subscribe   until the server has answered
+    resume      from the loss of the connection until the subscription is live again
+    publish     until acknowledged
+    receive     from when the value was sent, as it says (`t`), or else from Kafka's timestamp, until it was read
+
+Failures of `receive` are messages missing, repeated and out of order, and gaps; a failure of `connect` is a session
+that the server ended for good.
+
+Not here: options (hooks.py), sums over all users (totals.py), sockets (client.py).
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from typing import Any
+
+import gevent
+from locust import User, constant, task
+
+from loadtest.payload import EPOCH_US, ZERO_US, key_name
+from loadtest.swarm.chain import Chain
+from loadtest.swarm.client import GeventClient
+from loadtest.swarm.totals import TOTALS
+from whimbrel import Message, events
+from whimbrel.interest import Interest
+
+SUBSCRIBE_TIMEOUT_S = 30.0
+PAD = "x" * 400
+
+
+def since_sent_us(value: Any, now_us: int) -> int | None:
+    """How many microseconds ago a value was sent, by what it says (payload.py); None: it does not say."""
+    sent = value.get("t") if isinstance(value, dict) else None
+    if not isinstance(sent, int):
+        return None
+    return (time.time_ns() // 1000 if sent > EPOCH_US else now_us) - sent
+
+
+class WhimbrelUser(User):  # type: ignore[misc]
+    """A client that is connected for as long as the user lives. Derive from it, and subscribe in `on_start`."""
+
+    abstract = True
+
+    def __init__(self, environment: Any) -> None:
+        super().__init__(environment)
+        self.options = environment.parsed_options
+        servers = tuple((self.host or "ws://127.0.0.1:8080").split(","))
+        self.client = GeventClient(servers, self._event, self.options.token or None, self.options.encoding)
+        self._chains: dict[Interest, Chain] = {}
+        self._lost_at: float | None = None
+        self._resuming_since: dict[Interest, float] = {}
+        self._began = 0.0
+
+    def on_start(self) -> None:
+        """Connect. Locust calls it."""
+        self._began = time.monotonic()
+        TOTALS.users.add(self)
+        self.client.start()
+
+    def on_stop(self) -> None:
+        """Disconnect. Locust calls it."""
+        TOTALS.users.discard(self)
+        self.client.close()
+
+    def subject(self) -> str:
+        """A random key of the topic."""
+        return f"/{self.options.topic}/{key_name(random.randrange(self.options.keys)).decode()}"
+
+    def subscribe(self, subject: str) -> None:
+        """Subscribe, and report it."""
+        began = time.monotonic()
+        try:
+            self.client.subscribe(subject, timeout_s=SUBSCRIBE_TIMEOUT_S)
+        except (RuntimeError, gevent.Timeout) as error:
+            self.report("subscribe", (time.monotonic() - began) * 1000, 0, RuntimeError(str(error)))
+        else:
+            self.report("subscribe", (time.monotonic() - began) * 1000)
+
+    def publish(self, subject: str, **value: Any) -> None:
+        """Publish a value that says when it was sent, and report it."""
+        began = time.monotonic()
+        try:
+            self.client.publish(subject, {"t": time.time_ns() // 1000, **value})
+        except RuntimeError as error:
+            self.report("publish", (time.monotonic() - began) * 1000, 0, error)
+        else:
+            self.report("publish", (time.monotonic() - began) * 1000)
+
+    def report(self, name: str, ms: float | None, size: int = 0, failed: BaseException | None = None) -> None:
+        """Tell Locust."""
+        self.environment.events.request.fire(
+            request_type="ws", name=name, response_time=ms, response_length=size, exception=failed, context={}
+        )
+
+    def cut(self) -> None:
+        """Lose the connection, and come back."""
+        self.client.cut()
+
+    def received(self, message: Message) -> None:
+        """A message, after it was counted. For users derived from this one."""
+
+    def _event(self, now: float, event: events.Event) -> None:
+        match event:
+            case events.Received(interest, message):
+                self._message(int(now * 1e6) + ZERO_US, interest, message)
+            case events.Connected():
+                if self._began:
+                    self.report("connect", (now - self._began) * 1000)
+                    self._began = 0.0
+            case events.Reconnecting() | events.Moving():
+                self._lost_at = now if self._lost_at is None else self._lost_at
+            case events.Resumed(interest, _, _):
+                self._resuming_since[interest] = now if self._lost_at is None else self._lost_at
+            case events.Live(interest, _):
+                if (since := self._resuming_since.pop(interest, None)) is not None:
+                    self.report("resume", (now - since) * 1000)
+                    self._lost_at = None
+            case events.Gap(interest, log):
+                self._chains.setdefault(interest, Chain()).gap(log)
+                self.fault("gap")
+            case events.Missing():
+                self.fault("missing")
+            case events.Closed(code, reason):
+                if code is not None:
+                    self.report("connect", None, 0, RuntimeError(f"ended by the server: {code} {reason}"))
+
+    def _message(self, now_us: int, interest: Interest, message: Message) -> None:
+        chain = self._chains.get(interest)
+        if chain is None:
+            chain = self._chains[interest] = Chain()
+        if fault := chain.take(message):
+            self.fault(fault.value)
+        if message.snapshot:
+            return
+        took = since_sent_us(message.content.parsed, now_us)
+        if took is None and message.time is not None:
+            took = time.time_ns() // 1000 - message.time * 1000
+        if took is not None:
+            TOTALS.receipts.add(took)
+            self.report("receive", took / 1000, len(message.value or b""))
+        self.received(message)
+
+    def fault(self, what: str) -> None:
+        """A message was missing, repeated or out of order, or there is a gap."""
+        TOTALS.faults[what] += 1
+        self.report("receive", None, 0, RuntimeError(what))
+
+
+class Subscriber(WhimbrelUser):
+    """Has one key."""
+
+    weight = 80
+    wait_time = constant(3600)
+
+    def on_start(self) -> None:
+        super().on_start()
+        self.subscribe(self.subject())
+
+    @task  # type: ignore[untyped-decorator]
+    def rest(self) -> None:
+        """What comes is taken as it comes."""
+
+
+class Publisher(WhimbrelUser):
+    """Publishes to random keys, `--rate` times per second, one at a time."""
+
+    weight = 10
+
+    def wait_time(self) -> float:
+        return random.expovariate(self.options.rate)
+
+    @task  # type: ignore[untyped-decorator]
+    def send(self) -> None:
+        """One value."""
+        self.publish(self.subject(), pad=PAD)
+
+
+class Flapping(Subscriber):
+    """A telephone on a train: its connection fails every few seconds (`--flap-s` on average), and it comes back."""
+
+    weight = 5
+
+    def wait_time(self) -> float:
+        return random.expovariate(1 / self.options.flap_s)
+
+    @task  # type: ignore[untyped-decorator]
+    def rest(self) -> None:
+        """Lose the connection."""
+        self.cut()
+
+
+class Dashboard(WhimbrelUser):
+    """Has a pattern: all keys of the topic."""
+
+    weight = 4
+    wait_time = constant(3600)
+
+    def on_start(self) -> None:
+        super().on_start()
+        self.subscribe(f"/{self.options.topic}/*")
+
+    @task  # type: ignore[untyped-decorator]
+    def rest(self) -> None:
+        """What comes is taken as it comes."""
+
+
+class SlowReader(Dashboard):
+    """As a dashboard that reads for a second and then not for ten: the node must not let others wait for it."""
+
+    weight = 1
+    wait_time = constant(1)
+
+    @task  # type: ignore[untyped-decorator]
+    def rest(self) -> None:
+        """Read nothing for a while."""
+        self.client.reads(False)
+        gevent.sleep(10)
+        self.client.reads(True)
