@@ -22,9 +22,13 @@ from loadtest.beside import LIMIT, Beside, beside_json, beside_table, compare
 from loadtest.mesh_scenarios import MESH_SCENARIOS
 from loadtest.process import Failed
 from loadtest.report import Row, as_json, table
+from loadtest.scale.out import out
+from loadtest.scale.up import up
 from loadtest.scenarios import SCENARIOS
 
 ALL = {**SCENARIOS, **MESH_SCENARIOS}
+LONG = {"up": up, "out": out}
+"""Only when they are named: they take many minutes."""
 WITHOUT_KAFKA = ("mesh_commit", "commit")
 WITHIN = ("mesh_commit",)
 """Scenarios that import what they measure: they cannot measure another checkout."""
@@ -32,7 +36,9 @@ WITHIN = ("mesh_commit",)
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest", description="Measures Whimbrel with a real Kafka.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"scenarios, of {' '.join(ALL)} (default: all)")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"scenarios, of {' '.join(ALL)} (default: all), or {' '.join(LONG)}"
+    )
     parser.add_argument("--seconds", type=float, default=10, help="how long each steady load is measured (10)")
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="where the rows go (bench.json)")
     parser.add_argument("--artifacts", type=Path, default=Path("artifacts"), help="where plots and logs go (artifacts)")
@@ -44,8 +50,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=4, help="with --beside: how often both are measured (4)")
     options = parser.parse_args()
     names = options.names or [name for name in ALL if not options.beside or name not in WITHIN]
-    if unknown := [name for name in names if name not in ALL]:
-        parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(ALL)}")
+    if unknown := [name for name in names if name not in ALL | LONG]:
+        parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(ALL | LONG)}")
     if options.beside and (within := [name for name in names if name in WITHIN]):
         parser.error(f"{', '.join(within)} can measure this checkout only, not --beside")
     if options.beside and not (program := options.beside.resolve() / ".venv" / "bin" / "whimbrel").exists():
@@ -80,7 +86,7 @@ class Say:
         print(f"[{time.monotonic() - self._began:4.0f} s] {self.about}{words}", file=sys.stderr, flush=True)
 
 
-def alone(bench: Bench, say: Say, names: list[str], out: Path) -> int:
+def alone(bench: Bench, say: Say, names: list[str], file: Path) -> int:
     """Run scenarios one after the other. Returns the exit code: 1 if something could not be measured."""
     rows: list[Row] = []
     reasons: list[str] = []
@@ -89,9 +95,9 @@ def alone(bench: Bench, say: Say, names: list[str], out: Path) -> int:
         found, missing = measured(name, bench)
         rows += found
         reasons += [f"{name}: not measured: {reason}" for reason in missing]
-    out.write_text(json.dumps([as_json(row) for row in rows], indent=1) + "\n")
+    file.write_text(json.dumps([as_json(row) for row in rows], indent=1) + "\n")
     if rows:
-        print(f"\n{table(rows)}\n\ncores: {os.cpu_count()}; rows in {out}, plots in {bench.artifacts}/")
+        print(f"\n{table(rows)}\n\ncores: {os.cpu_count()}; rows in {file}, plots in {bench.artifacts}/")
     if bench.scale != 1:
         print(f"rates of messages were {bench.scale:g} of what the goals are for")
     for reason in reasons:
@@ -99,7 +105,7 @@ def alone(bench: Bench, say: Say, names: list[str], out: Path) -> int:
     return 1 if reasons else 0
 
 
-def beside(bench: Bench, say: Say, names: list[str], other: Path, rounds: int, out: Path) -> int:
+def beside(bench: Bench, say: Say, names: list[str], other: Path, rounds: int, file: Path) -> int:
     """Run each scenario with two checkouts in turn: A B, B A, A B, ... so that a drift of the machine is fair.
 
     Returns the exit code: 1 if something is a loss or could not be measured at all.
@@ -125,8 +131,8 @@ def beside(bench: Bench, say: Say, names: list[str], other: Path, rounds: int, o
         if compared:
             print(f"\n{beside_table(compared)}")
         print("\n".join(reasons), flush=True)
-        out.write_text(json.dumps([beside_json(one) for one in found], indent=1) + "\n")
-    print(f"\nother: {other}; cost above 1: this checkout is worse; all rounds in {out}")
+        file.write_text(json.dumps([beside_json(one) for one in found], indent=1) + "\n")
+    print(f"\nother: {other}; cost above 1: this checkout is worse; all rounds in {file}")
     losses = [one.name for one in found if one.verdict == "LOSS"]
     if losses:
         print(f"worse by more than {LIMIT - 1:.0%}: {', '.join(losses)}")
@@ -140,7 +146,7 @@ def measured(name: str, bench: Bench) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     bench = replace(bench, missing=[])
     try:
-        for row in ALL[name](bench):
+        for row in (ALL | LONG)[name](bench):
             rows.append(row)  # what came before a failure counts
     except Failed as failed:
         bench.miss(str(failed))

@@ -1,4 +1,4 @@
-"""Three nodes that are one cluster, and more that join it, each a process started as a user starts it.
+"""Nodes that are one cluster (three by default), and more that join it, each a process started as a user starts it.
 
 Not here: one node (node.py), load (publisher.py, fleet.py, users.py).
 """
@@ -10,7 +10,7 @@ import socket
 import time
 import zlib
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
@@ -26,7 +26,12 @@ class Cluster:
     """The nodes. A context manager that starts the voters together, waits until they agree, and stops all."""
 
     def __init__(
-        self, log: Path, *flags: str, settings: Mapping[str, str] | None = None, checkout: Path | None = None
+        self,
+        log: Path,
+        *flags: str,
+        settings: Mapping[str, str] | None = None,
+        checkout: Path | None = None,
+        names: Sequence[str] = VOTERS,
     ) -> None:
         """Prepare; nothing runs yet.
 
@@ -35,6 +40,7 @@ class Cluster:
             flags: For each node, besides those that make them one cluster.
             settings: Keys and values for `--set`.
             checkout: As for `Node`.
+            names: Of the nodes; the first three of three or more are voters, else the first.
         """
         self._directory = TemporaryDirectory()
         self._log = log
@@ -44,11 +50,12 @@ class Cluster:
         key_file = Path(self._directory.name) / "cluster.key"
         key_file.write_text(secrets.token_hex(32) + "\n")
         key_file.chmod(0o600)
-        self._addresses = {name: f"127.0.0.1:{_free_port()}" for name in VOTERS}
-        self._shared = ["--voters", ",".join(VOTERS), "--cluster-key-file", str(key_file), "--workers", "1"]
+        self._addresses = {name: f"127.0.0.1:{_free_port()}" for name in names}
+        voters = names[: len(VOTERS)] if len(names) >= len(VOTERS) else names[:1]
+        self._shared = ["--voters", ",".join(voters), "--cluster-key-file", str(key_file), "--workers", "1"]
         self._shared += ["--join", ",".join(self._addresses.values())]
         self.nodes: dict[str, Node] = {}
-        for name in VOTERS:
+        for name in names:
             self.prepare(name)
 
     def prepare(self, name: str) -> Node:
@@ -79,6 +86,12 @@ class Cluster:
     def ports(self) -> list[int]:
         """Where clients connect, node by node."""
         return [node.port for node in self.nodes.values()]
+
+    @property
+    def mesh_ports(self) -> list[int]:
+        """TCP ports at which nodes talk to each other: of each node the one that it is given, and the next."""
+        ports = [int(address.rpartition(":")[2]) for address in self._addresses.values()]
+        return [each for port in ports for each in (port, port + 1)]
 
     def pids(self) -> dict[str, int]:
         """Process ids by name."""

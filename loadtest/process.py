@@ -16,7 +16,7 @@ from typing import Any, Protocol, Self
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 LOOK_S = 0.01
-PATIENCE_S = 120
+PATIENCE_S = 300
 PAGE_KB = os.sysconf("SC_PAGE_SIZE") / 1024
 
 

@@ -47,7 +47,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["node", "demo", "keygen", "check-config", "status", "topics", "completion", "version"]
+    "command", ["node", "demo", "keygen", "check-config", "status", "topics", "completion", "capacity", "version"]
 )
 def test_each_command_has_help_that_says_what_it_does(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, out, err = outcome(capsys, command, "--help")

@@ -1,0 +1,54 @@
+"""How many machines a load needs."""
+
+from dataclasses import replace
+
+import pytest
+
+from node.capacity import MEASURED, Load, Machines, plan
+from node.cli import run
+
+LOAD = Load(clients=1_000_000, rate=10_000, received=1)
+
+
+def test_what_comes_in_costs_each_node_the_same_and_clients_are_shared_out() -> None:
+    some, more = plan(LOAD), plan(replace(LOAD, clients=10_000_000))
+    assert more.node_share == some.node_share == pytest.approx(10_000 * MEASURED.in_us / 1e6)
+    assert more.nodes - 1 == pytest.approx(10 * (some.nodes - 1), rel=0.05)
+    assert more.worker_share == pytest.approx(some.worker_share, rel=0.2)
+
+
+def test_each_reason_decides_in_its_turn() -> None:
+    assert plan(Load(clients=100, rate=100, received=1)).why == "a majority that survives"
+    assert plan(LOAD).why == "connections per worker"
+    assert plan(replace(LOAD, received=20)).why == "CPU of the workers"
+
+
+def test_no_worker_is_fuller_than_allowed_when_nodes_are_lost() -> None:
+    for received in (1, 7, 30):
+        for machines in (Machines(cores=2), Machines(cores=8), Machines(cores=32, full=0.3, spare=2)):
+            found = plan(replace(LOAD, received=received), machines)
+            left = found.nodes - machines.spare
+            assert found.worker_share * found.nodes / left <= machines.full + 1e-9
+            assert found.node_share <= machines.full
+
+
+def test_more_than_a_node_can_take_in_needs_more_clusters() -> None:
+    most = int(0.6 * 1e6 / MEASURED.in_us)
+    assert plan(replace(LOAD, rate=most)).groups == 1
+    assert plan(replace(LOAD, rate=most + 1)).groups == 2
+
+
+def test_one_node_sends_nothing_to_others() -> None:
+    found = plan(Load(clients=1000, rate=1000, received=1), Machines(spare=0))
+    assert (found.nodes, found.mesh_bps) == (1, 0)
+
+
+def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["capacity", "--clients", "1000000", "--rate", "20000"]) == 0
+    assert "nodes of 8 cores" in capsys.readouterr().out
+    assert run(["capacity", "--clients", "1000000", "--rate", "200000"]) == 0
+    assert "clusters of" in capsys.readouterr().out
+    assert run(["capacity", "--clients", "10000000", "--rate", "20000", "--received", "5", "--cores", "64"]) == 0
+    assert "the network is the limit" in capsys.readouterr().out
+    assert run(["capacity", "--clients", "1000", "--rate", "1", "--cores", "1"]) == 2
+    assert "at least 2 cores" in capsys.readouterr().err
