@@ -24,10 +24,14 @@ MESH_BYTES = 120
 class Costs:
     """Of one machine's kind. Microseconds are CPU time."""
 
+    node_wakes: float
+    """Share of a core of the node process for waking up, as soon as there is a steady trickle of messages."""
     in_us: float
-    """Of the node process, for each message that comes in, from Kafka or from another node."""
+    """And for each message that comes in, from Kafka or from another node."""
+    worker_wakes: float
+    """Share of a core of a worker for waking up, likewise."""
     out_us: float
-    """Of a worker, for each message to a client, as far as each is a write of its own."""
+    """And for each message to a client, as far as each is a write of its own."""
     publish_us: float
     """Of node and worker, for each publish of a client."""
     connect_us: float
@@ -39,18 +43,20 @@ class Costs:
     message_bytes: float
     """Of memory, for each cached message besides its value."""
     node_bytes: float
-    """Of memory, for a node process and a worker that have nothing to do."""
+    """Of memory, for a node process, and as much for each worker, that has nothing to do."""
 
 
 MEASURED = Costs(
-    in_us=20.5,
-    out_us=14.5,
+    node_wakes=0.22,
+    in_us=10.5,
+    worker_wakes=0.10,
+    out_us=17.5,
     publish_us=55,
-    connect_us=215,
+    connect_us=275,
     idle_us=2.7,
-    client_bytes=1_400,
+    client_bytes=1_570,
     message_bytes=450,
-    node_bytes=110e6,
+    node_bytes=45e6,
 )
 
 
@@ -118,12 +124,17 @@ def plan(load: Load, machines: Machines = Machines(), costs: Costs = MEASURED) -
         raise ValueError("a load has no negative numbers")
     if machines.cores < 2 or not 0 < machines.full <= 1 or machines.spare < 0:
         raise ValueError("a machine has at least 2 cores, and is to be more than 0 and at most 1 full")
-    groups = max(1, ceil(load.rate * costs.in_us / 1e6 / machines.full))
+    # Of a worker and of the node process, what is left for messages beside waking up.
+    worker_room, node_room = machines.full - costs.worker_wakes, machines.full - costs.node_wakes
+    if min(worker_room, node_room) <= 0:
+        least = max(costs.worker_wakes, costs.node_wakes)
+        raise ValueError(f"waking up alone takes {least:.0%} of a core: a machine must be allowed to be fuller")
+    groups = max(1, ceil(load.rate * costs.in_us / 1e6 / node_room))
     rate, clients, publishes = load.rate / groups, load.clients / groups, load.publishes / groups
     workers = machines.cores - 1
     busy = (clients * (load.received * costs.out_us + costs.idle_us) + publishes * costs.publish_us) / 1e6
     needs = {
-        "CPU of the workers": ceil(busy / machines.full / workers) + machines.spare,
+        "CPU of the workers": ceil(busy / worker_room / workers) + machines.spare,
         "connections per worker": ceil(clients / CLIENTS_PER_WORKER / workers) + machines.spare,
         "a majority that survives": 2 * machines.spare + 1,
     }
@@ -131,15 +142,15 @@ def plan(load: Load, machines: Machines = Machines(), costs: Costs = MEASURED) -
     nodes = needs[why]
     out = clients * load.received / nodes
     value = load.value_bytes
-    left = max(nodes - 1, 1) * workers - busy
+    left = max(nodes - 1, 1) * workers * (1 - costs.worker_wakes) - busy
     return Plan(
         groups=groups,
         nodes=nodes,
         workers=workers,
         why=why,
-        node_share=rate * costs.in_us / 1e6,
-        worker_share=busy / nodes / workers,
-        memory_bytes=costs.node_bytes * (1 + workers) / 2
+        node_share=costs.node_wakes + rate * costs.in_us / 1e6,
+        worker_share=costs.worker_wakes + busy / nodes / workers,
+        memory_bytes=costs.node_bytes * (1 + workers)
         + clients / nodes * costs.client_bytes
         + rate * load.cache_s * (value + costs.message_bytes),
         to_clients_bps=8 * out * (value + FRAME_BYTES),

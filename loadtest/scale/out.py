@@ -74,23 +74,27 @@ def _step(bench: Bench, count: int) -> Step:
         bench.say(f"{count} nodes, {CLIENTS:,} clients, {RATE * bench.scale:,.0f} msg/s")
         for index, port in enumerate(nodes.ports):
             fleet.call("connect", port=port, subjects=chosen[index::count], tracked_every=TRACKED_EVERY)
+        from_broker, between = sum(sent_bytes(broker).values()), _mesh_bytes(nodes)
         producer.call("start", topic=topic, keys=KEYS, rate=RATE * bench.scale)
         time.sleep(WARM_S)
         before, sent, got = _cpu(nodes), producer.call("sent"), fleet.call("seen")["received"]
-        from_broker, between = sum(sent_bytes(broker).values()), _mesh_bytes(nodes)
         time.sleep(max(bench.seconds, FLOOR_S))
-        used, got = _since(before, _cpu(nodes)), fleet.call("seen")["received"] - got
+        sent, used, got = (
+            producer.call("sent") - sent,
+            _since(before, _cpu(nodes)),
+            fleet.call("seen")["received"] - got,
+        )
+        counts = producer.call("stop")
+        clean(fleet, expected(counts, chosen))
         from_broker, between = sum(sent_bytes(broker).values()) - from_broker, _mesh_bytes(nodes) - between
-        sent = producer.call("sent") - sent
-        clean(fleet, expected(producer.call("stop"), chosen))
         publisher.call("connect", ports=nodes.ports, each=max(1, PIPELINES // count), subjects=subjects, pad=PAD)
         publisher.call("pipelined", seconds=0.5, warm_s=0.5, window=WINDOW, publish=True)
         cpu_s, published = nodes.cpu_s(), sum(publisher.call("published").values())
         publisher.call("pipelined", seconds=FLOOR_S, warm_s=0, window=WINDOW, publish=True)
         cpu_s, published = nodes.cpu_s() - cpu_s, sum(publisher.call("published").values()) - published
     step = Step(
-        broker_bytes=from_broker / sent,
-        mesh_bytes=between / sent,
+        broker_bytes=from_broker / counts.total(),
+        mesh_bytes=between / counts.total(),
         in_us=used["node"] * 1e6 / sent / count,
         out_us=used["worker"] * 1e6 / got,
         publish_us=cpu_s * 1e6 / published,
