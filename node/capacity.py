@@ -49,7 +49,7 @@ class Costs:
 MEASURED = Costs(
     node_wakes=0.22,
     in_us=10.5,
-    worker_wakes=0.10,
+    worker_wakes=0.065,
     out_us=17.5,
     publish_us=55,
     connect_us=275,
