@@ -43,7 +43,9 @@ class Costs:
     message_bytes: float
     """Of memory, for each cached message besides its value."""
     node_bytes: float
-    """Of memory, for a node process, and as much for each worker, that has nothing to do."""
+    """Of memory, for a node process that has nothing to do."""
+    worker_bytes: float
+    """And for a worker."""
 
 
 MEASURED = Costs(
@@ -55,8 +57,9 @@ MEASURED = Costs(
     connect_us=275,
     idle_us=2.7,
     client_bytes=1_570,
-    message_bytes=450,
-    node_bytes=45e6,
+    message_bytes=420,
+    node_bytes=84e6,
+    worker_bytes=36e6,
 )
 
 
@@ -150,7 +153,8 @@ def plan(load: Load, machines: Machines = Machines(), costs: Costs = MEASURED) -
         why=why,
         node_share=costs.node_wakes + rate * costs.in_us / 1e6,
         worker_share=costs.worker_wakes + busy / nodes / workers,
-        memory_bytes=costs.node_bytes * (1 + workers)
+        memory_bytes=costs.node_bytes
+        + workers * costs.worker_bytes
         + clients / nodes * costs.client_bytes
         + rate * load.cache_s * (value + costs.message_bytes),
         to_clients_bps=8 * out * (value + FRAME_BYTES),

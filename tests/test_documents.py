@@ -18,7 +18,7 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 DOCUMENTS = [
-    *("README.md", "ARCHITECTURE.md", "OPERATIONS.md", "mesh/README.md", "loadtest/README.md"),
+    *("README.md", "ARCHITECTURE.md", "OPERATIONS.md", "mesh/README.md", "loadtest/README.md", "loadtest/SCALE.md"),
     *("client/PROTOCOL.md", "client/python/README.md", "client/js/README.md", "node/settings/REFERENCE.md"),
 ]
 FILES_OF_A_WAY_MAX = 8
