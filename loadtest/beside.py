@@ -18,7 +18,9 @@ from statistics import median
 from loadtest.report import Row, columns, words
 
 SURE = 0.8
-"""How often an interval holds the true median, at least; of fewer than 4 values it is their range, and less sure."""
+"""How often an interval holds the true median, at least; of fewer than `ROUNDS_MIN` it is their range, less sure."""
+ROUNDS_MIN = 4
+"""With fewer no interval is so sure."""
 LIMIT = 1.05
 """What costs more is a loss."""
 
@@ -42,7 +44,9 @@ class Beside:
 
     @property
     def verdict(self) -> str:
-        """Against `LIMIT`, by the whole interval."""
+        """Against `LIMIT`, by the whole interval; of fewer than `ROUNDS_MIN` rounds nothing follows."""
+        if len(self.here) < ROUNDS_MIN:
+            return "open"
         low, high = interval(self.costs)
         return "LOSS" if low > LIMIT else "kept" if high <= LIMIT else "open"
 

@@ -22,9 +22,9 @@ def test_an_interval_drops_as_much_as_it_may_at_both_ends() -> None:
 
 
 def test_a_cost_above_one_is_worse_for_rates_and_for_latencies() -> None:
-    slower, later = compare([([rate(1000), latency(10)], [rate(800), latency(12)])])
-    assert slower.costs == [1.25]
-    assert later.costs == [1.2]
+    slower, later = compare([([rate(1000), latency(10)], [rate(800), latency(12)])] * 4)
+    assert slower.costs == [1.25] * 4
+    assert later.costs == [1.2] * 4
     assert {slower.verdict, later.verdict} == {"LOSS"}
 
 
@@ -35,6 +35,7 @@ def test_a_verdict_needs_the_whole_interval() -> None:
     assert verdict(106, 107, 106, 120) == "LOSS"
     assert verdict(104, 100, 90, 105) == "kept"
     assert verdict(104, 100, 90, 120) == "open"
+    assert verdict(200, 200, 200) == "open", "three are too few"
     assert verdict(300, 100, 100, 100, 100, 100, 100) == "kept", "one of seven may be anything"
 
 
@@ -48,5 +49,5 @@ def test_the_table_says_both_and_how_alike_the_floors_were() -> None:
     found = compare([([rate(1000, 500)], [rate(1100, 600)])] * 2)
     header, line = beside_table(found).splitlines()
     assert header.split() == ["other", "here", "unit", "cost", "from", "to", "rounds", ">", "1.05?", "floors"]
-    assert line.split() == ["a.per_cpu_s", "1,000", "1,100", "1/s", "0.909", "0.909", "0.909", "2", "kept", "1.20"]
+    assert line.split() == ["a.per_cpu_s", "1,000", "1,100", "1/s", "0.909", "0.909", "0.909", "2", "open", "1.20"]
     assert beside_json(found[0])["cost"] == pytest.approx(0.9091)
