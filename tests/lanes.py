@@ -12,6 +12,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 SHARED = {
+    "tests/hosts/": "hosts",
     "tests/browser/": "a demo and a browser",
     "tests/e2e/": "a real Kafka and a node",
     "tests/kafka/test_real.py": "a real Kafka and a node",
@@ -34,7 +35,7 @@ def lane_of(test: str) -> str:
 
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
     """Long lanes before short ones, so that no worker begins a long one when the others are done."""
-    beginnings = (*APART[:2], *SHARED, *APART[2:])
+    beginnings = (*SHARED, *APART)
 
     def rank(item: pytest.Item) -> int:
         for number, beginning in enumerate(beginnings):
