@@ -166,6 +166,22 @@ class Visitor:
         script = f"return document.querySelector(`.member-card[data-name='${{arguments[0]}}']`)?.{what} ?? null"
         return self.run(script, name)
 
+    def watch(self, name: str) -> None:
+        """Begin to write down what a node's card shows: some of it is over before one could look."""
+        script = """
+            const shown = (window.shown ??= {})[arguments[0]] = [];
+            setInterval(() => {
+                const card = document.querySelector(`.member-card[data-name='${arguments[0]}']`);
+                if (card) shown.push(`${card.dataset.state} ${card.innerText}`);
+            }, 200);
+        """
+        self.run(script, name)
+
+    def has_shown(self, name: str, pattern: str) -> bool:
+        """Whether a card that is being watched has shown something that matches a regular expression."""
+        shown = "return window.shown[arguments[0]].some((text) => new RegExp(arguments[1]).test(text))"
+        return bool(self.run(shown, name, pattern))
+
     def connected_to(self) -> str | None:
         """The node that the page says it is connected to, in the one place and the other."""
         found = self.run("return [...document.querySelectorAll('.member-card[data-connected=true] strong')]")

@@ -121,13 +121,13 @@ def test_a_large_record_reaches_a_client_that_takes_seconds_for_it(
                 source.add(topic, "k", big)
             for number in range(20):
                 source.add(topic, "other", b"%d" % number)
-            source.flush()
             for frame in frames:
                 if frame["op"] == "msg":
                     got.append(frame["at"])
                     if len(got) == 21:
                         break
             assert got == [[0, offset] for offset in range(21)], slow.close_code
+            source.flush()
             other.wait_messages(20)
         finally:
             slow.close()

@@ -100,7 +100,7 @@ class RunningNode:
     def get(self, path: str) -> tuple[int, str]:
         """Status and body of an HTTP request; status 0 if nobody answers."""
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5) as answer:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE_S) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
@@ -109,8 +109,12 @@ class RunningNode:
 
     def status(self) -> dict[str, Any]:
         """The document at /v1/status."""
-        code, body = self.get("/v1/status")
-        assert code == 200, f"/v1/status answers {code}: {body}"
+        deadline = time.monotonic() + PATIENCE_S
+        while (answer := self.get("/v1/status"))[0] != 200:  # a node that is busy does not answer its worker in time
+            assert self.process.poll() is None, f"the node ended with {self.process.returncode}:\n{self.log[-3000:]}"
+            assert time.monotonic() < deadline, f"/v1/status answers {answer}"
+            time.sleep(0.1)
+        body = answer[1]
         found: dict[str, Any] = json.loads(body)
         return found
 
