@@ -177,8 +177,8 @@ class Subscribing:
             return
         if page.live or page.final:
             subscription.is_live = True
+        subscription.is_final = page.final  # not for good: a log that had to wait has pages of its own
         if page.final:
-            subscription.is_final = True
             subscription.is_reasked = False
             if subscription.is_complete:
                 del self._incomplete[page.sid]

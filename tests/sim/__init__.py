@@ -1,19 +1,21 @@
-"""A whole cluster with its clients in one process, driven by one integer: what breaks here breaks again from its seed.
+"""A whole cluster with Kafka and its clients in one process, driven by one integer: what breaks here breaks again from
+its seed.
 
-    swarm.py      what a seed means: which faults, how bad a network, how many nodes; then one run of it
-    schedule.py   time, and what happens next
-    network.py    packets as bytes: delayed, lost, doubled, reordered, cut off
-    disk.py       promises that survive, unless the disk is lost
-    process.py    the cores of one node, wired as node/cluster/cluster.py wires them; members.py: who it thinks is alive
-    machine.py    what a process runs on: it crashes, pauses, has a clock of its own
-    cluster.py    all machines and clients
-    faults.py     what is done to them
-    clients.py    publishers that retry, subscribers that resume
-    kafka.py      a model of Kafka, and the feeds that read it
-    truth.py      the oracle: what may and must be, worked out beside the cluster; readers.py: of one subscriber
-    watch.py      looks at the nodes after every turn and tells the oracle
-    variants.py   broken nodes that the oracle must find
-    report.py     how often every fault and every path of recovery was taken
+    model of Kafka -> NodeCore -> link -> Sessions -> lines -> Session of the SDK -> application    (cores as shipped)
+
+    options.py     what a seed means: which faults, how bad a network, how many nodes, topics and clients
+    run.py         one run: a safety phase, then a liveness phase
+    world.py       all machines, clients and Kafka of a run; setting.py: what they share; schedule.py: time
+    faults.py      what is done to them
+    network.py     packets between nodes: delayed, lost, doubled, reordered, cut off
+    broker/        the model of Kafka and of librdkafka
+    machines/      what processes run on: nodes with disks and clocks, workers, the link between them
+    apps/          clients: the SDK's session with an application, and the line to a worker
+    checkers/      what must be, worked out beside the cluster
+    controls.py    broken parts that the checkers must find
+    report.py      how often every fault and every path was taken
+
+Nothing here says how a node, a worker or a client works inside.
 
 (TigerBeetle's VOPR is the model: a safety phase in which anything may fail and nothing wrong may happen, then a
 liveness phase in which a part is healed and must get well by itself.)

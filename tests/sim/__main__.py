@@ -2,7 +2,7 @@
 
 python -m tests.sim --seed 4711 [--transcript] [--packets]   replay one seed
 python -m tests.sim --seeds 10000 [--from 0] [--jobs 2]      run many
-python -m tests.sim --controls                               how many seeds each broken variant takes
+python -m tests.sim --controls                               how many seeds each control takes
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ import time
 from collections.abc import Iterator
 from multiprocessing import Pool
 
+from tests.sim.controls import CONTROLS, seeds_to_catch
 from tests.sim.options import draw
 from tests.sim.report import Report
 from tests.sim.run import Result, run
 from tests.sim.transcript import Transcript
-from tests.sim.variants import VARIANTS, seeds_to_catch
 
 CONTROL_SEEDS_MAX = 3_000
 
@@ -47,10 +47,14 @@ def many(first: int, count: int, jobs: int) -> int:
         if now - shown > 1 or report.runs == count:
             shown = now
             rate = report.runs / (now - begin)
-            print(f"\r{report.runs}/{count} seeds, {rate:.0f}/s, {len(report.failures)} failed ", end="", flush=True)
+            print(
+                f"\r{report.runs}/{count} seeds, {rate * 60:.0f} a minute, {len(report.failures)} failed ",
+                end="",
+                flush=True,
+            )
     print()
     print(report.text())
-    is_quiet = count >= 1000 and bool(report.never)
+    is_quiet = count >= 2000 and bool(report.never)
     return 1 if report.failures or is_quiet else 0
 
 
@@ -63,11 +67,13 @@ def _results(first: int, count: int, jobs: int) -> Iterator[Result]:
         yield from pool.imap_unordered(run, seeds, chunksize=10)
 
 
-def controls(first: int) -> int:
-    """Each broken variant must be caught."""
+def controls(first: int, words: str) -> int:
+    """Each control must be caught."""
     missed = 0
-    for name, variant in VARIANTS.items():
-        taken, problem = seeds_to_catch(variant, first, CONTROL_SEEDS_MAX)
+    for name, control in CONTROLS.items():
+        if words not in name:
+            continue
+        taken, problem = seeds_to_catch(control, first, CONTROL_SEEDS_MAX)
         missed += not problem
         caught = f"caught after {taken} seeds: {problem[:150]}" if problem else f"NOT CAUGHT in {taken} seeds"
         print(f"{name}: {caught}", flush=True)
@@ -82,10 +88,11 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=200)
     parser.add_argument("--from", type=int, default=0, dest="first")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
-    parser.add_argument("--controls", action="store_true")
+    words = "only those with these words in their names"
+    parser.add_argument("--controls", nargs="?", const="", metavar="WORDS", help=words)
     arguments = parser.parse_args()
-    if arguments.controls:
-        return controls(arguments.first)
+    if arguments.controls is not None:
+        return controls(arguments.first, arguments.controls)
     if arguments.seed is not None:
         has_transcript = arguments.transcript or arguments.packets
         return one(arguments.seed, Transcript(arguments.packets) if has_transcript else None)

@@ -1,41 +1,41 @@
-"""What is done to the cluster, at random: each fault by its name in options.py.
+"""What is done to a world, at random: each fault by its name in options.py.
 
-In a run that is to be safe no fault takes the memory of a voter while that would make W of them (cluster.py says).
+In a run that is to be safe no fault takes the memory of a voter while that would make W of them (world.py says).
+
+Not here: when faults end for good (run.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING
 
-from tests.sim.members import Rumours
-
-if TYPE_CHECKING:
-    from tests.sim.cluster import Cluster
-    from tests.sim.machine import Machine
-
-LEAVE_WITHIN_S = 3.0
+from tests.sim.apps.client import Client
+from tests.sim.broker.log import PartitionLog
+from tests.sim.machines.members import Rumours
+from tests.sim.machines.node import AFTER_SAVING, ANYWHERE, BEFORE_SAVING, NodeMachine
+from tests.sim.world import World
 
 
 class Faults:
     """Begins them and ends them until it is told to stop."""
 
-    def __init__(self, cluster: Cluster, rng: Random) -> None:
-        self._cluster = cluster
+    def __init__(self, world: World, rng: Random) -> None:
+        self._world = world
+        self._setting = world.setting
+        self._schedule = world.setting.schedule
         self._rng = rng
         self.is_stopped = False
-        self.last_at = -1e9
-        """When anything was last done that may disturb."""
-        options = cluster.options
+        options = world.options
         self._names = [*options.faults]
         self._weights = [*options.faults.values()]
         self._do: dict[str, Callable[[], bool]] = {
             "crash": lambda: self._crash(self._anyone()),
             "crash of a coordinator": lambda: self._crash(self._a_coordinator()),
             "crash of a feeder": lambda: self._crash(self._a_feeder()),
-            "crash in a turn": self._strike,
+            "crash between effects": self._strike,
             "lost disk": self._lose_disk,
+            "full disk": self._fill_disk,
             "pause": lambda: self._pause(self._anyone()),
             "pause of a coordinator": lambda: self._pause(self._a_coordinator()),
             "one-way cut": self._cut_one_way,
@@ -48,221 +48,358 @@ class Faults:
             "rolling restart": self._roll,
             "all at once": self._crash_all,
             "clock of the day jumps": self._jump,
-            "no Kafka": self._lose_kafka,
-            "subscriber moves": self._move,
+            "no Kafka for a node": self._lose_kafka,
+            "no Kafka at all": self._lose_all_kafka,
+            "partition without a leader": self._lose_leader,
+            "another leader": lambda: self._elect(is_clean=True),
+            "unclean leader": lambda: self._elect(is_clean=False),
+            "compaction": self._compact,
+            "retention": self._delete_records,
+            "topic deleted": lambda: self._delete_topic(self._rng.uniform(0.5, 3.0)),
+            "topic created again": lambda: self._delete_topic(0.0),
+            "partition added": self._grow,
+            "topic forbidden": self._forbid,
+            "connection cut": self._cut_line,
+            "connection silent": self._silence,
+            "client slow": lambda: self._set_pace(is_stalled=False),
+            "client stalled": lambda: self._set_pace(is_stalled=True),
+            "client crashes": self._crash_client,
+            "client subscribes anew": lambda: self._a_client().subscribe_anew(),
+            "worker crashes": self._crash_worker,
+            "worker stalls": self._stall_worker,
         }
         if self._names and options.faults_per_s:
             self._next()
-            cluster.schedule.after(rng.expovariate(options.heals_per_s), self._heal)
+            self._schedule.after(rng.expovariate(options.heals_per_s), self._heal)
 
     def stop(self) -> None:
         """No more of them, also of those that wait for their instant."""
         self.is_stopped = True
-        for machine in self._cluster.machines.values():
+        for machine in self._world.machines.values():
             machine.spare()
 
     def _next(self) -> None:
-        cluster = self._cluster
         if self.is_stopped:
             return
         name = self._rng.choices(self._names, self._weights)[0]
         if self._do[name]():
-            cluster.counts[f"fault: {name}"] += 1
-            self.last_at = cluster.schedule.now
-        cluster.schedule.after(self._rng.expovariate(cluster.options.faults_per_s), self._next)
+            self._setting.counts[f"fault: {name}"] += 1
+            self._world.last_fault_at = self._setting.now
+        self._schedule.after(self._rng.expovariate(self._world.options.faults_per_s), self._next)
 
     def _heal(self) -> None:
-        cluster = self._cluster
         if self.is_stopped:
             return
-        network = cluster.network
+        network = self._world.network
         if network.cuts or network.clogs or network.slow_s:
-            cluster.say("", -1, "all links work again")
+            self._setting.say("", "all links work again")
             network.heal()
-            self.last_at = cluster.schedule.now
-        cluster.schedule.after(self._rng.expovariate(cluster.options.heals_per_s), self._heal)
+            self._world.last_fault_at = self._setting.now
+        self._schedule.after(self._rng.expovariate(self._world.options.heals_per_s), self._heal)
+
+    def _later(self, low_s: float, high_s: float, call: Callable[[], None]) -> None:
+        """Unless all is to be well by then."""
+        self._schedule.after(self._rng.uniform(low_s, high_s), self._unless_stopped, call)
+
+    def _unless_stopped(self, call: Callable[[], None]) -> None:
+        if not self.is_stopped:
+            call()
 
     # Whom it hits.
 
-    def _anyone(self) -> Machine:
-        return self._rng.choice([*self._cluster.machines.values()])
+    def _anyone(self) -> NodeMachine:
+        return self._rng.choice([*self._world.machines.values()])
 
-    def _a_coordinator(self) -> Machine:
-        found = [
-            machine
-            for machine in self._cluster.machines.values()
-            if machine.process is not None and machine.process.replica.coordinated
-        ]
+    def _one_of(self, found: list[NodeMachine]) -> NodeMachine:
         return self._rng.choice(found) if found else self._anyone()
 
-    def _a_feeder(self) -> Machine:
-        found = [
-            machine
-            for machine in self._cluster.machines.values()
-            if machine.process is not None and machine.process.kafka is not None and machine.process.kafka.feeding
-        ]
-        return self._rng.choice(found) if found else self._anyone()
+    def _a_coordinator(self) -> NodeMachine:
+        machines = self._world.machines.values()
+        return self._one_of([one for one in machines if one.process is not None and one.process.core.slots.coordinated])
+
+    def _a_feeder(self) -> NodeMachine:
+        machines = self._world.machines.values()
+        return self._one_of([one for one in machines if one.process and one.process.core.feed.feeding_count])
+
+    def _a_client(self) -> Client:
+        return self._rng.choice(self._world.clients)
+
+    def _a_partition(self) -> PartitionLog | None:
+        topics = [*self._world.kafka.topics.values()]
+        return self._rng.choice(self._rng.choice(topics).partitions) if topics else None
 
     def _two(self) -> tuple[str, str] | None:
-        names = self._cluster.options.names
+        names = self._world.options.names
         if len(names) < 2:
             return None
         one, other = self._rng.sample(names, 2)
         return one, other
 
-    # What it does. Whether anything was done.
+    # Nodes. Whether anything was done.
 
-    def _crash(self, machine: Machine) -> bool:
-        if machine.process is None or not self._cluster.may_lose_memory(machine):
+    def _crash(self, machine: NodeMachine) -> bool:
+        if machine.process is None or not self._world.may_lose_memory(machine):
             return False
         machine.crash()
-        self._cluster.restart_later(machine)
+        self._world.restart_later(machine)
         return True
 
     def _strike(self) -> bool:
-        instant = self._rng.choice(("before saving", "between saving and sending"))
-        self._anyone().strike(instant)
+        self._anyone().strike(self._rng.choice((ANYWHERE, ANYWHERE, BEFORE_SAVING, AFTER_SAVING)))
         return True
 
     def _lose_disk(self) -> bool:
         machine = self._anyone()
-        if machine.process is None or not self._cluster.may_lose_memory(machine):
+        if machine.process is None or not self._world.may_lose_memory(machine):
             return False
         machine.crash("loses its memory and its disk")
         machine.disk.lose()
-        self._cluster.restart_later(machine)
+        self._world.restart_later(machine)
         return True
 
-    def _pause(self, machine: Machine) -> bool:
+    def _fill_disk(self) -> bool:
+        disk = self._anyone().disk
+        if disk.is_full:
+            return False
+        disk.is_full = True
+        self._schedule.after(self._rng.uniform(0.3, 3.0), disk.have_room)
+        return True
+
+    def _pause(self, machine: NodeMachine) -> bool:
         if not machine.is_running:
             return False
-        machine.pause(self._rng.choice((0.2, 1.0, 1.5, 3.0, 5.0)) * self._rng.random(), self._rng.random() < 0.4)
+        machine.pause(self._rng.choice((0.2, 1.0, 1.5, 3.0)) * self._rng.random(), self._rng.random() < 0.4)
         return True
 
-    def _cut_one_way(self) -> bool:
-        pair = self._two()
-        if pair is None:
+    def _crash_all(self) -> bool:
+        """Only where memory may be lost."""
+        if self._world.options.is_safe:
             return False
-        self._cluster.say("", -1, f"nothing of {pair[0]} reaches {pair[1]}")
-        self._cluster.network.cut(*pair)
+        for machine in self._world.machines.values():
+            self._crash(machine)
         return True
 
-    def _cut(self) -> bool:
-        pair = self._two()
-        if pair is None:
-            return False
-        self._cluster.say("", -1, f"{pair[0]} and {pair[1]} are cut off from each other")
-        self._cluster.network.cut(*pair)
-        self._cluster.network.cut(pair[1], pair[0])
+    def _leave(self, machine: NodeMachine) -> bool:
+        return self._world.may_lose_memory(machine) and machine.leave()
+
+    def _roll(self) -> bool:
+        """Each leaves and starts again, once the one before is whole."""
+        world, rest = self._world, [*self._world.machines.values()]
+
+        def go_on() -> None:
+            if self.is_stopped:
+                return
+            if all(world.is_whole(machine) for machine in world.machines.values()) and self._leave(rest[-1]):
+                rest.pop()
+            if rest:
+                self._schedule.after(0.2, go_on)
+
+        go_on()
         return True
 
-    def _split(self) -> bool:
-        names = [*self._cluster.options.names]
-        if len(names) < 2:
-            return False
-        self._rng.shuffle(names)
-        count = self._rng.randrange(1, len(names))
-        some, others = names[:count], names[count:]
-        is_one_way = self._rng.random() < 0.3
-        self._cluster.say("", -1, f"{' '.join(some)} {'>' if is_one_way else '|'} {' '.join(others)} are split")
-        for one in some:
-            for other in others:
-                self._cluster.network.cut(other, one)
-                if not is_one_way:
-                    self._cluster.network.cut(one, other)
-        return True
-
-    def _clog(self) -> bool:
-        pair = self._two()
-        if pair is None:
-            return False
-        self._cluster.say("", -1, f"the link from {pair[0]} to {pair[1]} is clogged")
-        self._cluster.network.clogs[pair] = self._cluster.schedule.now + self._rng.uniform(0.1, 4.0)
-        return True
-
-    def _slow(self) -> bool:
-        name = self._anyone().name
-        self._cluster.say("", -1, f"{name} is slow")
-        self._cluster.network.slow_s[name] = self._rng.choice((0.02, 0.1, 0.4))
+    def _jump(self) -> bool:
+        self._anyone().wall_offset_ms += self._rng.choice((-3_600_000, -1000, 1000, 86_400_000))
+        self._world.truth.has_clock_jumped = True
         return True
 
     def _accuse(self) -> bool:
         machine, name = self._anyone(), self._anyone().name
         if machine.process is None or not isinstance(machine.process.members, Rumours):
             return False
-        machine.process.members.accuse(machine.now, name, self._rng.uniform(0.1, 3.0))
+        machine.process.members.accuse(machine.now, name, self._rng.uniform(0.1, 2.0))
         return True
 
-    def _crash_all(self) -> bool:
-        """Only where memory may be lost."""
-        if self._cluster.options.is_safe:
+    # The network.
+
+    def _cut_one_way(self) -> bool:
+        pair = self._two()
+        if pair is None:
             return False
-        for machine in self._cluster.machines.values():
-            self._crash(machine)
+        self._setting.say("", f"nothing of {pair[0]} reaches {pair[1]}")
+        self._world.network.cut(*pair)
         return True
 
-    def _roll(self) -> bool:
-        """Each leaves and starts again, once the one before is whole."""
-        cluster, rest = self._cluster, [*self._cluster.machines.values()]
-
-        def go_on() -> None:
-            if self.is_stopped:
-                return
-            if all(cluster.is_whole(machine) for machine in cluster.machines.values()) and self._leave(rest[-1]):
-                rest.pop()
-            if rest:
-                cluster.schedule.after(0.2, go_on)
-
-        go_on()
-        return True
-
-    def _leave(self, machine: Machine) -> bool:
-        """A planned stop, and a start again."""
-        cluster = self._cluster
-        if not machine.is_running or not cluster.may_lose_memory(machine):
+    def _cut(self) -> bool:
+        pair = self._two()
+        if pair is None:
             return False
-        process = machine.process
-        assert process is not None
-        if process.is_leaving:
+        self._setting.say("", f"{pair[0]} and {pair[1]} are cut off from each other")
+        self._world.network.cut(*pair)
+        self._world.network.cut(pair[1], pair[0])
+        return True
+
+    def _split(self) -> bool:
+        names = [*self._world.options.names]
+        if len(names) < 2:
             return False
-        machine.say(-1, "is about to leave")
-        process.leave(machine.now)
-        process.turn(machine.now)
-        until = cluster.schedule.now + LEAVE_WITHIN_S
-
-        def stop() -> None:
-            if machine.process is not process or self.is_stopped:
-                return
-            if machine.is_running and (process.is_gone or cluster.schedule.now >= until):
-                if cluster.may_lose_memory(machine):
-                    process.members.leave(machine.now)
-                    process.turn(machine.now)
-                    machine.crash("has left")
-                    cluster.restart_later(machine)
-                    return
-                if cluster.schedule.now >= until + LEAVE_WITHIN_S:
-                    process.is_leaving = process.replica.is_leaving = False  # the operator thinks better of it
-                    return
-            cluster.schedule.after(0.05, stop)
-
-        stop()
+        self._rng.shuffle(names)
+        count = self._rng.randrange(1, len(names))
+        some, others = names[:count], names[count:]
+        is_one_way = self._rng.random() < 0.3
+        self._setting.say("", f"{' '.join(some)} {'>' if is_one_way else '|'} {' '.join(others)} are split")
+        for one in some:
+            for other in others:
+                self._world.network.cut(other, one)
+                if not is_one_way:
+                    self._world.network.cut(one, other)
         return True
 
-    def _jump(self) -> bool:
-        self._anyone().wall_ms += self._rng.choice((-3_600_000, -1000, 1000, 86_400_000))
+    def _clog(self) -> bool:
+        pair = self._two()
+        if pair is None:
+            return False
+        self._setting.say("", f"the link from {pair[0]} to {pair[1]} is clogged")
+        self._world.network.clogs[pair] = self._setting.now + self._rng.uniform(0.1, 3.0)
         return True
+
+    def _slow(self) -> bool:
+        name = self._anyone().name
+        self._setting.say("", f"{name} is slow")
+        self._world.network.slow_s[name] = self._rng.choice((0.02, 0.1, 0.4))
+        return True
+
+    # Kafka.
 
     def _lose_kafka(self) -> bool:
-        away, name = self._cluster.kafka.away, self._anyone().name
-        if not self._cluster.kafka.logs or name in away:
+        away, name = self._world.kafka.away, self._anyone().name
+        if name in away:
             return False
-        self._cluster.say(name, -1, "cannot reach Kafka")
+        self._setting.say(name, "cannot reach Kafka")
+        self._world.kafka.was_away = True
         away[name] = None
-        self._cluster.schedule.after(self._rng.uniform(0.3, 4.0), away.pop, name, None)
+        self._later(0.2, 2.5, lambda: away.pop(name, None))
         return True
 
-    def _move(self) -> bool:
-        if not self._cluster.subscribers:
+    def _lose_all_kafka(self) -> bool:
+        away = self._world.kafka.away
+        self._setting.say("", "no broker answers")
+        self._world.kafka.was_away = True
+        away.update(dict.fromkeys(self._world.options.names))
+        self._later(0.2, 2.0, away.clear)
+        return True
+
+    def _lose_leader(self) -> bool:
+        log = self._a_partition()
+        if log is None or not log.has_leader:
             return False
-        self._rng.choice(self._cluster.subscribers).move()
+        self._setting.say("", f"nobody leads {log.topic} [{log.number}]")
+        log.has_leader = False
+        self._world.kafka.was_away = True
+        self._later(0.2, 2.0, lambda: None if log.has_leader else log.elect())
+        return True
+
+    def _elect(self, is_clean: bool) -> bool:
+        log = self._a_partition()
+        if log is None:
+            return False
+        lost = 0 if is_clean else min(self._rng.randint(1, 15), log.end - log.low)
+        if not is_clean and not lost:
+            return False
+        self._setting.say("", f"another broker leads {log.topic} [{log.number}], which ends at {log.end - lost}")
+        log.elect(None if is_clean else log.end - lost)
+        return True
+
+    def _compact(self) -> bool:
+        topics = [topic for topic in self._world.kafka.topics.values() if topic.is_compacted]
+        if not topics:
+            return False
+        topic = self._rng.choice(topics)
+        self._setting.say("", f"{topic.name} is compacted")
+        for log in topic.partitions:
+            log.compact()
+        return True
+
+    def _delete_records(self) -> bool:
+        log = self._a_partition()
+        if log is None or log.end == log.low:
+            return False
+        log.delete_before(self._rng.randint(log.low, log.end))
+        self._setting.say("", f"records of {log.topic} [{log.number}] before {log.low} are deleted")
+        return True
+
+    def _delete_topic(self, away_s: float) -> bool:
+        kafka, names = self._world.kafka, [*self._world.kafka.topics]
+        if not names:
+            return False
+        name = self._rng.choice(names)
+        was = kafka.topics[name]
+        self._setting.say("", f"{name} is deleted" + ("" if away_s else " and created again"))
+        kafka.delete(name)
+        count = self._rng.choice((1, 2, len(was.partitions)))
+        if away_s:
+            self._later(away_s, away_s, lambda: self._create(name, count, was.is_compacted))
+        else:
+            self._create(name, count, was.is_compacted)
+        return True
+
+    def _create(self, name: str, partitions: int, is_compacted: bool) -> None:
+        if name not in self._world.kafka.topics:
+            self._world.kafka.create(name, partitions, is_compacted)
+
+    def _grow(self) -> bool:
+        kafka = self._world.kafka
+        names = [name for name, topic in kafka.topics.items() if len(topic.partitions) < 4]
+        if not names:
+            return False
+        log = kafka.grow(self._rng.choice(names))
+        self._setting.say("", f"{log.topic} has another partition, {log.id}")
+        return True
+
+    def _forbid(self) -> bool:
+        kafka = self._world.kafka
+        names = [name for name, topic in kafka.topics.items() if topic.is_allowed]
+        if not names:
+            return False
+        name = self._rng.choice(names)
+        self._setting.say("", f"{name} is forbidden")
+        kafka.allow(name, False)
+        self._later(0.3, 2.5, lambda: kafka.allow(name, True) if name in kafka.topics else None)
+        return True
+
+    # Clients and workers.
+
+    def _cut_line(self) -> bool:
+        line = self._a_client().line
+        if line is None:
+            return False
+        line.cut()
+        return True
+
+    def _silence(self) -> bool:
+        line = self._a_client().line
+        if line is None:
+            return False
+        self._setting.say("", f"a line to {line.node} falls silent")
+        line.fall_silent()
+        return True
+
+    def _set_pace(self, is_stalled: bool) -> bool:
+        line = self._a_client().line
+        if line is None:
+            return False
+        line.set_pace(not is_stalled, is_stalled)
+        self._schedule.after(self._rng.uniform(0.2, 2.0), line.set_pace, False, False)
+        return True
+
+    def _crash_client(self) -> bool:
+        client = self._a_client()
+        if client.session is None:
+            return False
+        client.crash()
+        return True
+
+    def _crash_worker(self) -> bool:
+        machine = self._anyone()
+        if machine.process is None or not machine.process.workers or not machine.is_running:
+            return False
+        machine.end_worker(self._rng.choice([*machine.process.workers]))
+        return True
+
+    def _stall_worker(self) -> bool:
+        machine = self._anyone()
+        if machine.process is None or not machine.process.workers:
+            return False
+        self._rng.choice([*machine.process.workers.values()]).stall(
+            self._rng.choice((0.2, 1.0, 3.0)) * self._rng.random()
+        )
         return True

@@ -3,7 +3,7 @@
 A *cut* is one-way: nothing of the sender reaches the receiver. A *clogged* link keeps everything until it is free.
 Two channels, both as weak: "zmq" has messages of mesh/transport/wire.py, "udp" has sealed datagrams.
 
-Not here: what is in the bytes (process.py).
+Not here: what is in the bytes (machines/node.py), the lines of clients (apps/line.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What many runs came to: failing seeds, how often every fault and every path of recovery was taken, and times.
+"""What many runs came to: failing seeds, how often every fault, path and effect was taken, and times.
 
 A path that was never taken is a failure, too: a quiet simulator is worse than none.
 """
@@ -7,51 +7,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import get_args
 
+from node.effects import Effect
+from node.kafka.events import KafkaEvent
 from tests.sim.options import FAULTS
 from tests.sim.run import Result
 
 PATHS = {
-    "became candidate": "a voter stands",
-    "became coordinator": "an election is won",
-    "became recovering": "a new coordinator fetches a better log than its own",
-    "cold starts": "a log begins",
-    "logs begun anew": "all memory was lost: another log begins",
-    "sent Reject": "a deposed coordinator is told",
-    "sent Sync": "a replica asks for the coordinator's log",
-    "sent Fetch": "a hole is asked for",
-    "sent Range": "and filled",
-    "sent Trimmed": "what is asked for has been let go of",
-    "caches wanted": "so a cache is to be copied",
-    "caches copied": "and was",
-    "caches repaired": "or what it lacked",
-    "repairs failed": "which no peer could give",
-    "copies failed": "or could not be",
-    "sent Resign": "a slot is handed over",
-    "sent Recall": "a voter that lost its disk asks what it may have promised",
-    "sent Recalled": "and is told",
-    "amnesic starts": "a start without a disk",
-    "sent AlreadyCommitted": "a publisher's retry meets what the log has",
-    "repeats dropped": "a publish stands twice in a log and is told once",
-    "feed repairs": "a node asks a peer for Kafka records that it missed",
-    "feed copies": "a node's cache of a Kafka log is copied",
-    "sent FeedBatch": "",
-    "refused no_coordinator": "",
-    "refused unknown": "",
-    "refused full": "",
-    "crashes before saving": "",
-    "crashes between saving and sending": "",
-    "pauses between saving and sending": "",
-    "packets lost": "",
-    "packets doubled": "",
-    "packets late": "",
-    "packets cut": "",
-    "packets clogged": "",
-    "publishers out of patience": "",
-    "gaps told": "",
-    "resumes": "",
-    "runs with too much memory lost": "",
     **{f"fault: {name}": "" for name in FAULTS},
+    **{f"effect {one.__name__}": "of a node's core" for one in get_args(Effect)},
+    **{f"Kafka says {one.__name__}": "to a node's core" for one in get_args(KafkaEvent)},
 }
 
 
@@ -61,26 +27,23 @@ class Report:
 
     runs: int = 0
     acked: int = 0
+    handed: int = 0
     counts: Counter[str] = field(default_factory=Counter)
     failures: list[Result] = field(default_factory=list)
-    stalls: list[float] = field(default_factory=list)
-    """Of failover runs: nothing but crashes of coordinators."""
-    stalls_other: list[float] = field(default_factory=list)
-    kafka_stalls: list[float] = field(default_factory=list)
-    """Of failover runs, after the crash of a feeder."""
+    waits: list[float] = field(default_factory=list)
     healed: list[float] = field(default_factory=list)
 
     def add(self, result: Result) -> None:
+        """One more run."""
         self.runs += 1
         self.acked += result.acked
+        self.handed += result.handed
         self.counts += result.counts
+        self.waits += result.waits
         if result.problem:
             self.failures.append(result)
         else:
             self.healed.append(result.healed_s)
-        if result.is_failover:
-            self.kafka_stalls += result.kafka_stalls
-        (self.stalls if result.is_failover else self.stalls_other).extend(result.stalls)
 
     @property
     def never(self) -> list[str]:
@@ -89,13 +52,13 @@ class Report:
 
     def text(self) -> str:
         """For people."""
-        lines = [f"{self.runs} runs, {self.acked} publishes acknowledged"]
+        lines = [
+            f"{self.runs} runs, {self.acked} publishes acknowledged, {self.handed} messages handed to applications"
+        ]
         for name in sorted(self.counts):
             lines.append(f"{self.counts[name]:>10}  {name}{_words(PATHS.get(name, ''))}")
-        lines.append(f"stall after a crash of a coordinator, nothing else wrong: {_times(self.stalls)}")
-        lines.append(f"the same with what else the seeds have (loss, delays):    {_times(self.stalls_other)}")
-        lines.append(f"Kafka stall after a crash of a feeder, nothing else wrong: {_times(self.kafka_stalls)}")
-        lines.append(f"from healing to agreement:                               {_times(self.healed)}")
+        lines.append(f"publishes while coordinators and feeders crash, nothing else wrong: {_times(self.waits)}")
+        lines.append(f"from healing to wellness: {_times(self.healed)}")
         lines += [f"NEVER TAKEN: {path}" for path in self.never]
         for failure in self.failures:
             lines.append(f"seed {failure.seed}: {failure.problem}")

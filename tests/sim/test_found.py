@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from gateway.link.events import Publish
 from mesh.cache.state_transfer import (
     BEHIND,
     INCOMPLETE,
@@ -24,9 +25,9 @@ from mesh.slots.replication import Append, StartEpoch, Sync
 from mesh.slots.slot import Committed, Role, Slot, SlotConfig
 from mesh.slots.slot_log import Item
 from mesh.slots.slots import Beacon, Slots
-from tests.sim.cluster import Cluster
-from tests.sim.machine import Machine
+from tests.sim.machines.node import NodeMachine
 from tests.sim.options import quiet
+from tests.sim.world import World
 
 VOTERS = SlotConfig(voters=("a", "b", "c"))
 
@@ -35,37 +36,39 @@ class Bench:
     """A quiet cluster with one slot."""
 
     def __init__(self, seed: int, voters: int = 3, observers: int = 0, tail_items_max: int = 20_000) -> None:
-        self.cluster = Cluster(quiet(seed, voters, observers, tail_items_max), None)
+        self.world = World(quiet(seed, voters, observers, tail_items_max))
         self.number = 0
         self.run(4.0)
 
     def run(self, seconds: float) -> None:
-        self.cluster.schedule.run(self.cluster.schedule.now + seconds)
+        self.world.setting.schedule.run(self.world.setting.schedule.now + seconds)
 
     def slot(self, name: str) -> Slot:
-        process = self.cluster.machines[name].process
+        process = self.world.machines[name].process
         assert process is not None
-        return process.replica.by_number[0]
+        return process.core.slots.by_number[0]
 
     @property
-    def coordinators(self) -> list[Machine]:
-        machines = self.cluster.machines.values()
-        return [one for one in machines if one.process is not None and one.process.replica.coordinated]
+    def coordinators(self) -> list[NodeMachine]:
+        machines = self.world.machines.values()
+        return [one for one in machines if one.process is not None and one.process.core.slots.coordinated]
 
-    def publish(self, machine: Machine, count: int) -> None:
+    def publish(self, machine: NodeMachine, count: int) -> None:
         for _ in range(count):
             self.number += 1
-            machine.publish(Item("/c/0", "p", self.number, b"x", None, 0))
+            assert machine.process is not None
+            publish = Publish(self.number, "/c/0", "p", self.number, b"%d" % self.number, [])
+            machine.hear_worker(machine.process, next(iter(machine.process.links)), [publish])
             self.run(0.002)
 
     def until_other_than(self, name: str, seconds: float) -> float:
         """How long until another node coordinates and has the others behind it."""
-        begin = self.cluster.schedule.now
-        while self.cluster.schedule.now < begin + seconds:
+        begin = self.world.setting.schedule.now
+        while self.world.setting.schedule.now < begin + seconds:
             self.run(0.02)
             for machine in self.coordinators:
                 if machine.name != name and self.slot(machine.name).accepts:
-                    return self.cluster.schedule.now - begin
+                    return self.world.setting.schedule.now - begin
         raise AssertionError("nobody has taken over")
 
 
@@ -84,10 +87,10 @@ def test_a_replica_that_is_too_far_behind_gets_the_log_anew(seed: int) -> None:
     """Seed 66: what it asked for had been let go of, and asking for that again kept it from asking for the log."""
     bench = Bench(seed, tail_items_max=20)
     coordinator = bench.coordinators[0]
-    other = next(name for name in bench.cluster.machines if name != coordinator.name)
-    bench.cluster.network.cut(coordinator.name, other)
+    other = next(name for name in bench.world.machines if name != coordinator.name)
+    bench.world.network.cut(coordinator.name, other)
     bench.publish(coordinator, 100)
-    bench.cluster.network.heal()
+    bench.world.network.heal()
     bench.run(2.0)
     assert bench.slot(other).commit == bench.slot(coordinator.name).commit == 100
 
@@ -156,8 +159,8 @@ def test_a_coordinator_that_is_heard_but_hears_nobody_is_replaced(seed: int) -> 
     """Seed 1236: its beacons kept the others quiet for as long as membership took to give it up."""
     bench = Bench(seed)
     [coordinator] = bench.coordinators
-    for name in bench.cluster.others[coordinator.name]:
-        bench.cluster.network.cut(name, coordinator.name)
+    for name in [name for name in bench.world.machines if name != coordinator.name]:
+        bench.world.network.cut(name, coordinator.name)
     assert bench.until_other_than(coordinator.name, 4.0) < 2.6
 
 
@@ -168,7 +171,7 @@ def test_a_voter_that_has_just_started_keeps_nobody_from_being_elected(seed: int
     [coordinator] = bench.coordinators
     bench.publish(coordinator, 3)
     coordinator.crash()
-    bench.cluster.schedule.after(0.45, coordinator.start)
+    bench.world.setting.schedule.after(0.45, coordinator.start)
     assert bench.until_other_than(coordinator.name, 4.0) < 2.0
 
 
@@ -176,7 +179,7 @@ def test_a_voter_that_has_just_started_keeps_nobody_from_being_elected(seed: int
 def test_the_observers_of_a_lone_voter_that_lost_everything_follow_its_new_log(seed: int) -> None:
     """Seeds 1969 and 4357: the new log began in the epoch of the old one, and they took it for the same."""
     bench = Bench(seed, voters=1, observers=2)
-    voter = bench.cluster.machines["a"]
+    voter = bench.world.machines["a"]
     bench.publish(voter, 20)
     old = bench.slot("a").incarnation
     voter.crash()

@@ -77,6 +77,19 @@ def test_who_does_not_take_what_was_read_is_read_no_more(harness: Harness, is_fi
     assert harness.events() == [], "the next pages are the same work"
 
 
+def test_a_log_that_had_to_wait_is_asked_for_page_by_page(harness: Harness) -> None:
+    """The final page of the others is not its last one (found by the simulator)."""
+    session = harness.open()
+    subscribe(harness, session, 1)
+    harness.events()
+    harness.say(link.Answer(1, "fresh", {"0.x": (0, 1)}, [], ["1.x"]), link.Page(1, HISTORY, {"0.x": (0, 1)}, [], True))
+    harness.sessions.drained(session)
+    assert harness.events() == []
+    harness.say(link.Page(1, HISTORY, {}, [], False))
+    harness.sessions.drained(session)
+    assert harness.events() == [link.More(1)]
+
+
 def test_what_is_given_up_before_its_only_page_was_taken_counts_no_more(harness: Harness) -> None:
     session = harness.open()
     subscribe(harness, session, *range(UNANSWERED_MAX + 1))

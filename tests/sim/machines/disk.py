@@ -21,7 +21,8 @@ class Disk:
     def __init__(self) -> None:
         self._saved: dict[int, int] | None = {}
         """None: the disk is new, nobody knows what was promised. A cluster that begins has promised nothing."""
-        self.saves = 0
+        self.is_full = False
+        """Nothing can be saved."""
 
     def load(self) -> Mapping[int, int] | None:
         return None if self._saved is None else dict(self._saved)
@@ -32,7 +33,10 @@ class Disk:
             assert epoch >= saved.get(slot, 0), "a promise went down"
             saved[slot] = epoch
         self._saved = saved
-        self.saves += 1
+
+    def have_room(self) -> None:
+        """Promises can be saved again."""
+        self.is_full = False
 
     def lose(self) -> None:
         """The disk is replaced by an empty one."""

@@ -1,0 +1,287 @@
+"""Broken parts, each of which the checkers must find: a checker that has never seen a fault proves nothing.
+
+Each breaks one rule of one shipped part and leaves all others as they are. Nothing in the product knows of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from gateway.link.events import FromNode, Live, Page
+from gateway.link.numbering import Arrivals
+from mesh.slots.election import Election
+from mesh.slots.slot import SlotConfig
+from node.core import NodeCore
+from node.effects import Produce
+from node.kafka.events import Delivered
+from tests.sim.apps.client import Client
+from tests.sim.broker.threads import KafkaThreads
+from tests.sim.machines.disk import Disk
+from tests.sim.machines.link import Link
+from tests.sim.machines.worker import WorkerMachine
+from tests.sim.options import (
+    CLIENT_FAULTS,
+    HARD,
+    HOSTILE,
+    KAFKA_FAULTS,
+    NAMES,
+    NODE_FAULTS,
+    Options,
+    TopicOptions,
+    draw,
+)
+from tests.sim.run import run
+from tests.sim.world import World
+from whimbrel.frames import GapSaid
+from whimbrel.interest import Interest
+from whimbrel.place import Track
+from whimbrel.start import Positions, Start
+
+ONE_LOG = "onlylog1"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Control:
+    """One of them, and what makes it show sooner."""
+
+    world_type: type[World]
+    voters: int = 3
+    quorums: tuple[int, int] = (0, 0)
+    tail_items_max: int = 0
+    is_loose: bool = False
+    is_hostile: bool = False
+    is_own: bool = True
+    """About the cluster's own logs: every life has some."""
+    has_kafka: bool = False
+    """Every life has a topic that clients publish to."""
+    changes: tuple[tuple[str, Any], ...] = ()
+    """Of the options."""
+    first: int = 0
+    """From this seed on it shows soon: for tests."""
+
+    def options(self, seed: int) -> Options:
+        """What the seed means, a little adapted."""
+        drawn = draw(seed)
+        names = NAMES[: self.voters]
+        slots = replace(
+            drawn.slots,
+            voters=names,
+            commit_quorum=self.voters // 2 + 1,
+            elect_quorum=self.voters // 2 + 1,
+            tail_items_max=self.tail_items_max or drawn.slots.tail_items_max,
+        )
+        if self.is_loose:
+            slots = LooseConfig(
+                voters=names, commit_quorum=self.quorums[0], elect_quorum=self.quorums[1],
+                tail_items_max=slots.tail_items_max,
+            )  # fmt: skip
+        changes: dict[str, Any] = dict(self.changes)
+        if self.is_hostile:
+            changes |= {"traffic": HOSTILE, "faults": HARD, "faults_per_s": 4.0}
+        if self.is_own:
+            own = {"has_namespace": True, "topics": (), "workers": 1, "clients": 2, "publishes_per_s": 10.0}
+            changes = own | changes
+        if self.has_kafka:
+            changes["topics"] = (TopicOptions(name="k0", partitions=1, is_compacted=False, publish=True),)
+        return replace(drawn, names=names, slots=slots, is_safe=True, is_failover=False, **changes)
+
+
+def seeds_to_catch(control: Control, first: int, most: int) -> tuple[int, str]:
+    """How many seeds it takes, and what was found; nothing if it was not."""
+    for taken in range(most):
+        result = run(first + taken, None, control.world_type, control.options(first + taken))
+        if result.problem and not result.is_about_liveness:
+            return taken + 1, result.problem
+    return most, ""
+
+
+# The cluster's own logs. R + W = N.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LooseConfig(SlotConfig):
+    """Takes any quorums."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
+class AlwaysSyncedCore(NodeCore):
+    """A voter that lost its memory counts at once."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        for slot in self.slots.by_number:
+            slot.open(ONE_LOG)
+            slot.is_synced = slot.is_voter
+
+
+class AlwaysSyncedWorld(World):
+    core_type = AlwaysSyncedCore
+
+
+class ForgetfulDisk(Disk):
+    """Promises are forgotten."""
+
+    def crashed(self) -> None:
+        self._saved = {}
+
+
+class ForgetfulWorld(World):
+    disk_type = ForgetfulDisk
+
+
+class SelfPromotion(Election):
+    """Whoever thinks that the coordinator is gone takes its place, without votes."""
+
+    def _stand(self, now: float, is_transfer: bool) -> None:
+        slot = self.slot
+        slot.promise(slot.promised + 1)
+        self.replication.step_down()
+        if not slot.incarnation:
+            slot.open(ONE_LOG)
+        self._win(now)
+
+
+class SelfPromotedCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        for election in self.slots.elections:
+            election.__class__ = SelfPromotion
+
+
+class SelfPromotedWorld(World):
+    core_type = SelfPromotedCore
+
+
+# The rest of a node, the link, clients.
+
+
+class LatePagesLink(Link):
+    """A page goes out behind live messages that it should precede."""
+
+    overtaken: type[Page] | type[Live] = Page
+
+    def send(self, event: FromNode) -> None:
+        super().send(event)
+        if isinstance(event, self.overtaken) and self._rng.random() < 0.3:
+            self._outgoing.pop()
+            self._setting.schedule.after(0.2, self._send_late, event)
+
+    def _send_late(self, event: FromNode) -> None:
+        if self.is_open:
+            super().send(event)
+            self.flush()
+
+
+class LateLiveLink(LatePagesLink):
+    """A page goes out before live messages that were there first."""
+
+    overtaken = Live
+
+
+class LatePagesWorld(World):
+    link_type = LatePagesLink
+
+
+class LateLiveWorld(World):
+    link_type = LateLiveLink
+
+
+class Blind(Arrivals):
+    """A jump of the link is not noticed."""
+
+    def arrived(self, header: bytes) -> int:
+        super().arrived(header)
+        return 0
+
+
+class BlindWorker(WorkerMachine):
+    arrivals_type = Blind
+
+
+class BlindWorld(World):
+    worker_type = BlindWorker
+
+
+class SinceForgotten(Track):
+    """The client forgets from where on it has everything."""
+
+    def subscribed(self, fresh: bool, at: Positions, waiting: Iterable[str], gaps: Iterable[GapSaid]) -> None:
+        super().subscribed(fresh, at, waiting, gaps)
+        self._since.clear()
+
+
+class ForgetfulInterest(Interest):
+    def __init__(self, subject: str, start: Start) -> None:
+        super().__init__(subject, start)
+        self.track = SinceForgotten()
+
+
+class ForgetfulClient(Client):
+    interest_type = ForgetfulInterest
+
+
+class ForgetfulClientWorld(World):
+    client_type = ForgetfulClient
+
+
+class MixedUpThreads(KafkaThreads):
+    """The producer's report of one publish is taken for that of the one produced last."""
+
+    _last_ticket = 0
+
+    def produce(self, effect: Produce) -> None:
+        self._last_ticket = effect.ticket
+        super().produce(effect)
+
+    def _report(self, produce: Produce, partition: int, deadline: float) -> None:
+        self._put(Delivered(self._last_ticket, produce.topic, partition))
+
+
+class MixedUpWorld(World):
+    threads_type = MixedUpThreads
+
+
+def _often(*names: str) -> tuple[tuple[str, Any], ...]:
+    every = {**NODE_FAULTS, **KAFKA_FAULTS, **CLIENT_FAULTS}
+    return (("faults", {name: every[name] for name in names}), ("faults_per_s", 4.0))
+
+
+CONTROLS = {
+    "two copies, elections by a majority of five (R + W = N)": Control(
+        world_type=World, voters=5, quorums=(2, 3), is_loose=True
+    ),
+    "a voter counts as soon as it has started": Control(world_type=AlwaysSyncedWorld),
+    "promises do not survive": Control(world_type=ForgetfulWorld, is_hostile=True),
+    "whoever sees the coordinator dead takes its place": Control(world_type=SelfPromotedWorld),
+    "a page overtakes live messages": Control(
+        world_type=LateLiveWorld,
+        voters=1,
+        changes=(("heartbeat_s", 0.1), ("clients", 4), *_often("client subscribes anew", "connection cut")),
+    ),
+    "live messages overtake a page": Control(
+        world_type=LatePagesWorld,
+        voters=1,
+        changes=(("heartbeat_s", 0.1), *_often("client subscribes anew", "connection cut")),
+    ),
+    "a worker does not notice a jump of its link": Control(
+        world_type=BlindWorld, changes=(("link_packets_max", 3), *_often("worker stalls", "connection cut"))
+    ),
+    "a client forgets from where on it has everything": Control(
+        world_type=ForgetfulClientWorld,
+        changes=_often("connection cut", "client stalled", "crash", "client crashes"),
+    ),
+    "a producer's report is taken for another publish's": Control(
+        world_type=MixedUpWorld,
+        is_own=False,
+        has_kafka=True,
+        changes=(
+            ("has_namespace", False),
+            ("publishes_per_s", 10.0),
+            *_often("no Kafka for a node", "partition without a leader", "crash"),
+        ),
+    ),
+}
