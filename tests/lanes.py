@@ -12,7 +12,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 SHARED = {
-    "tests/hosts/": "hosts",
+    "tests/hosts/": "three hosts and the cluster that is deployed to them",
     "tests/browser/": "a demo and a browser",
     "tests/e2e/": "a real Kafka and a node",
     "tests/kafka/test_real.py": "a real Kafka and a node",

@@ -1,0 +1,76 @@
+"""The node as a service of a real systemd: hardened, alone with its secrets, restarted when it dies or stands still."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import time
+
+import pytest
+
+from tests.hosts.machines import Machines
+from tests.hosts.test_site import status
+
+EXPOSURE_MAX = 2.0
+RESTART_S = 60.0
+
+pytestmark = pytest.mark.usefixtures("deployed")
+
+
+def test_the_service_is_hardened(machines: Machines) -> None:
+    said = machines.run("a", "systemd-analyze security whimbrel --no-pager | tail -1")
+    exposure = re.search(r"level for whimbrel.service: ([0-9.]+)", said)
+    assert exposure is not None
+    assert float(exposure[1]) <= EXPOSURE_MAX
+
+
+def test_a_host_has_its_own_secret_only(machines: Machines, pairs: dict[str, dict[str, str]]) -> None:
+    for name in machines.addresses:
+        kept = machines.run(name, "cat /etc/whimbrel/*")
+        assert [other for other, pair in pairs.items() if pair["secret"] in kept] == [name]
+        modes = machines.run(name, "stat --format '%U %a' /etc/whimbrel/*.key").splitlines()
+        assert modes == ["whimbrel 400", "whimbrel 400"]
+
+
+def test_logs_are_json_in_the_journal(machines: Machines) -> None:
+    lines = machines.run("a", "journalctl --unit whimbrel --output cat _COMM=whimbrel").splitlines()
+    assert "ready" in [json.loads(line)["event"] for line in lines]
+
+
+def test_strangers_reach_the_clients_port_and_no_other(machines: Machines) -> None:
+    address = machines.addresses["a"]
+    socket.create_connection((address, 8080), timeout=10).close()
+    for port in (7400, 7401):
+        with pytest.raises(TimeoutError):
+            socket.create_connection((address, port), timeout=1)
+        machines.run("b", f"python3 -c \"import socket; socket.create_connection(('{address}', {port}), 10)\"")
+
+
+def test_the_kernel_is_prepared(machines: Machines) -> None:
+    assert machines.run("a", "sysctl --values net.core.somaxconn").strip() == "65535"
+
+
+@pytest.mark.parametrize("signal", ["KILL", "STOP"])
+def test_a_node_that_dies_or_stands_still_is_started_again(machines: Machines, signal: str) -> None:
+    """Stopped, it says nothing to the watchdog, which ends it."""
+    before = main_pid(machines, "b")
+    machines.run("b", f"kill -{signal} {before}")
+    wait_restarted(machines, "b", before)
+    assert status(machines, "b")["ready"]
+
+
+def main_pid(machines: Machines, name: str) -> str:
+    return machines.run(name, "systemctl show --property MainPID --value whimbrel").strip()
+
+
+def wait_restarted(machines: Machines, name: str, before: str) -> None:
+    """Return when the node is ready as another process, and its cluster is well."""
+    deadline = time.monotonic() + RESTART_S
+    while time.monotonic() < deadline:
+        active = machines.run(name, "systemctl is-active whimbrel || true").strip()
+        is_another = active == "active" and main_pid(machines, name) != before
+        if is_another and status(machines, name)["cluster"]["state"] == "ok":
+            return
+        time.sleep(0.2)
+    raise AssertionError(machines.run(name, "systemctl status whimbrel --no-pager --lines 30 || true"))

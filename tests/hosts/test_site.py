@@ -1,0 +1,65 @@
+"""`site.yml` on three fresh hosts: a cluster; then nothing; and an honest word beforehand, or a refusal."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import urllib.request
+from typing import Any
+
+import pytest
+
+from tests.hosts.ansible import Ansible, Played
+from tests.hosts.machines import Machines
+from whimbrel import Client
+
+DEPLOYMENT = "cat /etc/whimbrel/* /etc/systemd/system/whimbrel.service /etc/nftables.d/* | sha256sum"
+
+
+def status(machines: Machines, name: str) -> dict[str, Any]:
+    """What a node says of itself."""
+    with urllib.request.urlopen(f"http://{machines.addresses[name]}:8080/v1/status", timeout=10) as answer:
+        found: dict[str, Any] = json.load(answer)
+    return found
+
+
+def test_fresh_hosts_become_a_cluster(machines: Machines, deployed: Played) -> None:
+    for name in machines.addresses:
+        said = status(machines, name)
+        assert (said["state"], said["cluster"]["state"]) == ("ready", "ok")
+        assert {member["name"] for member in said["cluster"]["members"]} == {*machines.addresses}
+    asyncio.run(_through(*(f"ws://{address}:8080" for address in machines.addresses.values())))
+
+
+async def _through(first: str, *others: str) -> None:
+    """What is published at one node arrives at another, by way of Kafka and by way of the cluster."""
+    async with Client(first, learn_servers=False) as here, Client(others[-1], learn_servers=False) as there:
+        for subject in ("/notes/1", "/chat/1"):
+            subscription = await there.subscribe(subject)
+            await here.publish(subject, text="good morning")
+            assert (await anext(aiter(subscription))).text == "good morning"
+
+
+@pytest.mark.usefixtures("deployed")
+def test_a_second_run_changes_nothing(machines: Machines, ansible: Ansible) -> None:
+    assert ansible.must("site.yml").changed == dict.fromkeys(machines.addresses, 0)
+
+
+@pytest.mark.usefixtures("deployed")
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"whimbrel_lisen_port": 8081}, "No such variable: whimbrel_lisen_port"),
+        ({"whimbrel_listen_port": "many"}, "whimbrel_listen_port"),
+        ({"whimbrel_voter_group": "whimbrel_wotters"}, "whimbrel_voter_group"),
+        ({"whimbrel_settings": {"cache": {"ttll": "5m"}}}, "ttll"),
+    ],
+)
+def test_a_wrong_variable_is_refused_by_name_and_changes_nothing(
+    machines: Machines, ansible: Ansible, variables: dict[str, Any], said: str
+) -> None:
+    before = [machines.run(name, DEPLOYMENT) for name in machines.addresses]
+    played = ansible.play("site.yml", **variables)
+    assert played.status != 0
+    assert said in played.text
+    assert [machines.run(name, DEPLOYMENT) for name in machines.addresses] == before

@@ -1,0 +1,55 @@
+"""`upgrade.yml` under load, and what it says beforehand: no client loses a message or gets one twice."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.hosts.ansible import ANSIBLE, Ansible
+from tests.hosts.load import Load
+from tests.hosts.machines import Machines
+from tests.hosts.test_service import main_pid
+
+CLIENTS = 200
+PER_S = 100.0
+SUBJECTS = [f"/{topic}/load{number}" for topic in ("notes", "chat") for number in range(25)]
+
+
+@pytest.fixture
+def changed_checkout(tmp_path: Path) -> Path:
+    """The sources, with a change that makes another release of them."""
+    checkout = tmp_path / "checkout"
+    ignore = shutil.ignore_patterns(".*", "__pycache__", "node_modules", "tests", "ansible", "artifacts", "*.egg-info")
+    shutil.copytree(ANSIBLE.parent, checkout, ignore=ignore)
+    with (checkout / "README.md").open("a") as readme:
+        readme.write("\nAnother release.\n")
+    return checkout
+
+
+@pytest.mark.usefixtures("deployed")
+def test_an_upgrade_loses_and_repeats_nothing(machines: Machines, ansible: Ansible, changed_checkout: Path) -> None:
+    before = {name: (main_pid(machines, name), release(machines, name)) for name in machines.addresses}
+    change = {"whimbrel_checkout": str(changed_checkout)}
+
+    foretold = ansible.must("upgrade.yml", "--check", **change)
+    assert {name: (main_pid(machines, name), release(machines, name)) for name in machines.addresses} == before
+    assert min(foretold.changed.values()) > 0
+
+    servers = [f"ws://{address}:8080" for address in machines.addresses.values()]
+    with Load(servers, SUBJECTS, CLIENTS, PER_S) as load:
+        played = ansible.must("upgrade.yml", **change)
+
+    assert load.problems() == []
+    assert load.acknowledged > 0
+    print(f"{load.acknowledged} publishes, {load.unanswered} unanswered; longest pause {max(load.pauses_s):.2f} s")
+    for name, (pid, old) in before.items():
+        assert main_pid(machines, name) != pid
+        assert release(machines, name) != old
+        assert f"{name} is back" in played.text
+
+
+def release(machines: Machines, name: str) -> str:
+    """The release of the node that runs."""
+    return machines.run(name, "sed --quiet 2p /run/whimbrel/deployment").strip()
