@@ -64,6 +64,7 @@ class Session:
         "held_back",
         "identity",
         "info",
+        "number",
         "paging",
         "publishes",
         "silent",
@@ -83,6 +84,8 @@ class Session:
         """For the authorizer's first question only."""
         self.vantage = vantage(info.host, info.origin)
         """Under which address it came: those that mean nothing there are not told to it."""
+        self.number = 0
+        """Tells the node that several subscriptions are of one client; 0 until there is one."""
         self.identity: object = None
         """What the authorizer calls this client."""
         self.state = NEW

@@ -46,6 +46,8 @@ class Subscribing:
         self._outputs = outputs
         self._stats = stats
         self._catches_up = catches_up
+        self._numbered = 0
+        """Clients that have subscribed to something, so far."""
         """Whether the node catches the worker up log by log."""
         self._catch_up = 0
         """The number of the last `CatchUp`."""
@@ -281,6 +283,13 @@ class Subscribing:
             frame = made[key] = frames.encode(frames.Heartbeat(at), session.encoding)
         return frame
 
+    def _number(self, session: Session) -> int:
+        """That of a client; it gets one with its first subscription."""
+        if not session.number:
+            self._numbered += 1
+            session.number = self._numbered
+        return session.number
+
     # Private.
 
     def _next_sid(self) -> int:
@@ -314,7 +323,12 @@ class Subscribing:
             self._outputs.subscribe(
                 session,
                 link.Subscribe(
-                    subscription.sid, subscription.id, subscription.subject, session.encoding, subscription.start
+                    subscription.sid,
+                    subscription.id,
+                    subscription.subject,
+                    session.encoding,
+                    subscription.start,
+                    self._number(session),
                 ),
             )
         if held_back:

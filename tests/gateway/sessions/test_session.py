@@ -124,7 +124,7 @@ def test_starts_reach_the_node() -> None:
     ]
     for number, (asked, start) in enumerate(starts):
         harness.send(session, {"op": "subscribe", "id": number, "subject": "/t/a"} | asked)
-        assert harness.events() == [link.Subscribe(number + 1, number, "/t/a", link.JSON, start)]
+        assert harness.events() == [link.Subscribe(number + 1, number, "/t/a", link.JSON, start, 1)]
 
 
 def test_the_limit_of_subscriptions_and_their_ids() -> None:

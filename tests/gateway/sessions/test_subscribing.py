@@ -185,9 +185,9 @@ def test_after_a_loss_live_subscriptions_are_asked_again_without_their_clients_n
     place = {"0.x": (0, 6)}
     start = link.Start("resume", place={**place})
     assert asked == [
-        link.Subscribe(4, 2, "/t/a", link.JSON, start),
-        link.Subscribe(5, 3, "/t2/a", link.JSON, link.Start("resume", place={"0.x": (0, 1)})),
-        link.Subscribe(6, 2, "/t/a", link.MSGPACK, start),
+        link.Subscribe(4, 2, "/t/a", link.JSON, start, 1),
+        link.Subscribe(5, 3, "/t2/a", link.JSON, link.Start("resume", place={"0.x": (0, 1)}), 1),
+        link.Subscribe(6, 2, "/t/a", link.MSGPACK, start, 2),
     ]
 
     # Until it is caught up, a live message or a heartbeat would claim what is not so.

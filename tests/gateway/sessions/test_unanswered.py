@@ -70,7 +70,7 @@ def test_who_does_not_take_what_was_read_is_read_no_more(harness: Harness, is_fi
     assert harness.events() == []
     harness.sessions.drained(session)
     assert harness.events() == ([] if is_final else [link.More(1)]) + [
-        link.Subscribe(UNANSWERED_MAX + 1, UNANSWERED_MAX, "/t/a", link.JSON, link.Start("latest"))
+        link.Subscribe(UNANSWERED_MAX + 1, UNANSWERED_MAX, "/t/a", link.JSON, link.Start("latest"), 1)
     ]
     harness.say(link.Page(1, HISTORY, {}, [], True))
     harness.sessions.drained(session)
