@@ -9,6 +9,7 @@ from node.backfill.backfills import Backfills
 from node.effects import Effects
 from node.interest import Interest, WorkerId
 from node.publishing import Publishing
+from node.vacancies import Vacancies
 
 
 class AttachedWorkers:
@@ -20,10 +21,12 @@ class AttachedWorkers:
         self._publishing = publishing
         self._effects = effects
         self.ids: dict[WorkerId, None] = {}
+        self.vacancies = Vacancies(effects)
 
     def join(self, worker: WorkerId) -> None:
         """A worker has begun."""
         self.ids[worker] = None
+        self.vacancies.joined(worker)
 
     def lost_place(self, worker: WorkerId) -> None:
         """The worker misses something that it was told: it asks again for all that it holds."""
@@ -34,6 +37,7 @@ class AttachedWorkers:
     def leave(self, worker: WorkerId) -> None:
         """The worker is gone."""
         self.ids.pop(worker, None)
+        self.vacancies.left(worker)
         self.lost_place(worker)
 
     def resync(self) -> None:

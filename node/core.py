@@ -152,7 +152,7 @@ class NodeCore:
         self.workers.leave(worker)
 
     def worker_event(self, now: float, wall_ms: int, worker: WorkerId, event: link.FromWorker) -> None:
-        """What a worker says. What concerns its process alone (`Ready`, `Stats`, `Query`) is the shell's.
+        """What a worker says. What concerns its process alone (`Ready`, `Query`) is the shell's.
 
         Args:
             wall_ms: Milliseconds since 1970, for messages to namespaces.
@@ -169,6 +169,8 @@ class NodeCore:
                 self._effects.to_worker(worker, link.Cancelled(event.sid))
             case link.Drop():
                 self.interest.drop(worker, event.subject, event.encoding)
+            case link.Stats(values):
+                self.workers.vacancies.measured(worker, values["connections"], values["connections_max"])
 
     # Inputs from Kafka's threads.
 
@@ -423,6 +425,7 @@ class NodeCore:
         self.peers.tell(self.is_ready, self.slots.is_synced)
         self._look_ready()
         self._tell_servers()  # a worker may have lost it
+        self.workers.vacancies.repeat()
         self._log_share()
 
     def _tell_servers(self) -> None:

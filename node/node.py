@@ -173,15 +173,17 @@ class Node:
 
     def worker_event(self, worker: Worker, said: link.FromWorker) -> None:
         """One event of a worker."""
+        now, wall_ms = time.monotonic(), int(time.time() * 1000)
         match said:
             case link.Stats():
                 worker.stats = said.values
+                self.core.worker_event(now, wall_ms, worker.id, said)
             case link.Ready():
                 event(log, "worker_ready", index=said.index, pid=said.pid)
             case link.Query():
                 self.workers.send(worker.id, self._demo(said) or self._status.reply(said))
             case _:
-                self.core.worker_event(time.monotonic(), int(time.time() * 1000), worker.id, said)
+                self.core.worker_event(now, wall_ms, worker.id, said)
 
     def worker_lost_place(self, worker: WorkerId) -> None:
         """A worker's queue was full: it asks again for all that it holds."""
@@ -225,6 +227,7 @@ class Node:
             self._late_s = max(self._late_s, now - self._ticked_at - TICK_S)
             self._ticked_at = now
             self.core.tick(now)
+            self.workers.tick(now)
             if now >= self._second_at:
                 self._second_at = max(self._second_at + SECOND_S, now)
                 self._second(now)

@@ -28,6 +28,7 @@ from gateway.link.logs import event
 from gateway.link.settings import GatewaySettings
 from node.interest import WorkerId
 from node.kafka.threads import crash
+from node.standstill import SILENT_S, Standstill
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +60,8 @@ class Worker:
         self.sent = 0
         self.cut_off = False
         self.restarts = 0
+        self.stood_still_at: float | None = None
+        """When one of its processes was killed because it stood still; the last time."""
         self.started_at = 0.0
         self.pause_s = RESTART_MIN_S
         self.stats: dict[str, float] = {}
@@ -103,6 +106,7 @@ class Workers:
         self._by_id: dict[WorkerId, Worker] = {}
         self._next_id = 0
         self._stopping = False
+        self._standstill = Standstill(time.monotonic())
         self._outgoing: dict[WorkerId, list[FromNode]] = {}
         self._incoming: deque[tuple[Worker, WorkerId, FromWorker]] = deque()
         """Taken from the link, in order, and not handled yet."""
@@ -157,6 +161,16 @@ class Workers:
         # A send can swallow the edge of an arrival.
         if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
             self._again.start(self._drain)
+
+    def tick(self, now: float) -> None:
+        """About every 50 ms: kill workers that stand still. The kernel gives them connections that nobody serves."""
+        for id in self._standstill.tick(now):
+            worker = self._by_id[id]
+            worker.stood_still_at = now
+            index, pid = worker.settings.index, worker.pid
+            event(log, "worker_stands_still", logging.WARNING, index=index, pid=pid, silent_s=SILENT_S)
+            if worker.process is not None:
+                worker.process.kill()
 
     def poke(self) -> None:
         """About once a second: give cut-off workers another chance."""
@@ -246,6 +260,7 @@ class Workers:
             self._by_route.pop(worker.route, None)
             self._outgoing.pop(worker.id, None)
             worker.stats = {}
+            self._standstill.gone(worker.id)
             self._owner.worker_gone(worker.id)
             self._owner.perform()
 
@@ -278,6 +293,7 @@ class Workers:
                 return False
             worker = self._by_route.get(route) or self._welcome(route)
             if worker is not None:
+                self._standstill.heard(worker.id)
                 self._incoming.extend((worker, worker.id, said) for said in self._decode(packet))
                 if self._incoming:
                     return True

@@ -14,6 +14,7 @@ from node.workers import Workers
 
 READ_ERROR_SHOWN_S = 10.0
 UNMAPPED_SHOWN_S = 60.0
+STOOD_STILL_SHOWN_S = 60.0
 
 
 def cluster_problems(core: NodeCore, network: Network | None) -> list[str]:
@@ -76,6 +77,7 @@ class Problems:
             *(self._kafka(now) if self._settings.uses_kafka else ()),
             *self._records(now),
             *self._dead_workers(),
+            *self._killed_workers(now),
         ]
 
     def _kafka(self, now: float) -> list[str]:
@@ -102,4 +104,11 @@ class Problems:
             f"worker {worker.settings.index} does not run"
             for worker in self._workers.all
             if not worker.stats and (worker.settings.index in self._ran or worker.restarts)
+        ]
+
+    def _killed_workers(self, now: float) -> list[str]:
+        return [
+            f"worker {worker.settings.index} stood still and was killed, {now - worker.stood_still_at:.0f} s ago"
+            for worker in self._workers.all
+            if worker.stood_still_at is not None and now - worker.stood_still_at < STOOD_STILL_SHOWN_S
         ]

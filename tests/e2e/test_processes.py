@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from websockets.exceptions import InvalidStatus
 
 from loadtest.kafka.records import read_all
 from node.kafka.embedded import EmbeddedKafka
@@ -229,6 +231,58 @@ def test_a_worker_killed_is_back_and_its_clients_lose_nothing(
         assert not sub.gaps
         assert len(sub.all(events.Reconnecting)) >= 2
         node.wait(lambda: node.status()["workers"][0]["restarts"] == 2, "two restarts in the status")
+
+
+def test_a_worker_that_stands_still_is_killed_and_replaced_and_its_clients_lose_nothing(
+    start_node: StartNode, kafka: EmbeddedKafka, source: Source
+) -> None:
+    node = start_node(kafka.bootstrap, "t", workers=2, settings=SETTINGS)
+    logs = node.wait_for_topic("t", 2)
+    with Subscriber(node.url, "/t/*") as sub:
+        sub.wait_live(logs)
+
+        def with_client() -> list[int]:
+            return [worker["pid"] for worker in node.status()["workers"] if worker["connections"]]
+
+        node.wait(lambda: len(with_client()) == 1, "the client in the status")
+        [pid] = with_client()
+        with Feed(source) as feed:
+            sub.wait_messages(20)
+            os.kill(pid, signal.SIGSTOP)
+            node.wait(lambda: node.get("/health/live")[0] == 200, "an answer meanwhile")
+            wait_until_gone([pid])
+            with Subscriber(node.url, "/t/k1") as other:
+                other.wait_live(logs)
+            now = len(sub.messages)
+            sub.wait_messages(now + 50)
+        sub.wait_messages(feed.count)
+        assert_exactly(settled(sub), read_all(kafka.bootstrap, "t"))
+        assert not sub.gaps
+    assert pid not in worker_pids(node, 2)
+    status = node.status()
+    assert sorted(worker["restarts"] for worker in status["workers"]) == [0, 1]
+    assert any("stood still and was killed" in problem for problem in status["problems"])
+    assert node.log.count("worker_stands_still") == 1
+
+
+def test_a_full_worker_leaves_clients_to_the_other(start_node: StartNode, kafka: EmbeddedKafka) -> None:
+    settings = {**SETTINGS, "client.connections": "50", "client.heartbeat": "10m"}
+    node = start_node(kafka.bootstrap, "t", workers=2, settings=settings)
+    worker_pids(node, 2)
+
+    def is_refused() -> bool:
+        try:
+            Raw(node.url).__exit__(None)
+        except InvalidStatus as answer:
+            return answer.response.status_code == 503
+        except OSError:
+            pass
+        return False
+
+    with contextlib.ExitStack() as stack:
+        for _ in range(100):  # the kernel spreads them by chance: none is refused
+            stack.enter_context(Raw(node.url))
+        node.wait(is_refused, "an answer that both are full")
 
 
 def test_a_node_killed_leaves_nothing_behind_and_starts_again(

@@ -13,7 +13,8 @@ SETTINGS: Any = SimpleNamespace(uses_kafka=True, topics=[SimpleNamespace(name="o
 
 
 def one_worker() -> Any:
-    return SimpleNamespace(all=[SimpleNamespace(settings=SimpleNamespace(index=0), stats={}, restarts=0)])
+    worker = SimpleNamespace(settings=SimpleNamespace(index=0), stats={}, restarts=0, stood_still_at=None)
+    return SimpleNamespace(all=[worker])
 
 
 def problems(node: OneNode, workers: Any) -> Problems:
@@ -41,6 +42,14 @@ def test_a_worker_that_starts_is_no_problem_one_that_stopped_is() -> None:
     assert "worker 0 does not run" in seen.now(1.0)
     worker.restarts = 1
     assert "worker 0 does not run" in problems(node, workers).now(1.0)
+
+
+def test_a_worker_that_was_killed_because_it_stood_still_is_a_problem_for_a_while() -> None:
+    workers = one_worker()
+    seen = problems(OneNode(ALONE), workers)
+    workers.all[0].stood_still_at = 1.0
+    assert "worker 0 stood still and was killed, 5 s ago" in seen.now(6.0)
+    assert not any("stood still" in problem for problem in seen.now(61.1))
 
 
 def test_records_that_could_not_be_mapped_are_a_problem_for_a_while() -> None:
