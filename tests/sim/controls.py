@@ -11,8 +11,14 @@ from typing import Any
 
 from gateway.link.events import FromNode, Live, Page
 from gateway.link.numbering import Arrivals
+from mesh.cache.cache import CacheConfig
+from mesh.log import Position
+from mesh.repeats import Repeats
 from mesh.slots.election import Election
+from mesh.slots.replication import Replication, StartEpoch
 from mesh.slots.slot import SlotConfig
+from mesh.slots.slots import Slots
+from node.attached_workers import AttachedWorkers
 from node.core import NodeCore
 from node.effects import Produce
 from node.kafka.events import Delivered
@@ -159,10 +165,66 @@ class SelfPromotedWorld(World):
 # The rest of a node, the link, clients.
 
 
+class Hasty(Replication):
+    """Any coordinator's log makes a voter whole, also as it was before the voter lost its memory."""
+
+    def _start(self, now: float, sender: str, boot: str, packet: StartEpoch) -> None:
+        packet = StartEpoch(packet.slot, packet.epoch, packet.state, packet.commit, self.slot.boot)
+        super()._start(now, sender, boot, packet)
+
+
+class HastyCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        for replication in self.slots.replications:
+            replication.__class__ = Hasty
+
+
+class HastyWorld(World):
+    core_type = HastyCore
+
+
+class ForgetsPublishes(Slots):
+    """A cache is copied without the memory of publishes."""
+
+    def cache_filled(self, now: float, slot: int, end: Position, repeats: Repeats | None = None) -> None:
+        super().cache_filled(now, slot, end, None if repeats is None else Repeats(repeats.window_ms))
+
+
+class ForgetsPublishesCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.slots.__class__ = ForgetsPublishes
+
+
+class ForgetsPublishesWorld(World):
+    core_type = ForgetsPublishesCore
+
+
+# The rest of a node, the link, clients.
+
+
+class NeverResyncs(AttachedWorkers):
+    """A copy takes the place of a log, and its subscribers are not told to ask again."""
+
+    def resync(self) -> None:
+        pass
+
+
+class NeverResyncsCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.workers.__class__ = NeverResyncs
+
+
+class NeverResyncsWorld(World):
+    core_type = NeverResyncsCore
+
+
 class LatePagesLink(Link):
     """A page goes out behind live messages that it should precede."""
 
-    overtaken: type[Page] | type[Live] = Page
+    overtaken: type[Page | Live] = Page
 
     def send(self, event: FromNode) -> None:
         super().send(event)
@@ -250,6 +312,15 @@ def _often(*names: str) -> tuple[tuple[str, Any], ...]:
     return (("faults", {name: every[name] for name in names}), ("faults_per_s", 4.0))
 
 
+_BUSY: tuple[tuple[str, Any], ...] = (
+    ("slot_count", 1),
+    ("clients", 3),
+    ("subscriptions_max", 1),
+    ("publishes_per_s", 20.0),
+    ("safety_s", 3.0),
+)
+_SMALL = CacheConfig(ttl_s=1000.0, messages_per_subject=3, bytes_max=1 << 26, snapshot_ttl_s=1000.0)
+
 CONTROLS = {
     "two copies, elections by a majority of five (R + W = N)": Control(
         world_type=World, voters=5, quorums=(2, 3), is_loose=True
@@ -257,6 +328,26 @@ CONTROLS = {
     "a voter counts as soon as it has started": Control(world_type=AlwaysSyncedWorld),
     "promises do not survive": Control(world_type=ForgetfulWorld, is_hostile=True),
     "whoever sees the coordinator dead takes its place": Control(world_type=SelfPromotedWorld),
+    "any coordinator's log makes a voter whole": Control(
+        world_type=HastyWorld, is_hostile=True, changes=_BUSY, first=40
+    ),
+    "a cache is copied without its memory of publishes": Control(
+        world_type=ForgetsPublishesWorld,
+        tail_items_max=20,
+        changes=(*_BUSY, *_often("crash", "crash of a coordinator", "connection silent", "leave")),
+    ),
+    "a copy takes the place of a log, and nobody is told": Control(
+        world_type=NeverResyncsWorld,
+        first=135,
+        tail_items_max=20,
+        changes=(
+            *_BUSY,
+            ("heartbeat_s", 0.1),
+            ("cache", _SMALL),
+            ("is_roomy", False),
+            *_often("cut", "one-way cut", "split", "pause"),
+        ),
+    ),
     "a page overtakes live messages": Control(
         world_type=LateLiveWorld,
         voters=1,

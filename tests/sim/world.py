@@ -183,12 +183,7 @@ class World:
     def turned(self, machine: NodeMachine) -> None:
         process = machine.process
         if process is not None:
-            others = [
-                (one.process.boot, one.process.core.slots)
-                for one in self.machines.values()
-                if one.process is not None and one.is_voter
-            ]
-            self.watch.look(machine.name, process.boot, process.core.slots, others)
+            self.watch.look(machine.name, process.boot, process.core.slots)
 
     # Memory.
 

@@ -14,12 +14,7 @@ from collections.abc import Mapping
 from mesh.log import BEGINNING, Position
 from tests.sim.broker.log import PartitionLog, Seen, covers
 from tests.sim.checkers.truth import Truth
-from tests.sim.checkers.violation import (
-    AFTER_TRUNCATION,
-    REPEAT_AFTER_JUMP,
-    KnownFault,
-    Violation,
-)
+from tests.sim.checkers.violation import AFTER_TRUNCATION, KnownFault, Violation
 from whimbrel.events import Ended, Gap, Live, Resumed, Subscribed, SubscriptionStatus
 from whimbrel.message import Message
 from whimbrel.start import Latest, Place, Since, Start
@@ -187,10 +182,7 @@ class Reader:
             raise Violation(f"{self} is handed {value!r} at {at} of {log}, where {seen.record.value!r} stands")
         if seen.is_repeat:
             assert seen.original is not None
-            text = f"{self} is handed {value!r} at {at} of {log}, which repeats {seen.original.at}"
-            if self._truth.has_clock_jumped:
-                raise KnownFault(REPEAT_AFTER_JUMP, text)
-            raise Violation(text)
+            raise Violation(f"{self} is handed {value!r} at {at} of {log}, which repeats {seen.original.at}")
 
     def _check_due(self, log: str, subject: str, after: Position, to: Position, before: bool) -> None:
         """Everything due there has been handed over."""

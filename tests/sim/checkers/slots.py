@@ -2,7 +2,7 @@
 
  1. At most one node coordinates a slot in an epoch.
  2. One position of a log has one item, on every node, committed or not.
- 3. A log goes on under its name while any voter surely holds it.
+ 3. A log goes on under its name (while fewer than W voters lost their memory at once).
  4. What counts as committed was held by W voters in one epoch (while fewer than W lost their memory at once).
  5. Every queue is within its limit.
 
@@ -102,14 +102,14 @@ class SlotsWatch:
         """Whether this process holds in memory all that it ever acknowledged."""
         return len(self._whole[boot]) == len(slots.by_number)
 
-    def look(self, name: str, boot: str, slots: Slots, others: list[tuple[str, Slots]]) -> None:
-        """After a turn. `others`: the other running voters."""
+    def look(self, name: str, boot: str, slots: Slots) -> None:
+        """After a turn."""
         for slot in slots.by_number:
             seen, log = self._seen[boot, slot.number], slot.log
             is_same = log is seen.log and slot.accepted == seen.accepted
             if is_same and log.end == seen.end and slot.commit == seen.commit:
                 continue
-            self._opened(slot, boot, others)
+            self._opened(slot, boot)
             if not is_same and slot.role is Role.COORDINATOR:
                 self._coordinates(slot, name)
             truth = self._log(slot.number, slot.incarnation)
@@ -132,18 +132,13 @@ class SlotsWatch:
         if known != who:
             raise Violation(f"{known} and {who} both coordinate slot {slot.number} in epoch {slot.accepted}")
 
-    def _opened(self, slot: Slot, who: str, others: list[tuple[str, Slots]]) -> None:
+    def _opened(self, slot: Slot, who: str) -> None:
         number, incarnation = slot.number, slot.incarnation
         before = self._names.get(number)
         if not incarnation or incarnation == before or (number, incarnation) in self._logs:
             return
-        if before is not None and self._log(number, before).commit:
-            for other, replica in others:
-                held = replica.by_number[number]
-                if other != who and held.is_synced and held.incarnation == before and held.log.end:
-                    raise Violation(f"{who} begins another log of slot {number} though {other} holds the one before")
-            if not self.is_broken:
-                raise Violation(f"{who} begins another log of slot {number} though not all memory was lost")
+        if before is not None and self._log(number, before).commit and not self.is_broken:
+            raise Violation(f"{who} begins another log of slot {number} though not all memory was lost")
         self._names[number] = incarnation
 
     def _log(self, slot: int, incarnation: str) -> _LogTruth:

@@ -16,4 +16,3 @@ class KnownFault(Violation):
 
 
 AFTER_TRUNCATION = "records after a truncation are missing"
-REPEAT_AFTER_JUMP = "a repeat is handed over where clocks have jumped"
