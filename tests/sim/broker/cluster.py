@@ -87,7 +87,7 @@ class ModelKafka:
     def delete(self, name: str) -> None:
         """The topic and all its logs are gone."""
         for log in self.topics.pop(name).partitions:
-            log.gone_at = self.now
+            log.delete()
 
     def grow(self, name: str) -> PartitionLog:
         """One more partition of a topic."""

@@ -163,6 +163,13 @@ class PartitionLog:
         self._epochs.append((self.epoch, self.end))
         self._show()
 
+    def delete(self) -> None:
+        """Its topic is deleted."""
+        self.gone_at = self._schedule.now
+        for record in self.records:
+            if record.value is not None and (record.epoch, record.offset) not in self.by_position:
+                self.lost_unseen.add(record.value)
+
     def delete_before(self, offset: int) -> None:
         """Retention."""
         self.low = max(self.low, min(offset, self.stable))
