@@ -47,6 +47,7 @@ from node.logs.kafka_health import KafkaHealth
 from node.logs.kafka_logs import KafkaLogs
 from node.logs.lent_logs import LentLogs
 from node.logs.look_ups import LookUps
+from node.logs.slot_ends import SlotEnds
 from node.logs.slot_logs import SlotLogs
 from node.publishing import Publishing
 from node.topics import Topics
@@ -116,6 +117,7 @@ class NodeCore:
             effects,
         )
         self.peers = Peers(config, effects)
+        self._slot_ends = SlotEnds(self.slots)
         self._scans: dict[Ticket, Scan] = {}
         """Questions that peers are asked."""
         self._servers: list[str] = []
@@ -252,6 +254,8 @@ class NodeCore:
         self.feed.tick(now)
         self.kafka_logs.tick(now)
         self.publishing.tick(now)
+        for ticket, exists in self._slot_ends.tick(now):
+            self.backfills.measured(ticket, exists)
         if now >= self._second_at:
             self._second_at = max(self._second_at + SECOND_S, now)
             self._second(now)
@@ -305,10 +309,10 @@ class NodeCore:
         """One step towards the end of the inputs; whether there may be more."""
         self._offer_items(now)
         for ticket in self.backfills.take_cancelled():
-            if self._scans.pop(ticket, None) is None:
-                self._effects.add(CancelQuestion(ticket))
-            else:
+            if self._scans.pop(ticket, None) is not None:
                 self.scan.cancel(ticket)
+            elif not self._slot_ends.cancel(ticket):
+                self._effects.add(CancelQuestion(ticket))
         questions = self.backfills.take_questions()
         for ticket, question in questions:
             self._ask(now, ticket, question)
@@ -350,7 +354,7 @@ class NodeCore:
             self.kafka_logs.feed_event(now, feed_event)
         of_scan = self.scan.take_events()
         for scan_event in of_scan:
-            self._scanned(scan_event)
+            self._scanned(now, scan_event)
         return bool(of_slots or of_transfer or of_feed or of_scan)
 
     def _members(self, now: float) -> None:
@@ -386,16 +390,16 @@ class NodeCore:
                 question.messages_max, SCAN_BYTES_MAX, peers,
             )  # fmt: skip
         else:
-            self._ask_kafka(ticket, question)
+            self._ask_log(now, ticket, question)
 
-    def _scanned(self, event: PeerScanEvent) -> None:
+    def _scanned(self, now: float, event: PeerScanEvent) -> None:
         question = self._scans.pop(event.ticket)
         if isinstance(event, NotHeld):
-            self._ask_kafka(event.ticket, question)
+            self._ask_log(now, event.ticket, question)
         else:
             self.backfills.scanned(event.ticket, Scanned(question.after, "", event.found, event.reached))
 
-    def _ask_kafka(self, ticket: Ticket, question: Question) -> None:
+    def _ask_log(self, now: float, ticket: Ticket, question: Question) -> None:
         if not question.source.is_slot:
             if self.kafka_health.is_leaderless(question.source):
                 self.backfills.unanswered(ticket)  # a thread would wait for it in vain
@@ -409,7 +413,7 @@ class NodeCore:
             case Locate():
                 self.backfills.located(ticket, None)
             case Measure():
-                self.backfills.measured(ticket, True)  # this node's copy gets there
+                self._slot_ends.ask(now, ticket, question)
 
     # Private: once a second.
 
@@ -443,7 +447,10 @@ class NodeCore:
     def _why_waiting(self, topic: str) -> str:
         """What a subscription to this topic that has no answer yet waits for."""
         if topic in self.topics.namespaces:
-            return "no coordinator is known yet: a majority of the voters must be connected"
+            obstacles = (self.slots.obstacle(slot.number) for slot in self.slots.by_number)
+            return next(
+                (one.text for one in obstacles if one is not None), "this node has not caught up with the others"
+            )
         if self.kafka_health.error:
             return f"Kafka does not answer: {self.kafka_health.error}"
         return "the topic's partitions have not been read yet"

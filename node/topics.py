@@ -87,6 +87,11 @@ class Source:
         return "memory_lost" if self.is_slot else "log_gone"
 
     @property
+    def why_lost(self) -> str:
+        """Why the log no longer has its last entries, if it has not: the `why` of a gap."""
+        return "memory_lost" if self.is_slot else "truncated"
+
+    @property
     def end(self) -> Position | None:
         """Where the log ends here; None while it is not open."""
         return None if self.log is None else self.log.end

@@ -68,7 +68,8 @@ TABLE = (
         NO_COORDINATOR,
         "no_coordinator",
         "error",
-        "no majority of voters is connected, or an election is on: nothing can be committed just now",
+        "nothing can be committed just now; `reason` says what is waited for: "
+        "voters that cannot be reached, lack the log or cannot save a promise, or an election",
     ),
     Code(INTERNAL, "internal", "both", "a fault of the server's"),
     Code(DRAINING, "draining", "close", "the server is shutting down"),

@@ -237,6 +237,14 @@ class Replication:
 
     # As replica.
 
+    @property
+    def is_current(self) -> bool:
+        """Whether the log here is that of a coordinator that takes publishes, as far as it was heard."""
+        slot = self.slot
+        if not slot.accepts or self.copying is not None or slot.accepted != slot.promised:
+            return False
+        return slot.role is Role.COORDINATOR or (bool(slot.coordinator) and self._end_seen == slot.log.end)
+
     def _is_coordinated_by(self, now: float, sender: NodeName, boot: str, epoch: int) -> bool:
         """Whether what a coordinator says counts here; if not, it or this node is told why."""
         slot = self.slot

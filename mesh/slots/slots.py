@@ -201,6 +201,11 @@ class Slots:
         """(speaker, listener) of living nodes: what the first says does not get to the second, except by others."""
         return self.reach.missing_links
 
+    def ends_before(self, number: int, position: Position) -> bool:
+        """Whether this node holds the slot's log as its coordinator does, and that ends before a position."""
+        log = self.by_number[number].log
+        return self.replications[number].is_current and log.position(log.end - 1) < position
+
     def obstacle(self, number: int) -> Obstacle | None:
         """Why a slot takes no publishes now; None if it does."""
         if self.by_number[number].accepts:

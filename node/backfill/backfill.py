@@ -196,7 +196,7 @@ class Backfill:
         assert log.source.log is not None
         end = log.source.log.end
         if log.at > end and not exists:
-            self.gaps.append(Gap(log.source.log_id, log.at, end, "truncated"))
+            self.gaps.append(Gap(log.source.log_id, log.at, end, log.source.why_lost))
             log.start = log.at = log.cut = end
         log.stage = Stage.READING
 

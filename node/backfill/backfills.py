@@ -188,7 +188,8 @@ class Backfills:
             self._soon(backfill)
             if not backfill.answer_sent and not backfill.waiting_told:
                 backfill.waiting_told = True
-                told = "it is being read back from Kafka" if backfill.is_asking else why(topic_of(backfill.subject))
+                is_read_back = backfill.is_asking and not self._is_of_slots(backfill)
+                told = "it is being read back from Kafka" if is_read_back else why(topic_of(backfill.subject))
                 self._effects.to_worker(backfill.worker, Waiting(backfill.sid, told))
 
     # Work.
