@@ -39,6 +39,23 @@ class Entry(msgspec.Struct, array_like=True, gc=False):
     headers: Headers | None
 
 
+class Truncation(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Kafka lost the end of a log: what stood after `last` up to and including `next`. What follows `next` is there."""
+
+    last: Position
+    """The last position that is still true."""
+    next: Position
+    """Just before the first entry that came in place of what was lost."""
+
+
+class EpochStart(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """Where an epoch begins in one of Kafka's logs."""
+
+    before: Position
+    """The position before `first`, of a lower epoch."""
+    first: Position
+
+
 class Gap(msgspec.Struct, array_like=True, gc=False):
     """Entries after `start` up to and including `end` cannot be had; `why` as in client/PROTOCOL.md section 5."""
 

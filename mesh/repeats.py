@@ -63,6 +63,11 @@ class Repeats:
         self._order.append((clock_ms, publish))
         return True
 
+    def forget_after(self, at: Position) -> None:
+        """Kafka has lost what stands after a position: it can be published again."""
+        while self._order and self._positions[self._order[-1][1]] > at:
+            del self._positions[self._order.pop()[1]]
+
     # For another node (mesh/cache/export.py).
 
     def copy(self) -> Repeats:

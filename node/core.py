@@ -29,6 +29,7 @@ from mesh.cache.peer_scan import NotHeld, PeerScan, PeerScanConfig, PeerScanEven
 from mesh.cache.state_transfer import StateTransfer, StateTransferConfig, StateTransferPacket
 from mesh.feed.feed import Feed
 from mesh.feed.feed_log import FeedBatch, FeedBeacon
+from mesh.log import Gap
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
 from mesh.slots.slot_log import item_bytes
@@ -209,9 +210,11 @@ class NodeCore:
             case kafka.LocateDone():
                 self.backfills.located(event.ticket, event.position)
             case kafka.MeasureDone():
-                self.backfills.measured(event.ticket, event.exists)
+                self.kafka_logs.measured(event.ticket, event.truncation)
+                self.backfills.measured(event.ticket, event.truncation)
             case kafka.Unanswered():
                 self.kafka_health.failed(now, event.reason)
+                self.kafka_logs.unmeasured(event.ticket)
                 self.backfills.unanswered(event.ticket)
 
     # Inputs from other nodes.
@@ -255,7 +258,10 @@ class NodeCore:
         self.kafka_logs.tick(now)
         self.publishing.tick(now)
         for ticket, exists in self._slot_ends.tick(now):
-            self.backfills.measured(ticket, exists)
+            if exists:
+                self.backfills.measured(ticket, None)
+            else:
+                self.backfills.ended_before(ticket)
         if now >= self._second_at:
             self._second_at = max(self._second_at + SECOND_S, now)
             self._second(now)
@@ -397,7 +403,7 @@ class NodeCore:
         if isinstance(event, NotHeld):
             self._ask_log(now, event.ticket, question)
         else:
-            self.backfills.scanned(event.ticket, Scanned(question.after, "", event.found, event.reached))
+            self.backfills.scanned(event.ticket, Scanned(question.after, [], event.found, event.reached))
 
     def _ask_log(self, now: float, ticket: Ticket, question: Question) -> None:
         if not question.source.is_slot:
@@ -409,7 +415,8 @@ class NodeCore:
         # A slot's log is nowhere but in the caches.
         match question:
             case Scan():
-                self.backfills.scanned(ticket, Scanned(question.until, "retention", [], question.until))
+                gap = Gap(question.source.log_id, question.after, question.until, "retention")
+                self.backfills.scanned(ticket, Scanned(question.until, [gap], [], question.until))
             case Locate():
                 self.backfills.located(ticket, None)
             case Measure():

@@ -39,6 +39,7 @@ class Source:
 
     __slots__ = (
         "generation",
+        "is_continuous",
         "is_late",
         "is_new",
         "is_slot",
@@ -72,6 +73,8 @@ class Source:
         self.loaded = False
         self.generation = 0
         """Records read in an earlier generation are not of this log (node/kafka/reader.py)."""
+        self.is_continuous = False
+        """Since the node's own reader was told to read, what it has delivered joins what the log had."""
         self.repeats: Repeats | None = None
         """Only where clients may publish."""
         self.warm_until = 0
@@ -85,11 +88,6 @@ class Source:
     def why_gone(self) -> str:
         """Why the log is no longer there, if it is not: the `why` of a gap."""
         return "memory_lost" if self.is_slot else "log_gone"
-
-    @property
-    def why_lost(self) -> str:
-        """Why the log no longer has its last entries, if it has not: the `why` of a gap."""
-        return "memory_lost" if self.is_slot else "truncated"
 
     @property
     def end(self) -> Position | None:

@@ -13,7 +13,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -25,6 +25,9 @@ from loadtest.kafka.jars import kafka_jars
 from loadtest.kafka.ports import free_port
 from loadtest.kafka.processes import start_process
 from loadtest.kafka.records import Record, read_all
+
+UNCLEAN = {"unclean.leader.election.enable": "true", "min.insync.replicas": "1"}
+"""Configuration of a topic of which a broker may become the leader that does not have all of it."""
 
 
 class RealKafka:
@@ -137,9 +140,20 @@ class RealKafka:
         partitions: int = 1,
         config: Mapping[str, str] | None = None,
         replicas: int | None = None,
+        on: Sequence[int] = (),
     ) -> None:
-        """Create a topic and return when it can be used. `replicas`: default one on each broker."""
-        new = NewTopic(topic, partitions, replicas or len(self._ports), config=dict(config or {}))
+        """Create a topic and return when it can be used.
+
+        Args:
+            replicas: Default one on each broker.
+            on: The brokers that are to have every partition, instead of `replicas`; the first leads.
+        """
+        options: dict[str, Any] = {"config": dict(config or {})}
+        if on:
+            options["replica_assignment"] = [list(on)] * partitions
+        else:
+            options["replication_factor"] = replicas or len(self._ports)
+        new = NewTopic(topic, partitions, **options)
         self._admin.create_topics([new])[topic].result(30)
         self._wait_for_partitions(topic, partitions)
 
@@ -157,6 +171,19 @@ class RealKafka:
         """The broker that leads a partition now."""
         leader: int = self._admin.list_topics(topic, timeout=10).topics[topic].partitions[partition].leader
         return leader
+
+    def lose_tail(self, topic: str, last: Callable[[], None]) -> None:
+        """Have an unclean leader election: what `last` produces is lost. The leader stays dead: `start` brings it back.
+
+        The topic is one of `UNCLEAN` on two brokers of three, so that a majority of controllers is left.
+        """
+        leader = self.leader(topic)
+        described = self._admin.list_topics(topic, timeout=10).topics[topic].partitions[0]
+        (follower,) = set(described.replicas) - {leader}
+        self.stop(follower)
+        last()
+        self.kill(leader)
+        self.start(follower)
 
     def read_all(self, topic: str, isolation: str = "read_committed") -> list[Record]:
         return read_all(self.bootstrap, topic, isolation)

@@ -7,6 +7,8 @@ Invariants:
 - For a subject that the log knows: every entry of it after the subject's floor is here.
 - For any other subject: the log has no entry of it after the log's floor.
 - So a reader at position p misses nothing here if and only if p >= floor(subject).
+- `epochs` tells where Kafka's log went on with another epoch since the floor. Who is at a position whose offset a
+  higher epoch has begun at or before has seen what Kafka has lost. (A slot's log has none: its seq begins anew.)
 - `order` holds one token per entry, oldest first: the entry's subject. A subject whose limit removed entries early
   owes `skip` tokens; they are its oldest.
 
@@ -21,7 +23,7 @@ from collections import deque
 from dataclasses import dataclass
 
 from mesh.cache.prefix_index import PrefixIndex
-from mesh.log import BEGINNING, Entry, Headers, Position
+from mesh.log import BEGINNING, Entry, EpochStart, Headers, Position, Truncation
 from mesh.subject import is_pattern
 
 ENTRY_BYTES = 220
@@ -74,6 +76,7 @@ class Log:
         "appended",
         "bytes",
         "end",
+        "epochs",
         "evicted_to",
         "floor",
         "id",
@@ -87,6 +90,7 @@ class Log:
         self.floor = floor
         self.end = floor
         """Position of the newest entry: everything up to it has been appended or dropped."""
+        self.epochs: list[EpochStart] = []
         self.evicted_to = floor
         """The newest position that has left: no subject's floor is above it."""
         self.subjects: dict[str, SubjectLog] = {}
@@ -110,6 +114,14 @@ class Log:
     def reaches(self, subject: str, position: Position) -> bool:
         """Whether a reader of a subject or pattern that is at this position misses nothing here."""
         return position >= self.evicted_to or position >= self.floor_of(subject)
+
+    def truncation(self, position: Position) -> Truncation | None:
+        """What became of one of Kafka's logs, if it lost this position, at which a reader stands whom it reaches."""
+        index = bisect_right(self.epochs, position[0], key=_epoch)
+        if index == len(self.epochs) or self.epochs[index].first[1] > position[1]:
+            return None
+        before, (epoch, seq) = self.epochs[index].before, self.epochs[index].first
+        return Truncation(before, (epoch, seq - 1))
 
     def floor_of(self, subject: str) -> Position:
         """The lowest position from which a reader of this subject or pattern misses nothing here."""
@@ -252,6 +264,59 @@ class Cache:
         """The log has reached `at`, by an entry that no subject sees (a repeat, a record that cannot be mapped)."""
         log.end = max(at, log.end)
 
+    def begin_epoch(self, log: Log, start: EpochStart) -> Truncation | None:
+        """One of Kafka's logs goes on, next or later, with a higher epoch than its end has.
+
+        What the log has at that offset or behind is forgotten: Kafka has lost it.
+        """
+        at = start.first
+        if at[1] > log.end[1]:
+            if not log.epochs or log.epochs[-1].first[0] < at[0]:
+                log.epochs.append(start)
+            return None
+        epoch = log.epochs[0].before[0] if log.epochs else log.end[0]
+        starts = [start for start in log.epochs if start.first[1] < at[1]]
+        if starts:
+            epoch = starts[-1].first[0]
+        truncation = Truncation((epoch, at[1] - 1) if at[1] else BEGINNING, (at[0], at[1] - 1))
+        self._truncate(log, truncation)
+        log.epochs = [*starts, EpochStart(truncation.last, at)]
+        return truncation
+
+    def _truncate(self, log: Log, truncation: Truncation) -> None:
+        last = truncation.last
+        if last[1] < log.floor[1]:
+            self.tear(log, truncation.next)
+            return
+        lost: dict[SubjectLog, int] = {}
+        for found in [*log.subjects.values()]:
+            entries = found.entries[bisect_right(found.entries, last[1], key=_seq) :]
+            if entries:
+                del found.entries[len(found.entries) - len(entries) :]
+                self._count(log, -sum(map(size_of, entries)))
+                lost[found] = len(entries)
+                found.last = entries[0].prev
+                found.latest = None
+                if found.entries and found.entries[-1].value is not None:
+                    found.latest = found.entries[-1]
+            is_lost = not found.entries and (entries or (found.latest is not None and found.latest.at > last))
+            found.floor = min(found.floor, last)
+            if is_lost:  # what its latest value was before is not known any more
+                lost[found] = len(entries) + found.skip
+                self._count(log, -TOKEN_BYTES * found.skip)
+                self._remove(log, found)
+                log.floor = max(log.floor, found.floor)
+        kept = []
+        for found in reversed(log._order):
+            if lost.get(found):
+                lost[found] -= 1
+                log._removed += 1
+            else:
+                kept.append(found)
+        log._order = deque(reversed(kept))
+        log.evicted_to = min(log.evicted_to, last)
+        log.end = truncation.next
+
     def restore(
         self, log: Log, subject: str, floor: Position, prev: Position | None, latest: Entry | None, now: float
     ) -> None:
@@ -281,6 +346,7 @@ class Cache:
         log._marks.clear()
         log._idle.clear()
         log._removed = log.appended
+        log.epochs.clear()
         log.floor = log.end = log.evicted_to = at
 
     def expire(self, now: float) -> None:
@@ -333,10 +399,14 @@ class Cache:
     def _forget(self, log: Log, found: SubjectLog) -> None:
         assert not found.entries
         assert found.last is not None
+        self._remove(log, found)
+        log.floor = max(log.floor, found.last)
+
+    def _remove(self, log: Log, found: SubjectLog) -> None:
+        """A subject that has no entries any more."""
         log._idle.pop(found.subject, None)
         del log.subjects[found.subject]
         log._index.remove(found.subject)
-        log.floor = max(log.floor, found.last)
         size = SUBJECT_BYTES + len(found.subject)
         if found.latest is not None:
             size += size_of(found.latest)
@@ -349,6 +419,14 @@ class Cache:
 
 def _at(entry: Entry) -> Position:
     return entry.at
+
+
+def _seq(entry: Entry) -> int:
+    return entry.at[1]
+
+
+def _epoch(start: EpochStart) -> int:
+    return start.first[0]
 
 
 def _at_of_pair(pair: tuple[str, Entry]) -> Position:

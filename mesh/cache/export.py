@@ -24,7 +24,7 @@ from collections.abc import Iterator
 import msgspec
 
 from mesh.cache.cache import Cache, Log, SubjectLog, size_of
-from mesh.log import BEGINNING, Entry, Position
+from mesh.log import BEGINNING, Entry, EpochStart, Position
 from mesh.repeats import Remembered, Repeats
 
 ROW_BYTES = 60
@@ -52,6 +52,7 @@ class LogHead(msgspec.Struct, array_like=True, gc=False):
     """Everything up to here is in the pages, or never was for a subject."""
     oldest_publish: Position | None
     """The oldest that is remembered (mesh/repeats.py)."""
+    epochs: list[EpochStart]
 
 
 class Part(msgspec.Struct, array_like=True, gc=False):
@@ -75,7 +76,7 @@ class Export:
     def __init__(self, log: Log, repeats: Repeats | None, limits: ExportLimits) -> None:
         self._limits = limits
         oldest = repeats.oldest if repeats is not None else None
-        self.head = LogHead(log.topic, log.floor, log.evicted_to, log.end, oldest)
+        self.head = LogHead(log.topic, log.floor, log.evicted_to, log.end, oldest, log.epochs.copy())
         self._subjects: Iterator[SubjectRow] = iter(())
         self._repeats: Repeats | None = None
         self._remembered = 0
@@ -160,6 +161,7 @@ class Import:
         self._end = head.end
         log.floor = log.end = head.floor
         log.evicted_to = head.evicted_to
+        log.epochs = head.epochs.copy()
 
     def take(self, now: float, part: Part, clock_ms: int | None = None) -> None:
         """The next page.

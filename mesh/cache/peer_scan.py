@@ -195,7 +195,7 @@ class PeerScan:
 
     def _answer(self, sender: str, ask: ScanAsk) -> None:
         log = self._held(ask.log)
-        if log is None or not log.reaches(ask.subject, ask.after) or log.end <= ask.after or ask.until <= ask.after:
+        if log is None or not _answers(log, ask):
             self.refused += 1
             self._sends.append((sender, ScanNo(ask.ticket)))
             return
@@ -203,6 +203,13 @@ class PeerScan:
         most = max(1, min(ask.most, ENTRIES_MAX))
         found, reached = gather(log, ask.subject, ask.after, ask.until, most, min(ask.bytes, BYTES_MAX))
         self._sends.append((sender, ScanAnswer(ask.ticket, found, reached)))
+
+
+def _answers(log: Log, ask: ScanAsk) -> bool:
+    """Whether a log has all that is asked for. What Kafka has lost, Kafka is to say."""
+    if log.end <= ask.after or ask.until <= ask.after:
+        return False
+    return log.reaches(ask.subject, ask.after) and log.truncation(ask.after) is None
 
 
 def gather(

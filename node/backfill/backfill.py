@@ -26,7 +26,7 @@ import msgspec
 
 from gateway.link.events import MSGPACK, Answer, Page, Start, Subscribe
 from gateway.link.messages import encode_json, encode_msgpack
-from mesh.log import BEGINNING, Entry, Gap, Place, Position
+from mesh.log import BEGINNING, Entry, Gap, Place, Position, Truncation
 from mesh.subject import is_pattern
 from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
 from node.topics import Source
@@ -191,21 +191,29 @@ class Backfill:
         log.start = min([*found, *([] if position is None else [position]), log.first_end])
         log.stage = Stage.WAITING
 
-    def measured(self, log: LogBackfill, exists: bool) -> None:
+    def measured(self, log: LogBackfill, truncation: Truncation | None) -> None:
         """Answers `Measure`, asked because the client is ahead of the cache: the log gets there, or has lost it."""
+        if truncation is not None:
+            assert log.source.log is not None
+            # Of what Kafka has lost this node's cache may still have some, until its reader gets there: not twice.
+            known = min(log.at, log.source.log.end)
+            self._go_on_after(log, Truncation(truncation.last, max(truncation.next, known)))
+        log.stage = Stage.READING
+
+    def ended_before(self, log: LogBackfill) -> None:
+        """Answers `Measure` of a slot's log: it does not get to where the client is."""
         assert log.source.log is not None
         end = log.source.log.end
-        if log.at > end and not exists:
-            self.gaps.append(Gap(log.source.log_id, log.at, end, log.source.why_lost))
+        if log.at > end:
+            self.gaps.append(Gap(log.source.log_id, log.at, end, "memory_lost"))
             log.start = log.at = log.cut = end
         log.stage = Stage.READING
 
     def scanned(self, log: LogBackfill, scanned: Scanned) -> None:
         """Answers `Scan`."""
-        if scanned.why:
-            self.gaps.append(Gap(log.source.log_id, log.at, scanned.start, scanned.why))
-            if not log.answered:
-                log.start = scanned.start
+        self.gaps += scanned.gaps
+        if scanned.gaps and not log.answered:
+            log.start = scanned.start
         log.at = scanned.start
         log.buffer = scanned.found[::-1]
         log.cut = scanned.reached
@@ -298,10 +306,20 @@ class Backfill:
         """The scan that must come first, if the cache does not reach back to where this log stands."""
         assert log.source.log is not None
         if log.source.log.reaches(self.subject, log.at):
+            truncation = log.source.log.truncation(log.at)
+            if truncation is not None:
+                self._go_on_after(log, truncation)
             return None
         floor = log.source.log.floor_of(self.subject)
         log.stage = Stage.ASKING
         return Scan(log.source, self.subject, log.at, floor, self.limits.messages)
+
+    def _go_on_after(self, log: LogBackfill, truncation: Truncation) -> None:
+        """Kafka has lost where this log stands."""
+        self.gaps.append(Gap(log.source.log_id, truncation.last, truncation.next, "truncated"))
+        log.at = log.cut = truncation.next
+        if not log.answered:
+            log.start = truncation.next
 
     def _answer(self) -> Answer:
         self.answer_sent = True

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from gateway.link.events import FromNode, LogEnded, LogGap, NewLog, Page, Subscribe, Waiting
-from mesh.log import Gap, Position
+from mesh.log import Gap, Position, Truncation
 from mesh.subject import topic_of
 from node.backfill.backfill import Backfill, LogBackfill, PageLimits
 from node.backfill.questions import Question, Scanned
@@ -163,11 +163,18 @@ class Backfills:
             backfill.located(log, position)
             self._soon(backfill)
 
-    def measured(self, ticket: Ticket, exists: bool) -> None:
+    def measured(self, ticket: Ticket, truncation: Truncation | None) -> None:
         """Answers `Measure`."""
         if (found := self._answered(ticket)) is not None:
             backfill, log = found
-            backfill.measured(log, exists)
+            backfill.measured(log, truncation)
+            self._soon(backfill)
+
+    def ended_before(self, ticket: Ticket) -> None:
+        """Answers `Measure` of a slot's log."""
+        if (found := self._answered(ticket)) is not None:
+            backfill, log = found
+            backfill.ended_before(log)
             self._soon(backfill)
 
     def unanswered(self, ticket: Ticket) -> None:
@@ -220,6 +227,11 @@ class Backfills:
         questions, self._questions = self._questions, []
         return questions
 
+    def new_ticket(self) -> Ticket:
+        """A name for another question, of whoever asks it."""
+        self._ticket += 1
+        return self._ticket
+
     def take_cancelled(self) -> list[Ticket]:
         """Questions whose answers nobody waits for any more."""
         cancelled, self._cancelled = self._cancelled, []
@@ -262,10 +274,9 @@ class Backfills:
                 self.gaps_told += len(event.gaps)
             self._effects.to_worker(backfill.worker, event)
         for log, question in questions:
-            self._ticket += 1
-            log.ticket = self._ticket
-            self._asked[self._ticket] = ((backfill.worker, backfill.sid), log)
-            self._questions.append((self._ticket, question))
+            log.ticket = self.new_ticket()
+            self._asked[log.ticket] = ((backfill.worker, backfill.sid), log)
+            self._questions.append((log.ticket, question))
         if over:
             self._remove(backfill)
 

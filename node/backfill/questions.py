@@ -1,4 +1,4 @@
-"""What a subscription on its way to live has to ask Kafka, and the answer to the longest question.
+"""What is asked of Kafka for a subscription on its way to live, and the answer to the longest question.
 
 Not here: who asks (backfill.py), who answers (scan.py, kafka/replay.py).
 """
@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from mesh.log import Entry, Position
+from mesh.log import Entry, Gap, Position
 from node.topics import Source
 
 
@@ -31,7 +31,7 @@ class Locate(msgspec.Struct, gc=False):
 
 
 class Measure(msgspec.Struct, gc=False):
-    """Find out whether a partition has, or had, a position that is ahead of the cache."""
+    """Find out whether a partition has lost a position that somebody has seen."""
 
     source: Source
     position: Position
@@ -43,10 +43,10 @@ Question: TypeAlias = Scan | Locate | Measure
 class Scanned(msgspec.Struct, gc=False):
     """Answers `Scan`. Everything of the subject after `start` up to `reached` is in `found`.
 
-    `start` is later than the scan's `after` when what lies between cannot be had; `why` then says why.
+    `start` is another than the scan's `after` when what lies between cannot be had; `gaps` then says why.
     """
 
     start: Position
-    why: str
+    gaps: list[Gap]
     found: list[tuple[str, Entry]]
     reached: Position

@@ -1,20 +1,21 @@
 """Several scans of one partition answered in one pass over its records, so that many that resume at once read it once.
 
 A pass covers a bounded stretch of the partition: a scan that is not finished then says how far it got and is asked
-again, behind whoever waited meanwhile. Records are told apart by position, not by offset alone, so a pass may begin
-too early (to recognise repeated publishes, or because Kafka lost records and gave their offsets to others).
+again, behind whoever waited meanwhile. A pass may begin too early, to recognise repeated publishes. Where Kafka has
+lost records and given their offsets to others, a scan begins at the first of these.
 
-Not here: reading Kafka (node/kafka/replay.py), who asks (node/backfill/backfill.py).
+Not here: reading Kafka (node/kafka/replay.py), who asks (node/backfill/backfill.py), what Kafka has lost
+(truncation.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import msgspec
 
-from mesh.log import Entry, Position
+from mesh.log import Entry, Gap, Position, Truncation
 from mesh.repeats import Repeats
 from mesh.subject import is_pattern, patterns_of
 from node.backfill.questions import Scan, Scanned
@@ -46,18 +47,38 @@ class ReplayLimits(msgspec.Struct, frozen=True, kw_only=True):
 class _Scan:
     """One scan on its way through a pass."""
 
-    __slots__ = ("begin", "chains", "done", "found", "reached", "scan", "size", "start", "ticket", "why")
+    __slots__ = (
+        "after",
+        "begin",
+        "chains",
+        "done",
+        "found",
+        "gaps",
+        "reached",
+        "scan",
+        "size",
+        "start",
+        "ticket",
+        "why",
+    )
 
-    def __init__(self, ticket: int, scan: Scan) -> None:
+    def __init__(self, ticket: int, scan: Scan, truncation: Truncation | None) -> None:
         self.ticket = ticket
         self.scan = scan
-        self.begin = scan.after[1] + 1
+        self.gaps: list[Gap] = []
+        """Before it begins."""
+        self.after = scan.after
+        """Where it would begin if nothing were deleted or too much."""
+        if truncation is not None:
+            self.after = truncation.next
+            self.gaps.append(Gap(scan.source.log_id, truncation.last, truncation.next, "truncated"))
+        self.begin = self.after[1] + 1
         """The first offset that it can have."""
         self.why = ""
-        """Why that is not the one that it asked for."""
-        self.start: Position | None = scan.after
+        """Why that is not the one after `after`."""
+        self.start: Position | None = self.after
         """None until the first record after a hole tells from which position it goes on."""
-        self.reached = scan.after
+        self.reached = self.after
         self.found: list[tuple[str, Entry]] = []
         self.size = 0
         self.done = False
@@ -65,6 +86,8 @@ class _Scan:
 
     def clip(self, low: int, oldest: int, messages_max: int) -> None:
         """Begin later where Kafka has deleted what was asked for, or it is too much."""
+        if self.after >= self.scan.until:
+            return
         until = self.scan.until[1] + 1
         allowed = max(oldest, until - messages_max) if messages_max else until
         if low > self.begin and low >= allowed:
@@ -103,22 +126,31 @@ class _Scan:
     def result(self) -> Scanned:
         """What was found; nothing at all if the pass ended before this scan began."""
         if self.start is None:
-            return Scanned(self.scan.after, "", [], self.scan.after)
-        return Scanned(self.start, self.why, self.found, max(self.reached, self.start))
+            return Scanned(self.after, self.gaps, [], self.after)
+        gaps = [*self.gaps, Gap(self.scan.source.log_id, self.after, self.start, self.why)] if self.why else self.gaps
+        return Scanned(self.start, gaps, self.found, max(self.reached, self.start))
 
 
 class Pass:
     """Feed it records from `begin` on, in order, until `take` says that it is enough or there are no more."""
 
-    def __init__(self, scans: Sequence[Ticketed], low: int, oldest: int, limits: ReplayLimits) -> None:
+    def __init__(
+        self,
+        scans: Sequence[Ticketed],
+        truncated: Mapping[Position, Truncation],
+        low: int,
+        oldest: int,
+        limits: ReplayLimits,
+    ) -> None:
         """Plan a pass.
 
         Args:
+            truncated: Those of the positions after which is scanned that Kafka has lost, and where it goes on.
             low: The first offset that the partition has.
             oldest: The first offset whose record is not too old.
         """
         self._limits = limits
-        planned = [_Scan(ticket, scan) for ticket, scan in scans]
+        planned = [_Scan(ticket, scan, truncated.get(scan.after)) for ticket, scan in scans]
         for one in planned:
             one.clip(low, oldest, limits.messages_max)
         self.begin = min(one.begin for one in planned)
@@ -127,9 +159,6 @@ class Pass:
         """Scans that are too far ahead for this pass."""
         self.end = max(one.scan.until[1] for one in self._scans) + 1
         """The offset behind the last that can be wanted."""
-        first = min(self._scans, key=lambda one: one.begin)
-        self.epoch = -1 if first.why else first.scan.after[0]
-        """The epoch of what came before `begin`; -1 if it is not known."""
         self._exact: dict[str, list[_Scan]] = {}
         self._patterns: dict[str, list[_Scan]] = {}
         for one in self._scans:
@@ -138,8 +167,6 @@ class Pass:
         publishes = scans[0][1].source.rule.publish
         self.repeats = Repeats(limits.retry_window_ms) if publishes else None
         """Feed records from one retry window earlier on where this is not None."""
-        self.unbounded = False
-        """Whether to go on to the end, however far that is."""
         self._clipped = [one for one in self._scans if one.start is None]
         self._open = len(self._scans)
         self._records = 0
@@ -161,7 +188,7 @@ class Pass:
                 self._open -= one.done
         self._last = at
         self._records += offset >= self.begin
-        return self._open > 0 and (self.unbounded or self._records < STRETCH_RECORDS)
+        return self._open > 0 and self._records < STRETCH_RECORDS
 
     def finish(self, at_end: bool) -> list[tuple[int, Scanned]]:
         """The answers, by ticket. `at_end`: there are no more records up to `end`."""

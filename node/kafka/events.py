@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 import msgspec
 
-from mesh.log import Headers, Position
+from mesh.log import Headers, Position, Truncation
 from node.backfill.questions import Scanned
 from node.topics import Source
 
@@ -140,10 +140,10 @@ class LocateDone(msgspec.Struct, gc=False):
 
 
 class MeasureDone(msgspec.Struct, gc=False):
-    """Answers `Measure`."""
+    """Answers `Measure`; None: the position has not been lost."""
 
     ticket: int
-    exists: bool
+    truncation: Truncation | None
 
 
 class Unanswered(msgspec.Struct, gc=False):

@@ -14,9 +14,10 @@ from collections.abc import Iterator
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from mesh.log import Position
+from mesh.log import Position, Truncation
 from node.backfill.questions import Locate, Measure, Question, Scanned
 from node.backfill.scan import Pass, ReplayLimits, Ticketed
+from node.backfill.truncation import Epochs
 from node.kafka.events import KafkaEvent, LocateDone, MeasureDone, ScanDone, Unanswered
 from node.kafka.reader import record_of
 from node.kafka.threads import Inbox, start_thread
@@ -97,14 +98,14 @@ class Replay:
     def _answer(self, partition: Partition, questions: list[tuple[int, Question]]) -> None:
         left = {ticket: question for ticket, question in questions if ticket in self._wanted}
         scans: list[Ticketed] = []
-        existing: dict[Position, bool] = {}
+        measured: dict[Position, Truncation | None] = {}
         try:
             for ticket, question in [*left.items()]:
                 if isinstance(question, Measure):
                     at = question.position
-                    if at not in existing:  # many that come from the same node are at the same position
-                        existing[at] = partition.exists(at)
-                    self._reply(MeasureDone(ticket, existing[at]))
+                    if at not in measured:  # many that come from the same node are at the same position
+                        measured[at] = partition.measure(at)
+                    self._reply(MeasureDone(ticket, measured[at]))
                     del left[ticket]
                 elif isinstance(question, Locate):
                     self._reply(LocateDone(ticket, partition.locate(question.time_ms)))
@@ -119,7 +120,7 @@ class Replay:
                 for ticket, scan in later:
                     self.ask(ticket, scan)
                     del left[ticket]
-        except (KafkaException, NotReadError, TruncatedError) as failure:
+        except (KafkaException, NotReadError) as failure:
             for ticket in left:
                 self._reply(Unanswered(ticket, str(failure)))
         finally:
@@ -161,36 +162,37 @@ class Partition:
                 return (message.leader_epoch() or 0, message.offset() - 1)
         return None
 
-    def exists(self, position: Position) -> bool:
-        """Whether the partition has, or had, this position: if not, Kafka has lost records that somebody has seen."""
-        low, high = self.watermarks()
-        if position[1] >= high:
-            return False
-        for message in self._read(max(low, position[1]), high):
-            return (message.leader_epoch() or 0) >= position[0]
-        return True
+    def measure(self, position: Position) -> Truncation | None:
+        """What became of the log if Kafka has lost this position, which somebody has seen."""
+        return self._epochs(*self.watermarks()).truncation(position)
 
     def scan(self, scans: list[Ticketed]) -> tuple[list[tuple[int, Scanned]], list[Ticketed]]:
         """Answer scans in one pass, and say which are for a later one."""
         low, high = self.watermarks()
         oldest = self._offset_at(int((time.time() - self._limits.age_s) * 1000), low, high)
-        planned = Pass(scans, low, oldest, self._limits)
+        planned = Pass(scans, self._truncated(scans, low, high), low, oldest, self._limits)
         begin = planned.begin
         if planned.repeats is not None:
             begin = self._back_by_window(begin, low, high)
-        try:
-            return self._pass(planned, begin, high, planned.epoch if begin == planned.begin else -1), planned.later
-        except TruncatedError:
-            # Kafka lost records and gave their offsets to others: only positions can tell them apart.
-            again = Pass(scans, low, oldest, self._limits)
-            again.unbounded = True
-            return self._pass(again, low, high, -1), again.later
-
-    def _pass(self, planned: Pass, begin: int, high: int, epoch: int) -> list[tuple[int, Scanned]]:
-        for message in self._read(begin, min(planned.end, high), epoch):
+        for message in self._read(begin, min(planned.end, high)):
             if not planned.take(record_of(message)):
-                return planned.finish(at_end=False)
-        return planned.finish(at_end=True)
+                return planned.finish(at_end=False), planned.later
+        return planned.finish(at_end=True), planned.later
+
+    def _truncated(self, scans: list[Ticketed], low: int, high: int) -> dict[Position, Truncation]:
+        """The positions after which is scanned that Kafka has lost: one read for each epoch if it has lost none."""
+        epochs = self._epochs(low, high)
+        places = sorted({scan.after for _, scan in scans}, reverse=True)
+        found = ((place, epochs.truncation(place)) for place in places)
+        return {place: truncation for place, truncation in found if truncation is not None}
+
+    def _epochs(self, low: int, high: int) -> Epochs:
+        def first_at(offset: int) -> Position | None:
+            for message in self._read(offset, high):
+                return (message.leader_epoch() or 0, message.offset())
+            return None
+
+        return Epochs(low, high, first_at)
 
     def _back_by_window(self, begin: int, low: int, high: int) -> int:
         """Where to begin so that publishes which come again are recognised.
@@ -212,15 +214,9 @@ class Partition:
         ever = self._consumer.offsets_for_times([TopicPartition(self._topic, self._partition, 0)], timeout=ASK_S)
         return high if ever[0].offset >= 0 else low
 
-    def _read(self, begin: int, end: int, epoch: int = -1) -> _Records:
-        """Records from one offset up to another; with the epoch of what came before, Kafka checks that it still did."""
-        known = {"leader_epoch": epoch} if epoch >= 0 else {}
-        where = TopicPartition(self._topic, self._partition, begin, **known)
-        return _Records(self, self._consumer, where, end)
-
-
-class TruncatedError(Exception):
-    """Kafka no longer has the offset because it lost records."""
+    def _read(self, begin: int, end: int) -> _Records:
+        """Records from one offset up to another."""
+        return _Records(self, self._consumer, TopicPartition(self._topic, self._partition, begin), end)
 
 
 class _Records:
@@ -253,8 +249,8 @@ class _Records:
                     yield message
                 elif error.code() == KafkaError._PARTITION_EOF:
                     return
-                elif error.code() in (KafkaError._LOG_TRUNCATION, KafkaError._AUTO_OFFSET_RESET):
-                    raise TruncatedError(error.str())
+                elif error.code() == KafkaError._AUTO_OFFSET_RESET:
+                    raise NotReadError(f"{self._where.topic} [{self._where.partition}] changed: {error.str()}")
                 # Anything else librdkafka tries again by itself, until the deadline.
             if time.monotonic() > deadline:
                 raise NotReadError(f"{self._where.topic} [{self._where.partition}] gives nothing but errors")

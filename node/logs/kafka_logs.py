@@ -8,21 +8,27 @@
 Of nodes that feed each other one reads a partition; the others get it from there. A node alone feeds nobody: the same
 path.
 
+What Kafka lost (an unclean election of a leader) is known by the epochs of records: the first of a higher epoch stands
+where a lower one was, and its predecessors from there on are forgotten. Where the reader may have jumped over it, Kafka
+is asked first (`Measure`).
+
 Not here: who feeds (mesh/feed/feed.py), what records mean (node/intake.py), Kafka's threads (node/kafka/).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 
 from mesh.cache.cache import Cache
 from mesh.cache.state_transfer import StateTransfer, StateTransferEvent, TransferDone, TransferFailed, TransferPage
 from mesh.feed.feed import Feed
 from mesh.feed.feed_log import Apply, FeedEvent, Read, Repair, Stop, position_of
-from mesh.log import Gap, Position
+from mesh.log import EpochStart, Gap, Position, Truncation
 from mesh.repeats import Repeats
-from node.backfill.backfills import Backfills
-from node.effects import DEBUG, Effects, FindStart, ReadFrom, StopReading
+from node.backfill.backfills import Backfills, Ticket
+from node.backfill.questions import Measure
+from node.effects import DEBUG, WARNING, AskKafka, Effects, FindStart, ReadFrom, StopReading
 from node.intake import Intake, clock_ms
 from node.kafka.events import EndReached, Flow, Found, OutOfRange, Record, Records, StartFound
 from node.logs.copy import LogCopy
@@ -82,6 +88,8 @@ class KafkaLogs:
         """Sources that are filled from a peer, by log."""
         self._copies: dict[str, LogCopy] = {}
         """Those of them of which something has come."""
+        self._measuring: dict[Ticket, Source] = {}
+        """Sources of which Kafka is asked whether it has lost their end, before they are read on."""
         self._waiting: list[Source] = []
         """Sources that appeared before any peer did."""
         self.fed = 0
@@ -152,6 +160,10 @@ class KafkaLogs:
             if source is None or source.log is None or news.generation < source.generation:
                 continue  # its log ended while these were on their way
             before, was_torn = source.log.end, source.torn is not None
+            if self._is_doubtful(source, position_of(records[0])):
+                self._measure(source)
+                continue
+            source.is_continuous = True
             self._take_in(now, source, records)
             self._feed.applied(now, source.log_id, before, source.log.end, records, was_torn and source.torn is None)
         self._cache.limit(now)
@@ -184,6 +196,27 @@ class KafkaLogs:
                 source = self._topics.by_partition.get(where)
                 if source is not None and news.generation >= source.generation:
                     judge(now, source.log_id)
+
+    def measured(self, ticket: Ticket, truncation: Truncation | None) -> None:
+        """Answers `Measure`, if this asked: read on, from the first record that came in place of what was lost."""
+        source = self._measuring.pop(ticket, None)
+        if source is None or source.log is None:
+            return
+        end = source.log.end
+        if truncation is None:
+            offset = end[1] + 1
+        elif truncation.next[0] > end[0]:
+            offset = truncation.next[1] + 1
+        else:
+            offset = truncation.last[1] + 1  # nothing has come in its place yet
+        self._read(source, offset)
+        source.is_continuous = True
+
+    def unmeasured(self, ticket: Ticket) -> None:
+        """Kafka did not answer: read on, and ask again if that is where a truncation may be jumped over."""
+        source = self._measuring.pop(ticket, None)
+        if source is not None and source.log is not None:
+            self._read(source, source.log.end[1] + 1)
 
     # From the feed.
 
@@ -245,7 +278,34 @@ class KafkaLogs:
             next_at = next((at for record in records if (at := position_of(record)) > end), None)
             if next_at is not None:
                 self._tear(source, next_at)
-        self._intake.apply(now, source, records)
+        if not records or records[-1][3] <= source.log.end[0]:
+            self._intake.apply(now, source, records)
+            return
+        for epoch, run in groupby(records, key=_epoch_of):  # epochs only rise with offsets
+            of_epoch = [*run]
+            if epoch > source.log.end[0]:
+                self._begin_epoch(source, EpochStart(source.log.end, position_of(of_epoch[0])))
+            self._intake.apply(now, source, of_epoch)
+
+    def _begin_epoch(self, source: Source, start: EpochStart) -> None:
+        """The log goes on with a higher epoch: if Kafka has lost what stood there, subscribers hear of it."""
+        assert source.log is not None
+        truncation = self._cache.begin_epoch(source.log, start)
+        if truncation is None:
+            return
+        if source.repeats is not None:
+            source.repeats.forget_after(truncation.last)
+        self._effects.log(
+            "log_truncated",
+            WARNING,
+            topic=source.topic,
+            partition=source.partition,
+            last=truncation.last,
+            next=start.first,
+        )
+        if source.loaded:
+            gap = Gap(source.log_id, truncation.last, truncation.next, "truncated")
+            self._backfills.log_torn(source.topic, gap)
 
     def _tear(self, source: Source, next_at: Position) -> None:
         """The position after a hole is known: so is the hole."""
@@ -266,24 +326,49 @@ class KafkaLogs:
     def _read(self, source: Source, offset: int) -> None:
         self._generation += 1
         source.generation = self._generation
+        source.is_continuous = False
+        self._forget_measuring(source)
         self._effects.add(ReadFrom(source.topic, source.partition, offset, self._generation))
 
     def _stop_reading(self, source: Source) -> None:
         self._generation += 1
+        self._forget_measuring(source)
         self._effects.add(StopReading(source.topic, source.partition, self._generation))
 
     def _read_again(self, source: Source, earliest: int) -> None:
         """Reading stopped because the next offset is not there.
 
         Deleted (by retention): go on at the first one there is, and say what is missing once its position is known.
-        Lost (truncated): read again from where the cache begins; what is known already is dropped by its position.
+        Lost (truncated): find out from where on.
         """
         assert source.log is not None
         if earliest > source.log.end[1] + 1:
             source.torn = source.log.end
             self._read(source, earliest)
         else:
-            self._read(source, max(earliest, source.log.floor[1] + 1))
+            self._measure(source)
+
+    def _is_doubtful(self, source: Source, first: Position) -> bool:
+        """Whether the reader may have jumped over records, because Kafka had lost others, to where it was told to read.
+
+        Only where it begins: later it follows the epochs by itself.
+        """
+        assert source.log is not None
+        end = source.log.end
+        is_jump = first[0] > end[0] and first[1] > end[1]
+        return is_jump and source.loaded and source.torn is None and not source.is_continuous
+
+    def _measure(self, source: Source) -> None:
+        """Ask Kafka whether it has lost the log's end, and read nothing meanwhile."""
+        assert source.log is not None
+        self._stop_reading(source)
+        source.generation = self._generation
+        ticket = self._backfills.new_ticket()
+        self._measuring[ticket] = source
+        self._effects.add(AskKafka(ticket, Measure(source, source.log.end)))
+
+    def _forget_measuring(self, source: Source) -> None:
+        self._measuring = {ticket: one for ticket, one in self._measuring.items() if one is not source}
 
     def _end(self, now: float, source: Source) -> bool:
         """A log is gone; whether everything that Kafka was known to have of it has been read."""
@@ -309,6 +394,8 @@ class KafkaLogs:
         assert log is not None
         match event:
             case TransferPage():
+                if event.head is not None:
+                    self._learn_epochs(source, event.head.epochs)
                 self._intake.repair(now, log, [source], event.part.entries)
                 self._feed.moved(now, event.log, log.end)
             case TransferDone():
@@ -316,6 +403,13 @@ class KafkaLogs:
                 self._feed.repaired(now, event.log, log.end)
             case TransferFailed():
                 self._feed.unrepaired(now, event.log)
+
+    def _learn_epochs(self, source: Source, starts: Sequence[EpochStart]) -> None:
+        """Where a peer has seen epochs begin after the end of this node's log."""
+        assert source.log is not None
+        for start in starts:
+            if start.first > source.log.end:
+                self._begin_epoch(source, start)
 
     def _copy(self, now: float, source: Source, event: StateTransferEvent) -> None:
         match event:
@@ -351,3 +445,7 @@ class KafkaLogs:
         copy = self._copies.pop(log_id, None)
         if copy is not None:
             copy.discard()
+
+
+def _epoch_of(record: Record) -> int:
+    return record[3]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.link.events import Answer, Page, Start, Subscribe
 from gateway.link.settings import TopicRule
 from mesh.cache.cache import Cache, CacheConfig
-from mesh.log import Gap, Place
+from mesh.log import Gap, Place, Truncation
 from node.backfill.backfill import ANSWER_WITHIN_S, Backfill, PageLimits
 from node.backfill.questions import Locate, Measure
 from node.topics import Source
@@ -99,19 +99,19 @@ def test_a_log_that_appeared_and_ended_before_it_was_read() -> None:
     assert (gaps, "2.x" in lives) == ([Gap("2.x", (0, -1), None, "log_gone")], False)
 
 
-def test_a_place_that_the_log_has_lost_is_a_gap_back_to_its_end() -> None:
-    for place in ((0, 999), (7, 1)):
+def test_a_place_that_the_log_has_lost_is_a_gap_from_what_is_still_true() -> None:
+    for place, lost in (((0, 999), Truncation((0, 1), (1, 1))), ((7, 1), Truncation((0, 1), (0, 1)))):
         found = backfill(Start("resume", place={"0.x": place}), source(cache(), 0, 3))
         _, [(log, question)], _ = found.step()
         assert question == Measure(log.source, place)
-        found.measured(log, exists=False)
+        found.measured(log, lost)
         (answer, page), questions, over = found.step()
         assert isinstance(answer, Answer)
         assert isinstance(page, Page)
         assert (answer.answer, answer.gaps, answer.at) == (
             "gap",
-            [Gap("0.x", place, (0, 2), "truncated")],
-            {"0.x": (0, 2)},
+            [Gap("0.x", lost.last, max(lost.next, (0, 2)), "truncated")],
+            {"0.x": max(lost.next, (0, 2))},
         )
         assert (page.live, questions, over) == ({"0.x": (0, 2)}, [], True)
 
@@ -119,7 +119,7 @@ def test_a_place_that_the_log_has_lost_is_a_gap_back_to_its_end() -> None:
 def test_a_place_that_the_log_will_reach_is_kept() -> None:
     found = backfill(Start("resume", place={"0.x": (0, 9)}), source(cache(), 0, 3))
     _, [(log, _)], _ = found.step()
-    found.measured(log, exists=True)
+    found.measured(log, None)
     answer, page = found.step()[0]
     assert isinstance(answer, Answer)
     assert isinstance(page, Page)

@@ -20,7 +20,7 @@ from gateway.link.events import Answer, Live, LogEnded, LogGap, NewLog, Page, St
 from gateway.link.settings import TopicRule
 from gateway.link.topic_rules import Mapping
 from mesh.cache.cache import Cache, CacheConfig
-from mesh.log import BEGINNING, Entry, Position
+from mesh.log import BEGINNING, Entry, Gap, Position
 from mesh.subject import from_key
 from node.backfill.backfill import PageLimits
 from node.backfill.backfills import Backfills
@@ -235,7 +235,9 @@ class ResumeModel:
         if fails:
             self.backfills.unanswered(ticket)
         elif isinstance(question, Measure):
-            self.backfills.measured(ticket, question.position[1] < kafka.next)
+            lost = question.position[1] >= kafka.next
+            assert not lost, "nothing is lost here"
+            self.backfills.measured(ticket, None)
         elif isinstance(question, Locate):
             found = [record for record in held if record[6] >= question.time_ms]
             self.backfills.located(ticket, (found[0][3], found[0][2] - 1) if found else None)
@@ -243,17 +245,17 @@ class ResumeModel:
             self.backfills.scanned(ticket, self._scan(question, kafka, held, min(most, question.messages_max)))
 
     def _scan(self, scan: Scan, kafka: Partition, held: list[Record], most: int) -> Scanned:
-        start, why = scan.after, ""
+        start, gaps = scan.after, []
         if kafka.low > scan.after[1] + 1:
-            why = "retention"
             start = min((held[0][3], held[0][2] - 1) if held else scan.until, scan.until)
+            gaps = [Gap(scan.source.log_id, scan.after, start, "retention")]
         found: list[tuple[str, Entry]] = []
         for _, _, offset, epoch, key, value, time, headers in held:
             subject = from_key(TOPIC, key)
             if start < (epoch, offset) <= scan.until and covers(scan.subject, subject):
                 found.append((subject, Entry((epoch, offset), None, time, value, headers)))
         reached = scan.until if len(found) <= most else found[most - 1][1].at
-        return Scanned(start, why, found[:most], reached)
+        return Scanned(start, gaps, found[:most], reached)
 
     def _subscribe(self, client: Client, start: Start) -> None:
         self.sid += 1

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import msgspec
 
 from gateway.link.settings import TopicRule
-from mesh.log import Headers, Position
+from mesh.log import Gap, Headers, Position, Truncation
 from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
 from node.backfill.questions import Scan, Scanned
 from node.backfill.scan import STRETCH_RECORDS, Pass, ReplayLimits
@@ -26,8 +26,14 @@ def scan(subject: str, after: Position, until: Position, most: int = 100, publis
     return Scan(Source("t", 0, "0.x", TopicRule("t", publish=publish)), subject, after, until, most)
 
 
-def run(scans: list[Scan], records: Iterable[Record], low: int = 0, limits: ReplayLimits = LIMITS) -> list[Scanned]:
-    planned = Pass(list(enumerate(scans)), low, 0, limits)
+def run(
+    scans: list[Scan],
+    records: Iterable[Record],
+    low: int = 0,
+    limits: ReplayLimits = LIMITS,
+    truncated: dict[Position, Truncation] | None = None,
+) -> list[Scanned]:
+    planned = Pass(list(enumerate(scans)), truncated or {}, low, 0, limits)
     for one in records:
         if one[2] >= min(planned.end, 10**9):
             break
@@ -60,28 +66,45 @@ def test_a_full_scan_says_how_far_it_got() -> None:
 
 def test_what_kafka_has_deleted_is_said_with_the_position_from_which_it_goes_on() -> None:
     (found,) = run([scan("/t/a", (0, 1), (3, 9))], [record(n, epoch=2) for n in range(5, 10)], low=5)
-    assert (found.start, found.why) == ((2, 4), "retention")
+    assert (found.start, found.gaps) == ((2, 4), [Gap("0.x", (0, 1), (2, 4), "retention")])
     assert offsets(found) == [5, 6, 7, 8, 9]
     (nothing,) = run([scan("/t/a", (0, 1), (3, 9))], [], low=5)
-    assert (nothing.start, nothing.why, nothing.reached) == ((3, 9), "retention", (3, 9))
+    assert (nothing.start, nothing.reached) == ((3, 9), (3, 9))
+    assert nothing.gaps == [Gap("0.x", (0, 1), (3, 9), "retention")]
 
 
 def test_what_is_too_much_is_said_too() -> None:
     limits = msgspec.structs.replace(LIMITS, messages_max=4)
     (found,) = run([scan("/t/a", (0, 1), (0, 9))], [record(n) for n in range(10)], limits=limits)
-    assert (found.start, found.why) == ((0, 5), "replay_limit")
+    assert (found.start, found.gaps) == ((0, 5), [Gap("0.x", (0, 1), (0, 5), "replay_limit")])
     assert offsets(found) == [6, 7, 8, 9]
     (none,) = run(
         [scan("/t/a", (0, 1), (0, 9))],
         [record(n) for n in range(10)],
         limits=msgspec.structs.replace(LIMITS, messages_max=0),
     )
-    assert (none.start, none.why, none.found) == ((0, 9), "replay_limit", [])
+    assert (none.start, none.found) == ((0, 9), [])
+    assert none.gaps == [Gap("0.x", (0, 1), (0, 9), "replay_limit")]
 
 
-def test_offsets_that_were_given_again_are_told_apart_by_their_epoch() -> None:
-    (found,) = run([scan("/t/a", (0, 7), (1, 9))], [record(n, epoch=0 if n < 5 else 1) for n in range(10)])
+def test_what_kafka_lost_is_said_and_what_came_in_its_place_is_found() -> None:
+    records = [record(n, epoch=0 if n < 5 else 1) for n in range(10)]
+    truncated = {(0, 7): Truncation((0, 4), (1, 4))}
+    (found,) = run([scan("/t/a", (0, 7), (1, 9))], records, truncated=truncated)
+    assert (found.start, found.gaps) == ((1, 4), [Gap("0.x", (0, 4), (1, 4), "truncated")])
     assert [entry.at for _, entry in found.found] == [(1, 5), (1, 6), (1, 7), (1, 8), (1, 9)]
+    # The cache begins in the midst of what was lost: there is nothing to read back.
+    (found,) = run([scan("/t/a", (0, 7), (0, 8))], records, truncated=truncated)
+    assert (found.start, found.found, found.reached) == ((1, 4), [], (1, 4))
+
+
+def test_what_was_lost_and_what_is_too_much_are_said_one_after_the_other() -> None:
+    records = [record(n, epoch=0 if n < 5 else 1) for n in range(10)]
+    limits = msgspec.structs.replace(LIMITS, messages_max=2)
+    truncated = {(0, 7): Truncation((0, 4), (1, 4))}
+    (found,) = run([scan("/t/a", (0, 7), (1, 9))], records, limits=limits, truncated=truncated)
+    assert found.gaps == [Gap("0.x", (0, 4), (1, 4), "truncated"), Gap("0.x", (1, 4), (1, 7), "replay_limit")]
+    assert offsets(found) == [8, 9]
 
 
 def test_a_repeated_publish_is_not_found_though_its_original_lies_before_the_scan() -> None:
@@ -105,6 +128,6 @@ def test_a_pass_is_bounded_and_the_scan_goes_on_from_there() -> None:
 
 def test_scans_far_ahead_wait_for_a_later_pass() -> None:
     near, far = scan("/t/a", (0, -1), (0, 50)), scan("/t/a", (0, 10**6), (0, 10**6 + 5))
-    planned = Pass([(1, near), (2, far)], 0, 0, LIMITS)
+    planned = Pass([(1, near), (2, far)], {}, 0, 0, LIMITS)
     assert planned.later == [(2, far)]
     assert planned.end == 51
