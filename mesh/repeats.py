@@ -1,11 +1,11 @@
 """Which entries of a log repeat an earlier publish.
 
-A publisher that got no answer sends the same (publisher, seq) again, perhaps through another node, so a log can
-hold it twice. An entry is a repeat if the same publish stands earlier in the same log and is still remembered: for at
-least the window by a clock that nobody else can set. That is the log's own clock for a slot (mesh/slots/slot_log.py),
-and this node's for a log of Kafka's, from when the node learned of the entry: times in records are hearsay. A publisher
-tries again for less than the window, so all nodes drop the same entries, provided that each has read the log from
-before the first entry that it shows, or has got the memory of a node that did.
+A publisher that got no answer sends the same (publisher, seq) for the same subject again, perhaps through another node,
+so a log can hold it twice. An entry is a repeat if the same publish stands earlier in the same log and is still
+remembered: for at least the window by a clock that nobody else can set. That is the log's own clock for a slot
+(mesh/slots/slot_log.py), and this node's for a log of Kafka's, from when the node learned of the entry: times in
+records are hearsay. A publisher tries again for less than the window, so all nodes drop the same entries, provided that
+each has read the log from before the first entry that it shows, or has got the memory of a node that did.
 
 Not here: answering the retry itself (node/publishing.py).
 """
@@ -22,8 +22,11 @@ from mesh.log import Position
 PUBLISHER_HEADER = "whimbrel-publisher"
 SEQ_HEADER = "whimbrel-seq"
 
-Remembered: TypeAlias = tuple[str, int, Position, int]
-"""Publisher, its seq, the position, when the entry was learned of, in milliseconds of the memory's clock."""
+PublishKey: TypeAlias = tuple[str, int, str]
+"""Publisher, its seq and the subject name a publish, however often it is sent."""
+
+Remembered: TypeAlias = tuple[PublishKey, Position, int]
+"""What, the position, when the entry was learned of, in milliseconds of the memory's clock."""
 
 
 class Repeats:
@@ -37,17 +40,17 @@ class Repeats:
         """
         self.window_ms = window_ms
         self._publishes_max = publishes_max
-        self._positions: dict[tuple[str, int], Position] = {}
-        self._order: deque[tuple[int, tuple[str, int]]] = deque()
+        self._positions: dict[PublishKey, Position] = {}
+        self._order: deque[tuple[int, PublishKey]] = deque()
 
     def __len__(self) -> int:
         return len(self._positions)
 
-    def original(self, publish: tuple[str, int]) -> Position | None:
+    def original(self, publish: PublishKey) -> Position | None:
         """Where this publish stands in the log, if it is remembered."""
         return self._positions.get(publish)
 
-    def admit(self, publish: tuple[str, int], at: Position, clock_ms: int) -> bool:
+    def admit(self, publish: PublishKey, at: Position, clock_ms: int) -> bool:
         """Take note of the next entry of the log; False if it is a repeat and must be dropped.
 
         Args:
@@ -84,7 +87,7 @@ class Repeats:
     def rows(self, first: int, most: int) -> list[Remembered]:
         """What is remembered, oldest first, from a number on."""
         order = islice(self._order, first, first + most)
-        return [(*publish, self._positions[publish], time) for time, publish in order]
+        return [(publish, self._positions[publish], time) for time, publish in order]
 
     def count_up_to(self, at: Position) -> int:
         """How many of those that are remembered stand at or before a position."""
@@ -101,10 +104,10 @@ class Repeats:
         Args:
             clock_ms: When this node learns of it, where the other's clock is not this one's.
         """
-        for publisher, seq, at, learned_ms in rows:
-            if (publisher, seq) not in self._positions:
-                self._positions[publisher, seq] = at
-                self._order.append((learned_ms if clock_ms is None else clock_ms, (publisher, seq)))
+        for publish, at, learned_ms in rows:
+            if publish not in self._positions:
+                self._positions[publish] = at
+                self._order.append((learned_ms if clock_ms is None else clock_ms, publish))
 
     def forget_before(self, oldest: Position | None) -> None:
         """Remember no more than another node whose oldest is this: repeats that it dropped made it forget, too."""

@@ -330,7 +330,7 @@ class NodeCore:
         for item in self.publishing.take_items():
             if item_bytes(item) > ITEM_BYTES_MAX:
                 reason = f"a message of a namespace is at most {ITEM_BYTES_MAX} bytes"
-                self.publishing.refused((item.publisher, item.number), codes.MESSAGE_TOO_LARGE, reason)
+                self.publishing.refused(item.publish_key, codes.MESSAGE_TOO_LARGE, reason)
             else:
                 self.slots.publish(now, item)
 

@@ -15,7 +15,7 @@ from gateway.link.events import JSON, MSGPACK, Live
 from gateway.link.messages import encode_json, encode_msgpack
 from mesh.cache.cache import Cache, Log
 from mesh.log import Entry, Headers, Place, Position
-from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
+from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER, PublishKey
 from mesh.slots.slot_log import Item
 from mesh.subject import from_key, topic_of
 from node.effects import Effects
@@ -67,7 +67,7 @@ class Intake:
             if at <= log.end:
                 continue  # read twice: by a feeder and by this node, or again after Kafka had lost some
             subject = self._subject(topic, key)
-            if subject is None or (source.repeats is not None and not self._admit(now, source, at, headers)):
+            if subject is None or (source.repeats is not None and not self._admit(now, source, subject, at, headers)):
                 advance(log, at)
                 continue
             entry = append(log, subject, at, time, value, headers)
@@ -96,7 +96,7 @@ class Intake:
             hand_out = hand_outs.get(topic_of(subject))
             source = None if hand_out is None else hand_out.source
             if source is not None and source.repeats is not None:
-                publish = publish_of(missed.headers)
+                publish = publish_of(subject, missed.headers)
                 if publish is not None and source.repeats.admit(publish, missed.at, clock_ms(now)):
                     self._publishing.applied(publish, log.id, missed.at)
             entry = self._cache.append(log, subject, missed.at, missed.time, missed.value, missed.headers)
@@ -120,11 +120,11 @@ class Intake:
             self.unmapped_last = f"a key of {len(key or b'')} bytes in topic {topic!r}"
         return subject
 
-    def _admit(self, now: float, source: Source, at: Position, headers: Headers | None) -> bool:
+    def _admit(self, now: float, source: Source, subject: str, at: Position, headers: Headers | None) -> bool:
         """Whether subscribers see the entry: not a repeat, and not one that only warms up the memory of publishes."""
         assert source.repeats is not None
         assert source.log is not None
-        publish = publish_of(headers)
+        publish = publish_of(subject, headers)
         fresh = publish is None or source.repeats.admit(publish, at, clock_ms(now))
         if publish is not None:
             original = source.repeats.original(publish)
@@ -155,8 +155,8 @@ def subject_of(topic: str, key: bytes | None, bytes_max: int) -> str | None:
     return subject if len(subject) <= bytes_max // 4 or len(subject.encode()) <= bytes_max else None
 
 
-def publish_of(headers: Headers | None) -> tuple[str, int] | None:
-    """The (publisher, seq) of an entry that came in through a gateway."""
+def publish_of(subject: str, headers: Headers | None) -> PublishKey | None:
+    """Which publish an entry is that came in through a gateway."""
     publisher = seq = None
     for name, value in headers or ():
         if name == PUBLISHER_HEADER:
@@ -165,7 +165,7 @@ def publish_of(headers: Headers | None) -> tuple[str, int] | None:
             seq = value
     if publisher is None or seq is None or not seq.isdigit() or len(seq) > 16:
         return None
-    return publisher.decode("latin-1"), int(seq)
+    return publisher.decode("latin-1"), int(seq), subject
 
 
 class HandOut:

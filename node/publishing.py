@@ -2,7 +2,7 @@
 
 A publish is confirmed when it has been read back from its log: then it is committed, its position is known, and
 subscribers of this node have been sent it. The delivery report alone confirms it too, after `READ_BACK_S`, without
-a position. (publisher, seq) names a publish: the same one again, while it is on its way, waits for the same
+a position. Publisher, seq and subject name a publish: the same one again, while it is on its way, waits for the same
 outcome, and afterwards gets the original one as long as that is remembered.
 
 Not here: repeats that reach the log all the same (mesh/repeats.py), writing into Kafka (node/kafka/producer.py).
@@ -11,14 +11,13 @@ Not here: repeats that reach the log all the same (mesh/repeats.py), writing int
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TypeAlias
 
 import msgspec
 
 from gateway.link import codes
 from gateway.link.events import Publish, Published, Refused
 from mesh.log import Headers, Position
-from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
+from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER, PublishKey
 from mesh.slots.slot_log import Item
 from mesh.subject import to_key, topic_of
 from node.effects import Effects, Produce
@@ -29,9 +28,6 @@ READ_BACK_S = 2.0
 """How long a delivered publish waits to be read back before it is confirmed without its position."""
 GRACE_S = 5.0
 """How long after its timeout a publish waits for the producer to say what became of it."""
-
-PublishKey: TypeAlias = tuple[str, int]
-"""(publisher, seq)."""
 
 
 class PublishingConfig(msgspec.Struct, frozen=True):
@@ -85,7 +81,7 @@ class Publishing:
         Args:
             wall_ms: The time of a message to a namespace. (Kafka's messages get theirs from Kafka.)
         """
-        publish_key = (publish.publisher, publish.seq)
+        publish_key = (publish.publisher, publish.seq, publish.subject)
         remembered = self._remembered.get(publish_key)
         if remembered is not None:
             self.retries_recognised += 1
@@ -106,7 +102,9 @@ class Publishing:
         flight.waiters.append((worker, publish.pid))
         self._flights[publish_key] = self._by_ticket[self._ticket] = flight
         if topic_of(publish.subject) in self._topics.namespaces:
-            item = Item(publish.subject, *publish_key, publish.value, publish.headers or None, wall_ms)
+            item = Item(
+                publish.subject, publish.publisher, publish.seq, publish.value, publish.headers or None, wall_ms
+            )
             self._items.append(item)
             return
         topic, key = to_key(publish.subject)

@@ -2,8 +2,8 @@
 
 A node keeps a publish until it sees it committed, and sends it again when nothing moves or another node coordinates.
 So that publishes keep their order though packets get lost, what goes to one coordinator in one epoch is a numbered
-*stream*, of which the coordinator takes only what is next (go-back-N). What it has had before it knows by
-(publisher, number).
+*stream*, of which the coordinator takes only what is next (go-back-N). What it has had before it knows by what names
+it (mesh/repeats.py).
 
 Invariants:
 - A publish is answered once: committed at a position, or refused; refused as `unknown` if it may yet be committed.
@@ -20,11 +20,9 @@ from typing import TypeAlias
 import msgspec
 
 from mesh.log import Position
+from mesh.repeats import PublishKey
 from mesh.slots.slot import NodeName
 from mesh.slots.slot_log import Item, item_bytes
-
-PublishKey: TypeAlias = tuple[str, int]
-"""(publisher, number)."""
 
 FORWARD_ITEMS_MAX = 1000
 FORWARD_BYTES_MAX = 1 << 20
@@ -62,8 +60,7 @@ class AlreadyCommitted(msgspec.Struct, array_like=True, tag="already_committed",
     """A publish that was forwarded stands in the log already, at `at`."""
 
     slot: int
-    publisher: str
-    number: int
+    publish: PublishKey
     at: Position
 
 
@@ -145,7 +142,7 @@ class Forwarding:
     def publish(self, now: float, slot: int, item: Item) -> None:
         """A client of this node publishes."""
         lane = self._lanes[slot]
-        publish = (item.publisher, item.number)
+        publish = item.publish_key
         if publish in lane.pending:
             return  # the same one again: one answer is for both
         size = item_bytes(item)

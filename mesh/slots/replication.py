@@ -26,6 +26,7 @@ from typing import TypeAlias
 import msgspec
 
 from mesh.log import Position
+from mesh.repeats import PublishKey
 from mesh.slots.acknowledgements import Acknowledgements
 from mesh.slots.copying import Copying, Fetch, LogState, Range, Trimmed, state_of
 from mesh.slots.slot import EVERYONE, NEVER, Loaded, NodeName, Role, Slot
@@ -98,7 +99,7 @@ class Replication:
         self.acknowledgements = Acknowledgements(slot.me, slot.config.quorum_lost_s)
         self.repairs = 0
         self._clock_offset = 0.0
-        self._uncommitted: dict[tuple[str, int], None] = {}
+        self._uncommitted: dict[PublishKey, None] = {}
         self._coordinator_boot = ""  # an epoch is of one start: once all disks are lost another may have the same
         self._early: dict[int, Append] = {}
         self._end_seen = 0
@@ -119,7 +120,7 @@ class Replication:
         self._coordinator_boot = slot.boot
         self._clock_offset = slot.log.clock - now * 1000
         uncommitted = slot.log.items[slot.commit - slot.log.base :]
-        self._uncommitted = {(item.publisher, item.number): None for item in uncommitted}
+        self._uncommitted = {item.publish_key: None for item in uncommitted}
         slot.become(Role.COORDINATOR, slot.me)
         slot.accepts = True
         self._send_start(EVERYONE, "")
@@ -148,7 +149,7 @@ class Replication:
         new: list[Item] = []
         known: list[tuple[Item, Position]] = []
         for item in items:
-            publish = (item.publisher, item.number)
+            publish = item.publish_key
             if publish in self._uncommitted:
                 continue
             original = slot.repeats.original(publish)
@@ -183,7 +184,7 @@ class Replication:
         if index > slot.commit:
             first = slot.commit - slot.log.base
             for item in slot.log.items[first : index - slot.log.base]:
-                self._uncommitted.pop((item.publisher, item.number), None)
+                self._uncommitted.pop(item.publish_key, None)
             slot.commit_to(index)
             slot.send(EVERYONE, Commit(slot.number, slot.accepted, index))
 

@@ -26,7 +26,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from mesh.log import Position
-from mesh.repeats import Repeats
+from mesh.repeats import PublishKey, Repeats
 from mesh.slots.slot_log import Item, SlotLog
 
 NodeName: TypeAlias = str
@@ -123,7 +123,7 @@ class Repeated(msgspec.Struct, frozen=True):
     """The log holds a publish once more that it has held already, at `at`: the repeat counts for nothing."""
 
     slot: int
-    publish: tuple[str, int]
+    publish: PublishKey
     at: Position
 
 
@@ -253,7 +253,7 @@ class Slot:
         entries = []
         for entry in log.between(self.commit, index):
             at, item = entry
-            publish = (item.publisher, item.number)
+            publish = item.publish_key
             if repeats.admit(publish, at, item.clock) or repeats.original(publish) == at:
                 entries.append(entry)  # also what is known already from a peer's memory: it repeats nothing
             elif (original := repeats.original(publish)) is not None:

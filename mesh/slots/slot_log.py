@@ -24,6 +24,7 @@ from typing import TypeAlias
 import msgspec
 
 from mesh.log import Headers, Position
+from mesh.repeats import PublishKey
 
 Table: TypeAlias = list[tuple[int, int]]
 """(epoch, index of its first item), ascending."""
@@ -38,13 +39,18 @@ class Item(msgspec.Struct, array_like=True, gc=False):
     subject: str
     publisher: str
     number: int
-    """The publisher's own sequence number: (publisher, number) names a publish, however often it is sent."""
+    """The publisher's own sequence number."""
     value: bytes | None
     headers: Headers | None
     time: int
     """Milliseconds since 1970 at the node where it came in, for people."""
     clock: int = 0
     """Milliseconds of the log's own clock, stamped by the coordinator; it goes on over elections and never back."""
+
+    @property
+    def publish_key(self) -> PublishKey:
+        """What names the publish."""
+        return self.publisher, self.number, self.subject
 
 
 def item_bytes(item: Item) -> int:

@@ -248,7 +248,7 @@ class Slots:
     def publish(self, now: float, item: Item) -> None:
         """A client of this node publishes; answered by `PublishCommitted` or `PublishRefused`."""
         slot = self.by_number[self.slot_of(item.subject)]
-        publish = (item.publisher, item.number)
+        publish = item.publish_key
         original = slot.repeats.original(publish)
         if original is not None:
             self.forwarding.stands(slot.number, publish, original)
@@ -282,7 +282,7 @@ class Slots:
         elif isinstance(packet, AlreadyCommitted):
             # Of any other node the log may not be known here in which the publish stands.
             if sender == self.by_number[packet.slot].coordinator:
-                self.forwarding.committed(now, packet.slot, (packet.publisher, packet.number), packet.at)
+                self.forwarding.committed(now, packet.slot, packet.publish, packet.at)
         elif isinstance(packet, Vote | Grant | Resign):
             self.elections[packet.slot].receive(now, sender, boot, packet)
         elif not (isinstance(packet, Range | Trimmed) and self.elections[packet.slot].fetched(now, sender, packet)):
@@ -454,7 +454,7 @@ class Slots:
             case Committed():
                 if self.forwarding.is_waiting(event.slot):
                     for at, item in event.entries:
-                        committed(now, event.slot, (item.publisher, item.number), at)
+                        committed(now, event.slot, item.publish_key, at)
             case Repeated():
                 committed(now, event.slot, event.publish, event.at)
             case RoleChanged():
@@ -492,9 +492,9 @@ class Slots:
             return
         items = self._streams[forward.slot].take(sender, boot, forward)
         for item, at in replication.publish(now, items):
-            before = AlreadyCommitted(forward.slot, item.publisher, item.number, at)
+            before = AlreadyCommitted(forward.slot, item.publish_key, at)
             if sender == self.me:
-                self.forwarding.committed(now, forward.slot, (item.publisher, item.number), at)
+                self.forwarding.committed(now, forward.slot, item.publish_key, at)
             else:
                 self._out.sends.append((sender, before))
 

@@ -177,9 +177,10 @@ class Pass:
         topic, _, offset, epoch, key, _, _, headers = record
         at = (epoch, offset)
         subject = subject_of(topic, key, self._limits.subject_bytes_max)
-        publish = publish_of(headers) if self.repeats is not None else None
-        if self.repeats is not None and publish is not None and not self.repeats.admit(publish, at, 0):
-            subject = None
+        if self.repeats is not None and subject is not None:
+            publish = publish_of(subject, headers)
+            if publish is not None and not self.repeats.admit(publish, at, 0):
+                subject = None
         if self._clipped:
             self._clipped = [one for one in self._clipped if not one.go_on_from(at)]
         for one in self._wanting(subject):

@@ -11,7 +11,7 @@ from gateway.link.settings import TopicRule
 from gateway.link.topic_rules import Mapping
 from mesh.cache.cache import Cache, CacheConfig
 from mesh.log import Headers, Position
-from mesh.repeats import Repeats
+from mesh.repeats import PublishKey, Repeats
 from node.effects import Effects, ToWorker
 from node.intake import Intake, publish_of
 from node.interest import Interest
@@ -27,9 +27,9 @@ class Confirmations(Publishing):
 
     def __init__(self, topics: Topics, effects: Effects) -> None:
         super().__init__(PublishingConfig(5, 10, 10), topics, effects)
-        self.told: list[tuple[tuple[str, int], str, Position]] = []
+        self.told: list[tuple[PublishKey, str, Position]] = []
 
-    def applied(self, publish_key: tuple[str, int], log_id: str, at: Position) -> None:
+    def applied(self, publish_key: PublishKey, log_id: str, at: Position) -> None:
         self.told.append((publish_key, log_id, at))
 
 
@@ -156,12 +156,20 @@ def test_a_key_that_is_too_long_is_counted_and_passed_over(key: bytes, fits: boo
     assert node.apply(record(1))[A].json[0] == ["/t/k"]
 
 
+def test_the_same_number_for_another_subject_is_no_repeat() -> None:
+    node = Node(publish=True)
+    node.interest.add(A, "/t/*", 0)
+    told = node.apply(record(0, b"k", headers=by_publisher(7)), record(1, b"l", headers=by_publisher(7)))
+    assert told[A].json[0] == ["/t/k", "/t/l"]
+    assert [key for key, _, _ in node.publishing.told] == [("p", 7, "/t/k"), ("p", 7, "/t/l")]
+
+
 def test_a_repeat_is_dropped_and_its_original_named() -> None:
     node = Node(publish=True)
     node.interest.add(A, "/t/*", 0)
     node.apply(record(0, headers=by_publisher(7)))
     assert node.apply(record(1, headers=by_publisher(7))) == {}
-    assert node.publishing.told == [(("p", 7), "0.x", (0, 0))] * 2
+    assert node.publishing.told == [(("p", 7, "/t/k"), "0.x", (0, 0))] * 2
     assert (node.intake.repeats_dropped, node.end()) == (1, (0, 1))
     frames = shown(node.apply(record(2, headers=by_publisher(8)))[A].json[1])
     assert frames[0]["prev"] == [0, 0]  # the dropped one is in nobody's chain
@@ -225,15 +233,15 @@ def test_a_log_that_begins_in_an_unknown_epoch_is_known_from_behind_its_first_re
     [
         (None, None),
         ([], None),
-        (by_publisher(3), ("p", 3)),
+        (by_publisher(3), ("p", 3, "/t/k")),
         ([("whimbrel-publisher", b"p")], None),
         ([("whimbrel-publisher", b"p"), ("whimbrel-seq", b"-1")], None),
         ([("whimbrel-publisher", b"p"), ("whimbrel-seq", b"")], None),
         ([("whimbrel-publisher", b"p"), ("whimbrel-seq", None)], None),
         ([("whimbrel-publisher", None), ("whimbrel-seq", b"1")], None),
         ([("whimbrel-publisher", b"p"), ("whimbrel-seq", b"9" * 17)], None),
-        ([("whimbrel-publisher", b"\xff"), ("whimbrel-seq", b"1")], ("\xff", 1)),
+        ([("whimbrel-publisher", b"\xff"), ("whimbrel-seq", b"1")], ("\xff", 1, "/t/k")),
     ],
 )
-def test_whose_publish_a_record_is(headers: Headers | None, publish: tuple[str, int] | None) -> None:
-    assert publish_of(headers) == publish
+def test_whose_publish_a_record_is(headers: Headers | None, publish: PublishKey | None) -> None:
+    assert publish_of("/t/k", headers) == publish

@@ -49,7 +49,7 @@ def test_it_is_confirmed_when_it_was_read_back() -> None:
     (produce,) = produced(core)
     core.delivered(1, produce.ticket, "0.x")
     assert core.take_events() == []
-    core.applied(("publisher", 0), "0.x", (0, 5))
+    core.applied(("publisher", 0, "/t/k"), "0.x", (0, 5))
     assert core.take_events() == [(WORKER, Published(1, "0.x", (0, 5)))]
     assert (core.in_flight, core.accepted) == (0, 1)
     core.tick(100)
@@ -61,7 +61,7 @@ def test_read_back_before_the_delivery_report() -> None:
     core = publishing()
     core.publish(0, 0, WORKER, publish(1))
     (produce,) = produced(core)
-    core.applied(("publisher", 0), "0.x", (0, 5))
+    core.applied(("publisher", 0, "/t/k"), "0.x", (0, 5))
     assert core.take_events() == [(WORKER, Published(1, "0.x", (0, 5)))]
     core.delivered(1, produce.ticket, "0.x")
     core.failed(produce.ticket, codes.OUTCOME_UNKNOWN, "too late")
@@ -96,12 +96,31 @@ def test_the_same_again_while_it_is_on_its_way_waits_for_the_same_outcome() -> N
 def test_the_same_again_afterwards_gets_the_original_outcome() -> None:
     core = publishing(remembered=2)
     for seq in range(3):
-        core.applied(("publisher", seq), "0.x", (0, seq))
+        core.applied(("publisher", seq, "/t/k"), "0.x", (0, seq))
     core.publish(0, 0, WORKER, publish(5, 2))
     assert core.take_events() == [(WORKER, Published(5, "0.x", (0, 2)))]
     assert produced(core) == []
     core.publish(0, 0, WORKER, publish(6, 0))  # forgotten: the log will tell
     assert len(produced(core)) == 1
+
+
+def test_the_same_number_for_another_subject_is_another_publish() -> None:
+    core = publishing()
+    core.publish(0, 0, WORKER, publish(1))
+    core.publish(0, 0, WORKER, publish(2, subject="/t/l"))
+    core.publish(0, 0, WORKER, publish(3, subject="/chat/k"))
+    assert [effect.key for effect in produced(core)] == [b"k", b"l"]
+    assert [item.subject for item in core.take_items()] == ["/chat/k"]
+    core.applied(("publisher", 0, "/t/l"), "0.x", (0, 5))
+    assert core.take_events() == [(WORKER, Published(2, "0.x", (0, 5)))]
+    core.publish(0, 0, OTHER, publish(9))  # the first one, which is on its way
+    core.applied(("publisher", 0, "/t/k"), "0.x", (0, 6))
+    core.publish(0, 0, OTHER, publish(10, subject="/t/l"))
+    assert core.take_events() == [
+        (WORKER, Published(1, "0.x", (0, 6))),
+        (OTHER, Published(9, "0.x", (0, 6))),
+        (OTHER, Published(10, "0.x", (0, 5))),
+    ]
 
 
 def test_the_queue_is_bounded() -> None:
@@ -134,7 +153,7 @@ def test_a_worker_that_is_gone_is_told_nothing() -> None:
     core.publish(0, 0, WORKER, publish(1))
     core.publish(0, 0, OTHER, publish(2))
     core.forget(WORKER)
-    core.applied(("publisher", 0), "0.x", (0, 0))
+    core.applied(("publisher", 0, "/t/k"), "0.x", (0, 0))
     assert core.take_events() == [(OTHER, Published(2, "0.x", (0, 0)))]
 
 

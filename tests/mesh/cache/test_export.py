@@ -222,30 +222,30 @@ def test_the_memory_of_publishes_goes_along() -> None:
     repeats = Repeats(1000)
     for seq in range(10):
         built.run([("append", "/t/a", 1, b"v")])
-        repeats.admit(("p", seq), built.at, seq * 200)
+        repeats.admit(("p", seq, "/t/a"), built.at, seq * 200)
     export = Export.copy(built.log, repeats, ExportLimits(3, 1 << 20))
-    repeats.admit(("p", 99), (0, 99), 5000)
+    repeats.admit(("p", 99, "/t/a"), (0, 99), 5000)
     cache = Cache(CONFIG)
     there = Repeats(1000)
     loading = Import(cache, cache.open("0.x", "t"), there, export.head)
     for part in pages_of(export):
         loading.take(0.0, part)
-    assert there.original(("p", 3)) is None
-    assert [there.original(("p", seq)) for seq in range(4, 10)] == [(0, seq) for seq in range(4, 10)]
-    assert not there.admit(("p", 5), (0, 10), 1900)
-    assert there.admit(("p", 4), (0, 11), 2000)
+    assert there.original(("p", 3, "/t/a")) is None
+    assert [there.original(("p", seq, "/t/a")) for seq in range(4, 10)] == [(0, seq) for seq in range(4, 10)]
+    assert not there.admit(("p", 5, "/t/a"), (0, 10), 1900)
+    assert there.admit(("p", 4, "/t/a"), (0, 11), 2000)
 
 
 def test_after_a_repair_no_more_is_remembered_than_at_the_peer() -> None:
     """The peer dropped a repeat that, by its time, let go of the oldest publish; a repair does not show it."""
     peer, here = Repeats(1000), Repeats(1000)
     for repeats in (peer, here):
-        repeats.admit(("p", 0), (0, 0), 0)
-        repeats.admit(("p", 1), (0, 1), 500)
-    assert not peer.admit(("p", 1), (0, 2), 1200)
-    assert here.original(("p", 0)) == (0, 0)
+        repeats.admit(("p", 0, "/t/a"), (0, 0), 0)
+        repeats.admit(("p", 1, "/t/a"), (0, 1), 500)
+    assert not peer.admit(("p", 1, "/t/a"), (0, 2), 1200)
+    assert here.original(("p", 0, "/t/a")) == (0, 0)
     here.forget_before(peer.oldest)
-    assert here.original(("p", 0)) is None
-    assert here.original(("p", 1)) == (0, 1)
+    assert here.original(("p", 0, "/t/a")) is None
+    assert here.original(("p", 1, "/t/a")) == (0, 1)
     here.forget_before(None)
     assert len(here) == 0

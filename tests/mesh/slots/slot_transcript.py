@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from mesh.log import Position
+from mesh.repeats import PublishKey
 from mesh.slots.copying import Fetch, LogState, Range, Trimmed
 from mesh.slots.election import Grant, Resign, Vote
 from mesh.slots.forwarding import AlreadyCommitted, Forward, PublishCommitted, PublishRefused
@@ -205,7 +206,7 @@ class Script:
             case Forward():
                 return f"forward stream {what.stream}, from {what.first}: {_items(what.items)}"
             case AlreadyCommitted():
-                return f"known {_publish((what.publisher, what.number))} stands at {_at(what.at)}"
+                return f"known {_publish(what.publish)} stands at {_at(what.at)}"
         return None
 
     def _beacon(self, node: str, beacon: Beacon) -> str:
@@ -235,7 +236,7 @@ def _at(position: Position) -> str:
     return f"{position[0]}.{position[1]}"
 
 
-def _publish(publish: tuple[str, int]) -> str:
+def _publish(publish: PublishKey) -> str:
     return f"{publish[0]}#{publish[1]}"
 
 

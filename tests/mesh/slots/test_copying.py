@@ -116,7 +116,7 @@ def test_another_log_takes_the_place_of_one_that_ended() -> None:
     one.receive(1.1, "b", Range(0, 6, 0, items(9), 0))
     one.finish()
     assert held(bench) == (6, 0, 1, 0, [9], [(6, 0)])
-    assert bench.slot.repeats.original(("p", 1)) is None
+    assert bench.slot.repeats.original(("p", 1, "/c/x")) is None
 
 
 class TestFromCache:

@@ -55,11 +55,11 @@ def test_it_is_answered_when_it_is_committed_and_only_once() -> None:
     one = forwarding()
     publish(one, 0.1, 1)
     assert one.pending == 1
-    one.committed(0.2, 0, ("p", 1), (4, 7))
-    one.committed(0.2, 0, ("p", 1), (4, 7))
-    one.committed(0.2, 0, ("q", 1), (4, 8))
+    one.committed(0.2, 0, ("p", 1, "/c/x"), (4, 7))
+    one.committed(0.2, 0, ("p", 1, "/c/x"), (4, 7))
+    one.committed(0.2, 0, ("q", 1, "/c/x"), (4, 8))
     one.tick(99.0)
-    assert one.take_events() == [PublishCommitted(0, ("p", 1), (4, 7))]
+    assert one.take_events() == [PublishCommitted(0, ("p", 1, "/c/x"), (4, 7))]
     assert (one.pending, one.is_waiting(0)) == (0, False)
     assert one.take_events() == []
 
@@ -84,7 +84,7 @@ def test_another_epoch_gets_everything_that_waits_in_a_stream_of_its_own(coordin
     one = forwarding()
     publish(one, 0.1, 1, 2)
     sent(one)
-    one.committed(0.2, 0, ("p", 1), (4, 0))
+    one.committed(0.2, 0, ("p", 1, "/c/x"), (4, 0))
     publish(one, 0.2, 3)
     one.coordinated(0.3, 0, coordinator, is_new)
     assert sent(one) == [(coordinator, 2, 0, [2, 3])]
@@ -108,7 +108,7 @@ def test_what_does_not_move_is_sent_again() -> None:
     assert sent(one) == [("c", 2, 0, [1, 2])]
     one.tick(0.5)
     assert sent(one) == []
-    one.committed(0.7, 0, ("p", 1), (4, 0))
+    one.committed(0.7, 0, ("p", 1, "/c/x"), (4, 0))
     one.tick(0.8)
     assert sent(one) == []
 
@@ -119,7 +119,7 @@ def test_what_others_publish_is_no_sign_that_it_moves() -> None:
     publish(one, 0.0, 1)
     sent(one)
     for n in range(1, 4):
-        one.committed(n / 10, 0, ("other", n), (4, n))
+        one.committed(n / 10, 0, ("other", n, "/c/x"), (4, n))
         one.tick(n / 10)
     assert sent(one) == [("c", 2, 0, [1])]
 
@@ -133,9 +133,9 @@ def test_what_was_sent_and_is_not_answered_in_time_is_unknown() -> None:
     one.tick(4.9)
     assert one.take_events() == []
     one.tick(5.0)
-    assert one.take_events() == [PublishRefused(("p", 1), UNKNOWN, 0)]
+    assert one.take_events() == [PublishRefused(("p", 1, "/c/x"), UNKNOWN, 0)]
     one.tick(6.0)
-    assert one.take_events() == [PublishRefused(("p", 2), UNKNOWN, 0)]
+    assert one.take_events() == [PublishRefused(("p", 2, "/c/x"), UNKNOWN, 0)]
 
 
 def test_without_a_coordinator_for_long_publishes_are_refused_at_once() -> None:
@@ -144,32 +144,32 @@ def test_without_a_coordinator_for_long_publishes_are_refused_at_once() -> None:
     one.tick(1.9)
     assert one.take_events() == []
     one.tick(2.0)
-    assert one.take_events() == [PublishRefused(("p", 1), NO_COORDINATOR, 0)]
+    assert one.take_events() == [PublishRefused(("p", 1, "/c/x"), NO_COORDINATOR, 0)]
     publish(one, 2.1, 2)
-    assert one.take_events() == [PublishRefused(("p", 2), NO_COORDINATOR, 0)]
+    assert one.take_events() == [PublishRefused(("p", 2, "/c/x"), NO_COORDINATOR, 0)]
     one.coordinated(3.0, 0, "c", True)
     publish(one, 3.1, 3)
     assert one.take_events() == []
     sent(one)
     one.coordinated(3.2, 0, "", False)
     one.tick(5.2)
-    assert one.take_events() == [PublishRefused(("p", 3), UNKNOWN, 0)], "the coordinator may have it"
+    assert one.take_events() == [PublishRefused(("p", 3, "/c/x"), UNKNOWN, 0)], "the coordinator may have it"
 
 
 def test_no_more_than_so_many_wait() -> None:
     one = forwarding()
     publish(one, 0.0, 1, 2, 3, 4, 5, 6)
-    assert one.take_events() == [PublishRefused(("p", 6), FULL, 0)]
-    one.committed(0.1, 0, ("p", 1), (4, 0))
+    assert one.take_events() == [PublishRefused(("p", 6, "/c/x"), FULL, 0)]
+    one.committed(0.1, 0, ("p", 1, "/c/x"), (4, 0))
     publish(one, 0.2, 6)
-    assert one.take_events() == [PublishCommitted(0, ("p", 1), (4, 0))]
+    assert one.take_events() == [PublishCommitted(0, ("p", 1, "/c/x"), (4, 0))]
     assert one.pending == 5
 
 
 def test_what_was_answered_before_it_was_sent_is_not_sent() -> None:
     one = forwarding()
     publish(one, 0.0, 1, 2)
-    one.committed(0.1, 0, ("p", 1), (4, 0))
+    one.committed(0.1, 0, ("p", 1, "/c/x"), (4, 0))
     assert sent(one) == [("c", 1, 0, [2])]
 
 
@@ -248,7 +248,7 @@ def test_both_ends_keep_the_order_over_any_loss(batches: list[int], fates: list[
         for new in streams.take("a", "a1", forward):
             if new.number not in log:  # as Replication.publish does
                 log.append(new.number)
-            one.committed(now, 0, ("p", new.number), (1, log.index(new.number)))
+            one.committed(now, 0, ("p", new.number, "/c/x"), (1, log.index(new.number)))
 
     for count in [*batches, *[0] * 400]:
         now += 0.1
@@ -274,8 +274,8 @@ def test_what_waits_is_bounded_in_bytes_too() -> None:
     one.coordinated(0.0, 0, "c", True)
     for number in range(4):
         one.publish(0.1, 0, Item("/c/x", "p", number, b"." * 3_000, None, 0))
-    assert one.take_events() == [PublishRefused(("p", 3), FULL, 0)]
-    one.committed(0.2, 0, ("p", 0), (1, 0))
+    assert one.take_events() == [PublishRefused(("p", 3, "/c/x"), FULL, 0)]
+    one.committed(0.2, 0, ("p", 0, "/c/x"), (1, 0))
     one.publish(0.3, 0, Item("/c/x", "p", 4, b"." * 3_000, None, 0))
-    assert one.take_events() == [PublishCommitted(0, ("p", 0), (1, 0))]
+    assert one.take_events() == [PublishCommitted(0, ("p", 0, "/c/x"), (1, 0))]
     assert one.pending_bytes <= 10_000

@@ -39,7 +39,7 @@ def test_an_isolated_observer_refuses_at_once_after_three_seconds() -> None:
     assert node.slots.obstacle(0) == Obstacle(Lack.VOTERS, ("a", "b", "c"))
     node.slots.publish(3.05, item(1))
     node.settle(3.05)
-    assert node.events(PublishRefused) == [PublishRefused(("p", 1), NO_COORDINATOR, 0)]
+    assert node.events(PublishRefused) == [PublishRefused(("p", 1, "/c/x"), NO_COORDINATOR, 0)]
     node.receive(3.1, "c", Beacon(OBSERVED))
     node.slots.publish(3.1, item(2))
     node.settle(3.1)

@@ -301,7 +301,7 @@ def test_a_repeat_that_stands_in_the_log_is_dropped_alike_by_everybody() -> None
     bench = follower(1, 1, 2)
     bench.receive(1.0, "c", Commit(0, 4, 3))
     [repeated, told] = bench.events()
-    assert repeated == Repeated(0, ("p", 1), (4, 0))
+    assert repeated == Repeated(0, ("p", 1, "/c/x"), (4, 0))
     assert isinstance(told, Committed)
     assert [at for at, _ in told.entries] == [(4, 0), (4, 2)]
     assert told.end == (4, 2)

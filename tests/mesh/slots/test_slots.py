@@ -113,7 +113,7 @@ def test_a_publish_of_a_follower_goes_to_the_coordinator_and_is_answered_when_it
     [committed, published] = node.events()
     assert isinstance(committed, Committed)
     assert [at for at, _ in committed.entries] == [(4, 0)]
-    assert published == PublishCommitted(0, ("p", 1), (4, 0))
+    assert published == PublishCommitted(0, ("p", 1, "/c/x"), (4, 0))
 
 
 def test_a_publish_of_the_coordinator_needs_no_packet_to_itself() -> None:
@@ -123,7 +123,7 @@ def test_a_publish_of_the_coordinator_needs_no_packet_to_itself() -> None:
     [(to, append)] = node.sends()
     assert (to, append.first, append.epoch) == (EVERYONE, 0, 5)
     node.receive(3.2, "b", AppendOk(0, 5, 1))
-    assert node.events(PublishCommitted) == [PublishCommitted(0, ("p", 1), (5, 0))]
+    assert node.events(PublishCommitted) == [PublishCommitted(0, ("p", 1, "/c/x"), (5, 0))]
 
 
 def test_a_publish_that_this_node_has_seen_committed_is_answered_at_once() -> None:
@@ -132,7 +132,7 @@ def test_a_publish_that_this_node_has_seen_committed_is_answered_at_once() -> No
     node.forget_outputs()
     node.slots.publish(1.1, item(1))
     node.slots.settle(1.1)
-    assert node.events() == [PublishCommitted(0, ("p", 1), (4, 0))]
+    assert node.events() == [PublishCommitted(0, ("p", 1, "/c/x"), (4, 0))]
     assert node.sends() == []
 
 
@@ -141,11 +141,11 @@ def test_a_forwarded_publish_that_the_log_holds_is_answered_with_where() -> None
     node.receive(3.1, "b", Forward(0, 1, 0, items(1)), AppendOk(0, 5, 1))
     node.forget_outputs()
     node.receive(3.2, "c", Forward(0, 1, 0, items(1)))
-    assert node.sends() == [("c", AlreadyCommitted(0, "p", 1, (5, 0)))]
+    assert node.sends() == [("c", AlreadyCommitted(0, ("p", 1, "/c/x"), (5, 0)))]
     other = follower()
     other.slots.publish(1.0, item(1))
-    other.receive(1.1, "c", AlreadyCommitted(0, "p", 1, (4, 9)))
-    assert other.events() == [PublishCommitted(0, ("p", 1), (4, 9))]
+    other.receive(1.1, "c", AlreadyCommitted(0, ("p", 1, "/c/x"), (4, 9)))
+    assert other.events() == [PublishCommitted(0, ("p", 1, "/c/x"), (4, 9))]
 
 
 def test_who_does_not_coordinate_takes_no_forwarded_publish() -> None:
@@ -189,7 +189,7 @@ def test_a_coordinator_that_takes_no_publishes_refuses_its_own() -> None:
     node.tick(6.0)
     node.slots.publish(6.1, item(1))
     node.tick(8.1)
-    assert node.events(PublishRefused) == [PublishRefused(("p", 1), NO_COORDINATOR, 0)]
+    assert node.events(PublishRefused) == [PublishRefused(("p", 1, "/c/x"), NO_COORDINATOR, 0)]
 
 
 def test_who_coordinates_again_takes_a_stream_from_its_beginning_only() -> None:

@@ -30,7 +30,7 @@ class Lane:
             self.now += 0.05
             self.forwarding.tick(self.now)
             sent += len(self.forwarding.take_sends())
-        self.forwarding.committed(self.now, 0, ("p", self.number), (1, self.number))
+        self.forwarding.committed(self.now, 0, ("p", self.number, "/c/x"), (1, self.number))
         self.now += 0.05
         return sent
 

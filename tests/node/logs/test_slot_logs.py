@@ -58,6 +58,20 @@ def test_what_is_committed_is_in_both_caches_and_goes_out_live() -> None:
     assert confirmed == [1, 2, 3]
 
 
+def test_the_same_number_for_another_subject_is_another_message_on_every_node() -> None:
+    pair = Pair()
+    for node in (pair.a, pair.b, pair.a):
+        for pid, subject in enumerate(("/chat/x", "/chat/y")):
+            publish = link.Publish(pid, subject, "p", 1, subject.encode(), [])
+            node.core.worker_event(pair.now, 1000, WORKER, publish)
+        pair.run(0.2)
+    for node, times in ((pair.a, 2), (pair.b, 1)):
+        assert values(node, "/chat/x") == [b"/chat/x"]
+        assert values(node, "/chat/y") == [b"/chat/y"]
+        told = [(event.pid, event.at) for event in node.told() if isinstance(event, link.Published)]
+        assert sorted(told) == sorted([(0, (1, 0)), (1, (1, 1))] * times)
+
+
 def test_an_observer_that_missed_what_the_coordinator_let_go_of_copies_what_follows_from_its_cache() -> None:
     pair = Pair()
     pair.b.subscribe(1, "/chat/x", link.Start("now"))
@@ -70,7 +84,7 @@ def test_an_observer_that_missed_what_the_coordinator_let_go_of_copies_what_foll
     assert live_count(pair.b) == 43
     assert pair.b.all(Resync) == []
     # The memory of publishes came along: a repeat is one here, too.
-    originals = [node.core.slots.by_number[0].repeats.original(("p", 20)) for node in (pair.a, pair.b)]
+    originals = [node.core.slots.by_number[0].repeats.original(("p", 20, "/chat/x")) for node in (pair.a, pair.b)]
     assert originals[0] == originals[1] is not None
 
 
