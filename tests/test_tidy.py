@@ -24,8 +24,7 @@ MAY_IMPORT = {
     "gateway/link/": {"gateway.link", "mesh"},
     "node/": {"node", "mesh", "gateway.link"},
     "node/cli.py": {"node", "mesh", "gateway.link", "whimbrel"},
-    "node/commands/": {"node", "mesh", "gateway.link", "whimbrel"},
-    "node/demo/": {"node", "mesh", "gateway.link", "whimbrel"},
+    "node/commands/": {"node", "mesh", "whimbrel"},
     "loadtest/": {"loadtest", "whimbrel"},
     "loadtest/mesh/": {"loadtest", "mesh"},
     "client/python/whimbrel/": {"whimbrel"},
@@ -33,8 +32,8 @@ MAY_IMPORT = {
 }
 """What of ours each may import; the longest entry that fits holds.
 
-`gateway.link` is the contract between a node and its workers. The command line and the demo use the SDK as anyone
-would. loadtest sees what a client sees, but for what measures the mesh by itself.
+`gateway.link` is the contract between a node and its workers. The command line uses the SDK as anyone would. loadtest
+sees what a client sees, but for what measures the mesh by itself.
 """
 OURS = {"mesh", "gateway", "node", "loadtest", "whimbrel", "tests"}
 
@@ -137,17 +136,14 @@ SHELLS = {
 CORE_MAY_IMPORT = {
     "__future__", "abc", "array", "base64", "binascii", "bisect", "collections", "contextlib", "copy",
     "dataclasses", "datetime", "decimal", "difflib", "enum", "fnmatch", "fractions", "functools", "hashlib",
-    "heapq", "hmac", "html", "http", "ipaddress", "itertools", "json", "keyword", "math", "msgpack", "msgspec",
+    "heapq", "hmac", "html", "ipaddress", "itertools", "json", "keyword", "math", "msgpack", "msgspec",
     "operator", "random", "re", "string", "struct", "textwrap", "tomllib", "types", "typing", "unicodedata",
     "urllib.parse", "zlib",
 }
 # fmt: on
 """Of `random` only the class Random, which whoever makes it seeds."""
 # fmt: off
-CORE_MAY_IMPORT_OF_WEBSOCKETS = {
-    "client", "datastructures", "exceptions", "extensions", "frames", "headers", "http11", "protocol", "server",
-    "streams", "typing", "uri",
-}
+CORE_MAY_IMPORT_OF_WEBSOCKETS = {"exceptions", "frames"}
 # fmt: on
 """The sans-I/O half of the library."""
 CORE_MAY_NOT_CALL = {"hash", "id", "input", "open", "print"}
