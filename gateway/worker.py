@@ -3,8 +3,7 @@
 Started by the node with its settings as one line of JSON on standard input. When standard input ends the node is
 gone, and nothing here can be served any more.
 
-Not here: any decision about a client (sessions/) or a request (http/server.py,
-http/site.py).
+Not here: any decision about a client (sessions/) or a request (http/server.py, http/site.py).
 """
 
 from __future__ import annotations

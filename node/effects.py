@@ -14,6 +14,7 @@ import msgspec
 
 from gateway.link.events import FromNode, Live
 from mesh.log import Headers
+from mesh.packets import Packet
 from mesh.transport.links import PeerAddress
 from node.backfill.questions import Question
 from node.interest import WorkerId
@@ -48,7 +49,7 @@ class ToPeer(msgspec.Struct, frozen=True, gc=False):
     """Send a packet to a node, or to EVERYONE (mesh/slots/slot.py). It may be lost."""
 
     to: str
-    packet: Any
+    packet: Packet
 
 
 class LinkPeers(msgspec.Struct, frozen=True):

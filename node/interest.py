@@ -3,7 +3,7 @@
 Invariant: a worker is told of a subject's live messages from the first page that made one of its subscriptions
 live until it drops the subject.
 
-Not here: who of a worker's clients gets them (gateway/sessions/subscriptions.py).
+Not here: who of a worker's clients gets them (gateway/sessions/fan_out.py).
 """
 
 from __future__ import annotations

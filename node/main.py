@@ -44,7 +44,7 @@ def run_node(settings: Settings, started: Callable[[int], None] | None = None) -
     set_up(settings.log.format, settings.log.level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
     for warning in warnings(settings):
-        event(log, "open_to_others", 30, text=warning)
+        event(log, "open_to_others", logging.WARNING, text=warning)
     try:
         port = _free_port(settings.node.host, settings.node.port)
     except OSError as error:

@@ -101,13 +101,9 @@ class Node:
             settings.link.queue_max,
             self,
         )
-        topics = self.core.topics
+        is_mapped = self.core.topics.is_mapped
         self._kafka = (
-            KafkaThreads(
-                settings, lambda topic: topics.rule_of_kafka(topic) is not None, self._kafka_event, self.perform
-            )
-            if settings.uses_kafka
-            else None
+            KafkaThreads(settings, is_mapped, self._kafka_event, self.perform) if settings.uses_kafka else None
         )
         self._status = NodeStatus(settings, self.core, self.workers, self._kafka, self._network)
         self._performers: dict[type[Effect], Callable[[Any], None]] = {

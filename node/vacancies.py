@@ -17,7 +17,7 @@ class Vacancies:
         self._effects = effects
         self._has_room: dict[WorkerId, bool] = {}
         self._told: dict[WorkerId, bool] = {}
-        """Who takes it that there is no room was told nothing."""
+        """What each worker was told last. One that was told nothing takes it that the others have no room."""
 
     def joined(self, worker: WorkerId) -> None:
         """A worker has begun, without connections."""

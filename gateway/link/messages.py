@@ -26,7 +26,6 @@ RESERVED_HEADER = "whimbrel-"
 
 _TEXT, _BINARY = 0x81, 0x82
 _FRAME_16 = 126
-_FRAME_64 = 127
 
 _raw = msgspec.json.Decoder(msgspec.Raw).decode
 _json = msgspec.json.Encoder().encode

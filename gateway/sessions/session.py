@@ -19,8 +19,8 @@ from gateway.sockets.wheel import NEVER
 
 NEW, GREETED, OPEN, GONE = range(4)
 HELD_BACK, ASKED, TAKEN = range(3)
-"""A subscription that the node is not asked for yet; that it works for; of which the client has taken the first page,
-or has the news that it has to wait.
+"""Stages of a subscription: the node has not been asked for it yet; the node works for it; the client has taken its
+first page, or was told that it has to wait.
 """
 
 

@@ -109,7 +109,7 @@ class Sessions:
     # From the node.
 
     def handle(self, events: Iterable[link.FromNode]) -> None:
-        """What the node says, in order. `Reply` and `Drain` are not for sessions: the shell has them."""
+        """What the node says, in order. `Reply`, `Room` and `Drain` are not for sessions but for the shell."""
         subscribing, publishing = self._subscribing, self._publishing
         for event in events:
             match event:

@@ -1,6 +1,6 @@
 """A worker's counters and gauges, in plain numbers. Sent to the node once a second as `link.Stats`.
 
-Not here: what Prometheus calls them (node).
+Not here: what Prometheus calls them (node/status/metrics.py).
 """
 
 from __future__ import annotations

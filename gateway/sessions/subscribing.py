@@ -30,7 +30,7 @@ from mesh.subject import is_pattern, topic_of
 UNANSWERED_MAX = 8
 """Subscriptions of one client that the node works for at a time."""
 PATTERN_WORK = 4
-"""As so many subscriptions to one subject each a pattern counts, for which all of a topic may have to be looked at."""
+"""A pattern counts as this many subscriptions: the node may have to look through the whole topic for it."""
 UNDROPPED_MAX = 1000
 """Subscriptions of all clients that were cancelled and that the node has not dropped yet: while there are more, it is
 asked for no new ones. Clients that subscribe and disconnect, again and again, are held up by this.
@@ -46,9 +46,9 @@ class Subscribing:
         self._outputs = outputs
         self._stats = stats
         self._catches_up = catches_up
-        self._numbered = 0
-        """Clients that have subscribed to something, so far."""
         """Whether the node catches the worker up log by log."""
+        self._last_number = 0
+        """The number of the client that got one last."""
         self._catch_up = 0
         """The number of the last `CatchUp`."""
         self._is_lost = False
@@ -283,18 +283,18 @@ class Subscribing:
             frame = made[key] = frames.encode(frames.Heartbeat(at), session.encoding)
         return frame
 
-    def _number(self, session: Session) -> int:
-        """That of a client; it gets one with its first subscription."""
-        if not session.number:
-            self._numbered += 1
-            session.number = self._numbered
-        return session.number
-
     # Private.
 
     def _next_sid(self) -> int:
         self._last_sid += 1
         return self._last_sid
+
+    def _number(self, session: Session) -> int:
+        """The client's number, which it gets with its first subscription."""
+        if not session.number:
+            self._last_number += 1
+            session.number = self._last_number
+        return session.number
 
     def _hold(self, subscription: Subscription) -> None:
         self._fan_outs[subscription.session.encoding].add(subscription)

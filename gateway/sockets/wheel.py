@@ -3,7 +3,7 @@
 Time is counted in ticks. An item is due once, at the tick it was last scheduled for: scheduling again replaces, and
 nothing is ever cancelled, the entry that no longer counts is dropped when its tick comes.
 
-Not here: the clock (worker.py), what is due (connection.py).
+Not here: the clock (worker.py), what is due (sessions/sessions.py; worker.py for the end of a close).
 """
 
 from __future__ import annotations

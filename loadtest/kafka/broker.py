@@ -3,7 +3,7 @@
 A broker is up 3 to 4 seconds after the first `start`. Its ports and data stay the same over `stop`, `kill`
 and `start`, so that a test can take Kafka away and bring it back. Topics are not created by themselves.
 
-Not here: the jars (kafka_jars.py), reading what is in a topic (records.py).
+Not here: the jars (jars.py), reading what is in a topic (records.py).
 """
 
 from __future__ import annotations

@@ -18,9 +18,8 @@ Rules, for each log by itself:
     every `beacon_s` (`FeedBeacon`), once its reader has shown that it reads and while Kafka answers it.
  2. A batch that begins at or before a node's own end is applied from there on. One that begins later shows a hole, and
     so does a beacon: the node asks a peer's cache for what follows its end (`Repair`, cache/state_transfer.py) and
-    keeps the
-    batches that come meanwhile, within bounds. When no peer has it, or answers, it reads Kafka itself until it has
-    reached the feeder again.
+    keeps the batches that come meanwhile, within bounds. When no peer has it, or answers, it reads Kafka itself until
+    it has reached the feeder again.
  3. When no feeder has been heard for `silence_s`, the last one is dead, or its beacon names the log no more, the others
     take over, each later one in rank (placement.py) a `step_s` later. A node that is alone does so at once.
  4. Of two feeders that hear each other the better one stays. The other reads on until that one's end has reached where
@@ -262,11 +261,6 @@ class Feed:
         if log is not None and log.feeds:
             feeders.append(self.me)
         return self._feeders.best(log_id, feeders)
-
-    def is_feeding(self, log_id: str) -> bool:
-        """Whether this node feeds a log."""
-        log = self._logs.get(log_id)
-        return log is not None and log.feeds
 
     @property
     def feeding_count(self) -> int:

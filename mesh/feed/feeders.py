@@ -1,8 +1,8 @@
 """Who feeds which Kafka log, as this node has heard it, and who should.
 
 A feeder says so by beacons and by batches; it counts as *fresh* for `silence_s` after each, or until a beacon of it no
-longer names the log: it has given it up. Who should feed a log is
-the first of its *order*: the living in rank (placement.py), without those who are about to leave.
+longer names the log: it has given it up. Who should feed a log is the first of its *order*: the living in rank
+(placement.py), without those who are about to leave.
 
 Not here: what a node does about it (feed.py).
 """

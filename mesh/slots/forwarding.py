@@ -15,7 +15,6 @@ Not here: sequencing (replication.py), what clients are told (node/publishing.py
 from __future__ import annotations
 
 from collections import deque
-from typing import TypeAlias
 
 import msgspec
 
@@ -62,9 +61,6 @@ class AlreadyCommitted(msgspec.Struct, array_like=True, tag="already_committed",
     slot: int
     publish: PublishKey
     at: Position
-
-
-ForwardingPacket: TypeAlias = Forward | AlreadyCommitted
 
 
 class PublishCommitted(msgspec.Struct, frozen=True):

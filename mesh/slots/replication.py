@@ -216,7 +216,7 @@ class Replication:
             case Range() | Trimmed():
                 self._fetched(now, sender, boot, packet)
             case Reject():
-                self._nack(packet)
+                self._rejected(packet)
 
     def promise_saved(self) -> None:
         """The promise is on the disk: acknowledge what was only held until now."""
@@ -388,7 +388,7 @@ class Replication:
             items = log.slice(packet.first, slot.config.range_items_max, slot.config.range_bytes_max)
             slot.send(sender, Range(slot.number, packet.epoch, packet.first, items, slot.commit))
 
-    def _nack(self, packet: Reject) -> None:
+    def _rejected(self, packet: Reject) -> None:
         slot = self.slot
         if packet.promised > slot.promised:
             slot.promise(packet.promised)

@@ -98,7 +98,7 @@ _encode_relayed = msgspec.msgpack.Encoder().encode
 decode_relayed = msgspec.msgpack.Decoder(list[_OwnPacket]).decode
 """What is in `Relayed.payload`."""
 _FREQUENT = (Append, AppendOk, Commit)
-"""Nearly all that comes under load: what is one of them is known first."""
+"""Nearly all packets under load, so they are recognised first."""
 SlotsEvent: TypeAlias = SlotEvent | PublishCommitted | PublishRefused
 
 _CUMULATIVE = (AppendOk, Commit)

@@ -2,9 +2,8 @@
 
 From the shared key and the cluster's name BLAKE2b (RFC 7693), keyed and with a personalisation for each purpose, makes
 the key of the datagrams (membership/seal.py) and a CURVE key pair. Without keys of their own all nodes use that pair,
-so that
-with nothing but the shared key ZeroMQ traffic is encrypted and closed to strangers and to other clusters. With
-`node_keys` each node has a pair of its own, and what it says counts under its own name only.
+so that with nothing but the shared key ZeroMQ traffic is encrypted and closed to strangers and to other clusters.
+With `node_keys` each node has a pair of its own, and what it says counts under its own name only.
 
 BLAKE2b is fast: the shared key must be random, not a password. Making and completing pairs is left to libzmq.
 

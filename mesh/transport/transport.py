@@ -10,7 +10,7 @@ ZMTP heartbeats: with them libzmq 4.3.5 aborts when a reader that is stalled by 
 3937 and 4767). The callers' beacons and `kick` do their work.
 
 Not here: what counts of what comes in (links.py), its form (wire.py), keys (keys.py), batching
-(node/cluster/cluster.py).
+(node/cluster/network.py).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
     MemberChanged -> who is alive, who is filled, where clients can go;  LinkPeers: to whom links are kept
 
-Not here: who is alive (mesh/membership/membership.py), sockets (members.py).
+Not here: who is alive (mesh/membership/membership.py), sockets (network.py).
 """
 
 from __future__ import annotations

@@ -9,12 +9,13 @@ from typing import TypeAlias
 
 import msgspec
 
-from mesh.log import Headers, Position, Truncation
+from mesh.feed import feed_log
+from mesh.log import Position, Truncation
 from node.backfill.questions import Scanned
 from node.topics import Source
 
-Record: TypeAlias = tuple[str, int, int, int, bytes | None, bytes | None, int, Headers | None]
-"""topic, partition, offset, leader epoch, key, value, time (ms, -1 for none), headers."""
+Record: TypeAlias = feed_log.Record
+"""As the feed carries it to other nodes."""
 
 Where: TypeAlias = tuple[str, int]
 """(topic, partition)."""

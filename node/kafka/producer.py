@@ -80,7 +80,7 @@ class KafkaProducer:
 
     def _replace(self, producer: Producer, error: KafkaError) -> None:
         """The idempotent producer cannot go on (its state at the broker is lost, say): a new one can."""
-        event(log, "producer_replaced", 30, error=error.str())
+        event(log, "producer_replaced", logging.WARNING, error=error.str())
         self._producer = Producer(self._properties)
         with contextlib.suppress(KafkaException):
             producer.purge()

@@ -102,7 +102,7 @@ def test_a_node_that_filled_its_log_from_kafka_goes_on_as_the_feeder() -> None:
     node = One(THIRD, filled=False)
     assert node.wait(3.0) == []
     node.feed.reached(node.now, LOG)
-    assert node.feed.is_feeding(LOG)
+    assert node.feed.feeding_count == 1
     node.wait(0.1)
     assert FeedBeacon([(LOG, (0, 9))], False) in node.sent
 
@@ -328,7 +328,7 @@ def test_one_that_mends_becomes_the_feeder_when_that_falls_silent() -> None:
     node.feed.unrepaired(node.now, LOG)
     node.applied(9, 1)
     node.wait(1.1)
-    assert node.feed.is_feeding(LOG)
+    assert node.feed.feeding_count == 1
     assert FeedBeacon([(LOG, (0, 10))], False) in node.sent
 
 

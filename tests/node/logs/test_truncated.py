@@ -246,7 +246,7 @@ def cluster() -> tuple[OneNode, OneNode, Nodes, int]:
         node.read(generations[name], *old(0, 10))
         node.reach_end(generations[name])
     nodes.run(6)
-    feeder, follower = "ab" if nodes.nodes["a"].core.feed.is_feeding(LOG) else "ba"
+    feeder, follower = "ab" if nodes.nodes["a"].core.feed.feeding_count else "ba"
     for node in nodes.nodes.values():
         node.subscribe(7, "/orders/k", link.Start("now"))
         for read in node.all(ReadFrom):
