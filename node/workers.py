@@ -1,10 +1,11 @@
 """The node's gateway workers: their processes, kept alive, and the node's end of the link.
 
 One ROUTER socket serves all workers; each worker process has its own connection, so a FIFO of its own. Packets to a
-worker are numbered from 0. A worker whose queue is full is cut off: it gets nothing until there is room, and then
-finds the jump in the numbers and asks again for what it needs (gateway/link/events.py).
+worker are numbered (gateway/link/numbering.py). A worker whose queue is full is cut off: it gets nothing until there is
+room, and then finds the jump in the numbers and asks again for what it needs (gateway/link/events.py).
 
-Not here: what is said (node/node.py).
+Not here: what is said (node/node.py), when the socket is read (mesh/transport/pump.py), in which order what came is
+handled (worker_queue.py), which workers stand still (standstill.py).
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import logging
 import subprocess
 import sys
 import time
-from collections import deque
 from pathlib import Path
 from typing import Protocol
 
@@ -25,20 +25,21 @@ from gevent import get_hub
 
 from gateway.link.events import FromNode, FromWorker
 from gateway.link.logs import event
+from gateway.link.numbering import Numbers
 from gateway.link.settings import GatewaySettings
+from mesh.transport.pump import Pump
 from node.interest import WorkerId
 from node.kafka.threads import crash
 from node.standstill import SILENT_S, Standstill
+from node.worker_queue import WorkerQueue
 
 log = logging.getLogger(__name__)
 
-SAFETY_POLL_S = 0.02
-"""zmq's descriptor is edge-triggered and an edge can be lost: look this often in any case."""
 TURN_S = 0.01
-"""How long one turn of taking what workers say may last."""
+"""How long one turn of handling what workers say may last."""
 PAUSE_S = 0.0001
 """Zero would not let the loop look at its other sockets in between."""
-_LAST, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
+_DONTWAIT, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
 """As plain integers: pyzmq's own enumeration costs more than the sending."""
 RESTART_MIN_S = 0.05
 RESTART_MAX_S = 5.0
@@ -57,7 +58,7 @@ class Worker:
         self.id: WorkerId = -1
         """A new number for each process, so that what belongs to a dead one is never mixed up with the next."""
         self.route = b""
-        self.sent = 0
+        self.numbers = Numbers()
         self.cut_off = False
         self.restarts = 0
         self.stood_still_at: float | None = None
@@ -108,8 +109,7 @@ class Workers:
         self._stopping = False
         self._standstill = Standstill(time.monotonic())
         self._outgoing: dict[WorkerId, list[FromNode]] = {}
-        self._incoming: deque[tuple[Worker, WorkerId, FromWorker]] = deque()
-        """Taken from the link, in order, and not handled yet."""
+        self._queue = WorkerQueue()
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(list[FromWorker]).decode
         self._context = zmq.Context()
@@ -121,11 +121,9 @@ class Workers:
         self._socket.setsockopt(zmq.RCVHWM, 0)
         self._socket.bind(settings[0].link)
         loop = get_hub().loop
-        self._readable = loop.io(self._socket.getsockopt(zmq.FD), 1)
-        self._readable.start(self._drain)
         self._again = loop.timer(PAUSE_S)
-        self._safety = loop.timer(SAFETY_POLL_S, SAFETY_POLL_S)
-        self._safety.start(self._drain)
+        self._pump = Pump(loop, crash, self._handle)
+        self._pump.add(self._socket, self._fetch, self._take)
 
     def start(self) -> None:
         """Start every worker and keep it alive."""
@@ -148,19 +146,16 @@ class Workers:
             if worker is None or worker.cut_off:
                 continue
             packet = self._encode(said)
-            number = worker.sent.to_bytes(8, "big")
             try:
                 self._socket.send(worker.route, _MORE)
-                self._socket.send(number, _MORE)
-                self._socket.send(packet, _LAST)
-                worker.sent += 1
+                self._socket.send(worker.numbers.header(), _MORE)
+                self._socket.send(packet, _DONTWAIT)
+                worker.numbers.use()
             except zmq.Again:
                 self._cut(worker)
             except zmq.ZMQError:
                 self._cut(worker)  # not connected: it has died, or will find the jump when it is back
-        # A send can swallow the edge of an arrival.
-        if int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN:
-            self._again.start(self._drain)
+        self._pump.check(self._socket)
 
     def tick(self, now: float) -> None:
         """About every 50 ms: kill workers that stand still. The kernel gives them connections that nobody serves."""
@@ -177,8 +172,8 @@ class Workers:
         for worker in self._by_id.values():
             if worker.cut_off:
                 with contextlib.suppress(zmq.ZMQError):
-                    self._socket.send_multipart((worker.route, worker.sent.to_bytes(8, "big"), b"\x90"), zmq.DONTWAIT)
-                    worker.sent += 1
+                    self._socket.send_multipart((worker.route, worker.numbers.header(), b"\x90"), zmq.DONTWAIT)
+                    worker.numbers.use()
                     worker.cut_off = False
                     event(log, "worker_back", index=worker.settings.index)
 
@@ -187,7 +182,7 @@ class Workers:
         found = self._by_id.get(worker)
         if found is not None and not found.cut_off:
             found.cut_off = True
-            found.sent += 1
+            found.numbers.use()
             self._outgoing.pop(worker, None)
 
     def stop(self, wait_s: float) -> None:
@@ -207,9 +202,9 @@ class Workers:
 
     def close(self) -> None:
         """Close the link."""
-        for watcher in (self._readable, self._again, self._safety):
-            watcher.stop()
-            watcher.close()
+        self._pump.close()
+        self._again.stop()
+        self._again.close()
         self._socket.close()
         self._context.destroy(linger=0)
 
@@ -266,37 +261,31 @@ class Workers:
 
     # The link.
 
-    def _drain(self) -> None:
-        """Take what the workers say, for a bounded time: the mesh and Kafka have their turn in between."""
+    def _fetch(self) -> list[bytes]:
+        return self._socket.recv_multipart(_DONTWAIT)
+
+    def _take(self, parts: list[bytes]) -> None:
+        route, packet = parts
+        worker = self._by_route.get(route) or self._welcome(route)
+        if worker is not None:
+            self._standstill.heard(worker.id)
+            self._queue.put(worker.id, self._decode(packet))
+
+    def _handle(self) -> None:
+        """Handle what the workers have said, for a bounded time: the mesh and Kafka have their turn in between."""
         try:
             until = time.monotonic() + TURN_S
-            is_any = False
-            while self._incoming or self._take_packet():
-                is_any = True
-                worker, id, said = self._incoming.popleft()
-                if worker.id == id and id in self._by_id:
-                    self._owner.worker_event(worker, said)
-                if time.monotonic() >= until:
-                    self._again.start(self._drain)
-                    break
+            is_any = bool(self._queue)
+            while self._queue and time.monotonic() < until:
+                said = self._queue.take()
+                if said is not None and (worker := self._by_id.get(said[0])) is not None:
+                    self._owner.worker_event(worker, said[1])
+            if self._queue:
+                self._again.start(self._handle)
             if is_any:
                 self._owner.perform()
         except Exception:
             crash()
-
-    def _take_packet(self) -> bool:
-        """The events of the next packet; False if there is none."""
-        while True:
-            try:
-                route, packet = self._socket.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return False
-            worker = self._by_route.get(route) or self._welcome(route)
-            if worker is not None:
-                self._standstill.heard(worker.id)
-                self._incoming.extend((worker, worker.id, said) for said in self._decode(packet))
-                if self._incoming:
-                    return True
 
     def _welcome(self, route: bytes) -> Worker | None:
         """The first packet of a worker: its route is `worker-<index>-<pid>`."""
@@ -307,7 +296,7 @@ class Workers:
         if str(worker.pid) != name[2]:
             return None
         self._next_id += 1
-        worker.id, worker.route, worker.sent, worker.cut_off = self._next_id, route, 0, False
+        worker.id, worker.route, worker.numbers, worker.cut_off = self._next_id, route, Numbers(), False
         self._by_route[route] = self._by_id[worker.id] = worker
         self._owner.worker_joined(worker.id)
         return worker
@@ -315,7 +304,7 @@ class Workers:
     def _cut(self, worker: Worker) -> None:
         """Its queue is full. Whatever it is not sent now it asks for again, so forget what it was waiting for."""
         worker.cut_off = True
-        worker.sent += 1  # the number of the packet that is not sent: the jump
+        worker.numbers.use()  # by the packet that is not sent: the jump
         self.cut_offs += 1
         event(log, "worker_cut_off", index=worker.settings.index)
         self._owner.worker_lost_place(worker.id)

@@ -1,0 +1,47 @@
+"""In which order what workers say is handled."""
+
+from __future__ import annotations
+
+from gateway.link.events import JSON, Cancel, FromWorker, More, Publish, Start, Subscribe
+from node.worker_queue import AHEAD_MAX, WorkerQueue
+
+
+def subscribe(sid: int) -> Subscribe:
+    return Subscribe(sid, sid, "/t/k", JSON, Start("now"))
+
+
+def publish(pid: int) -> Publish:
+    return Publish(pid, "/t/k", "p", pid, b"1", [])
+
+
+def taken(queue: WorkerQueue) -> list[FromWorker]:
+    """All that is handled."""
+    return [said[1] for _ in range(len(queue)) if (said := queue.take()) is not None]
+
+
+def test_packets_that_begin_with_a_subscribe_are_handled_behind_others() -> None:
+    queue = WorkerQueue()
+    behind: list[FromWorker] = [subscribe(1), publish(1), subscribe(2)]
+    queue.put(1, behind)
+    queue.put(2, [publish(2)])
+    queue.put(1, [More(7), publish(3)])
+    assert taken(queue) == [publish(2), More(7), publish(3), *behind]
+
+
+def test_nobody_waits_for_ever() -> None:
+    queue = WorkerQueue()
+    queue.put(1, [subscribe(1)])
+    queue.put(1, [publish(pid) for pid in range(2 * AHEAD_MAX)])
+    assert taken(queue).index(subscribe(1)) == AHEAD_MAX
+
+
+def test_a_cancel_that_overtakes_its_subscribe_is_not_undone_by_it() -> None:
+    queue = WorkerQueue()
+    queue.put(1, [subscribe(1), subscribe(2)])
+    queue.put(2, [subscribe(1)])
+    queue.put(1, [Cancel(1)])
+    assert taken(queue) == [Cancel(1), subscribe(2), subscribe(1)]
+    queue.put(1, [subscribe(3)])
+    assert taken(queue) == [subscribe(3)]
+    queue.put(1, [Cancel(3)])
+    assert taken(queue) == [Cancel(3)]
