@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mesh.membership.packets import MembershipStats
 from mesh.transport.links import LinkStats
 from node.cluster.network import Network
 from node.core import NodeCore
@@ -85,6 +86,19 @@ _CLUSTER: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
         lambda core: sum(replication.repairs for replication in core.slots.replications),
     ),
     (
+        "slot_memory_losses",
+        "counter",
+        "Slot logs begun anew though a voter still held one that may have been incomplete",
+        lambda core: sum(election.memory_losses for election in core.slots.elections),
+    ),
+    (
+        "slot_packets_refused",
+        "counter",
+        "Packets about slots that were refused",
+        lambda core: core.slots.packets_refused,
+    ),
+    ("slot_packets_relayed", "counter", "Packets passed on to nodes that miss a link", lambda core: core.slots.relayed),
+    (
         "forwards_pending",
         "gauge",
         "Publishes of this node that are not committed yet",
@@ -95,7 +109,7 @@ _CLUSTER: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
     ("feed_records", "counter", "Records that came from other nodes", lambda core: core.kafka_logs.fed),
     ("feed_repairs", "counter", "Holes in the feed that were repaired", lambda core: core.feed.repairs),
     ("feed_takeovers", "counter", "Partitions taken over from other nodes", lambda core: core.feed.takeovers),
-    ("catch_up_pages", "counter", "Pages of peers' caches received", lambda core: core.transfer.pages_received),
+    ("transfer_pages", "counter", "Pages of peers' caches received", lambda core: core.transfer.pages_received),
     ("transfers_asked", "gauge", "Logs that this node is copying from peers", lambda core: core.transfer.asking_count),
     (
         "transfers_served",
@@ -113,9 +127,17 @@ _LINK: list[tuple[str, str, Callable[[LinkStats], float]]] = [
     ("lost", "Broadcasts missed", lambda stats: stats.lost.total()),
     ("dropped", "Messages not sent because a peer's queue was full", lambda stats: stats.dropped.total()),
     ("refused", "Messages from strangers, or not understood", lambda stats: stats.refused.total()),
+    ("oversized", "Packets that were too large to send", lambda stats: stats.oversized),
+    ("kicks", "Links made anew because nothing came over them", lambda stats: stats.kicks.total()),
+]
+_MEMBERSHIP: list[tuple[str, str, Callable[[MembershipStats], int]]] = [
+    ("probes_failed", "Probes that were not answered", lambda stats: stats.probes_failed),
+    ("declared_dead", "Nodes that this one declared dead", lambda stats: stats.declared_dead),
+    ("refuted", "Accusations that this node denied", lambda stats: stats.refuted),
 ]
 _WORKER: list[tuple[str, str, str]] = [
     ("connections", "gauge", "Clients connected"),
+    ("connections_max", "gauge", "Limit: client.connections, or less if fewer files may be open"),
     ("subscriptions", "gauge", "Subscriptions held"),
     ("subjects", "gauge", "Different subjects and patterns subscribed to"),
     ("handshakes", "counter", "Upgrades to WebSocket"),
@@ -192,6 +214,9 @@ class _Collector(Collector):
             )
             meaning = "For how long, in all, this node stood still"
             yield _metric("counter", "whimbrel_cluster_paused_s", meaning, (), [((), membership.paused_s)])
+            for name, meaning, counted in _MEMBERSHIP:
+                rows = [((), float(counted(membership.stats)))]
+                yield _metric("counter", f"whimbrel_cluster_{name}", meaning, (), rows)
             for name, meaning, count in _LINK:
                 yield _metric("counter", f"whimbrel_mesh_{name}", meaning, (), [((), float(count(stats)))])
 
