@@ -273,7 +273,7 @@ class NodeCore:
 
     @property
     def is_left(self) -> bool:
-        """Whether others depend on this node for nothing any more."""
+        """Whether no other node depends on this one any more."""
         return not self.to_hand_over
 
     @property
@@ -364,7 +364,7 @@ class NodeCore:
         return bool(of_slots or of_transfer or of_feed or of_scan)
 
     def _members(self, now: float) -> None:
-        """Who is alive has changed, perhaps."""
+        """Pass on who is alive, which may have changed."""
         alive = self.peers.alive()
         self.slot_logs.peers = [name for name in alive if name != self.config.name]
         self.kafka_logs.peers = self.peers.ready()

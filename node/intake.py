@@ -49,7 +49,7 @@ class Intake:
         self.unmapped_last = ""
         """What the last record was that could not be mapped, for people."""
         self.rates: Counter[str] = Counter()
-        """Messages by subject since somebody last took them, for the busiest subjects."""
+        """Messages by subject since status/throughput.py took them last."""
 
     def apply(self, now: float, source: Source, records: Sequence[Record]) -> None:
         """Apply records of one of Kafka's partitions, as this node or a feeder has read them."""

@@ -57,7 +57,7 @@ def _sweep(place: Path) -> None:
 
 
 def _lock(directory: Path) -> int | None:
-    """Hold the directory; None if somebody else holds or has removed it."""
+    """Hold the directory; None if another process holds it or has removed it."""
     held = None
     try:
         held = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -72,7 +72,7 @@ def _lock(directory: Path) -> int | None:
 
 
 def _answers(link: Path) -> bool:
-    """Whether somebody listens there all the same: a node of a version that locks nothing."""
+    """Whether a process listens there without holding it: a node of a version that locks nothing."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         try:

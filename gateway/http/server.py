@@ -52,7 +52,7 @@ _VERSIONS = ("HTTP/1.1", "HTTP/1.0")
 
 
 class UpgradeOwner(Protocol):
-    """Whoever takes the sockets that have become WebSockets."""
+    """Takes the sockets that have become WebSockets."""
 
     @property
     def is_full(self) -> bool:

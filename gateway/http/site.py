@@ -102,7 +102,7 @@ class Site:
         )
 
     def _control(self, method: str, path: str, environ: dict[str, Any]) -> Response:
-        """Kill this node or cut it off, for whoever may."""
+        """Kill this node or cut it off, if this request may have that done."""
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not self._origins.knows(origin, environ.get("HTTP_HOST", "")):
             return _text("403 Forbidden", f"the origin {origin!r} is no page of this cluster's")

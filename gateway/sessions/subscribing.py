@@ -57,7 +57,7 @@ class Subscribing:
         """By encoding."""
         self._by_topic: dict[str, dict[int, Subscription]] = {}
         self._incomplete: dict[int, Subscription] = {}
-        """By sid, those of which the node has more to say than live messages."""
+        """By sid, those for which the node owes more than live messages: an answer, pages, or a log that waits."""
         self._undropped: dict[int, Subscription] = {}
         """By sid, those that were cancelled while the node worked for them, and that it has not dropped yet."""
         self._held_back: dict[Session, None] = {}
@@ -345,7 +345,7 @@ class Subscribing:
             self._ask_more(subscription.session)
 
     def _cancel(self, subscription: Subscription) -> None:
-        """Have the node work no more for a subscription of which it has more to say."""
+        """Have the node work no more for a subscription that is not complete."""
         session = subscription.session
         if subscription.stage == HELD_BACK:
             if session.held_back is not None:

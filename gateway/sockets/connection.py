@@ -40,7 +40,7 @@ _UP, _CLOSING, _LAST_WORDS = range(3)
 
 
 class ConnectionOwner(Protocol):
-    """Whoever has connections: it is told what comes, and sends what is to go out in `flush`."""
+    """What has connections: it is told what comes, and sends what is to go out in `flush`."""
 
     loop: Any
     frame_bytes_max: int

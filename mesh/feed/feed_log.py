@@ -146,7 +146,7 @@ class FeedLog:
         self.feeder = ""
         """Who was heard last."""
         self.quiet_at = 0.0
-        """From when on nobody feeds, unless somebody is heard."""
+        """From when on the log counts as fed by nobody, unless a feeder is heard."""
         self.goal: tuple[str, str, Position] | None = None
         """A better feeder, its boot, and the end at which it takes over."""
         self.settled_at = 0.0

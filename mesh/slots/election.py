@@ -103,7 +103,7 @@ class Election:
         self._grants: dict[NodeName, Grant] = {}
         self._boots: dict[NodeName, str] = {}
         self._recovery: Copying | None = None
-        """Only of meaning while the role is RECOVERING: a higher epoch, of which replication.py hears, ends that."""
+        """Counts only while the role is RECOVERING, which replication.py ends when it hears of a higher epoch."""
         self._recovery_until = 0.0
         self._successor: NodeName = ""
         self._hand_over_until = 0.0

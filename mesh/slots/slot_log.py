@@ -136,7 +136,7 @@ class SlotLog:
         return min(first + seq, last) if found == epoch else last
 
     def common(self, table: Table, end: int) -> int:
-        """Up to which index (exclusive) this log and another, of which this is known, are surely equal."""
+        """Up to which index (exclusive) this log is surely equal to another that has this table and end."""
         best = 0
         others = {epoch: (first, table[row + 1][1] if row + 1 < len(table) else end)
                   for row, (epoch, first) in enumerate(table)}  # fmt: skip

@@ -29,7 +29,7 @@ from node.topics import Source, incarnation_of
 ASK_S = 5.0
 """Longest wait for one answer of Kafka."""
 LOOK_UP_PAUSE_S = 0.3
-"""Between two looks, however much somebody asks for them."""
+"""The shortest time between two looks, however often they are asked for."""
 REPEATS_BACK = 10_000
 """Records before the first that is kept which are read at least where clients may publish."""
 NO_LEADER = -1
@@ -112,7 +112,7 @@ class Discoverer:
                 time.sleep(0.05)
 
     def _is_asked(self, look_at: float) -> bool:
-        """Whether somebody cannot wait for the next look; a second one in a row comes a little later."""
+        """Whether a look was asked for, and the last one was LOOK_UP_PAUSE_S ago at least."""
         since_last_s = self._interval_s - (look_at - time.monotonic())
         return self._look_up > self._looked_up and since_last_s >= LOOK_UP_PAUSE_S
 

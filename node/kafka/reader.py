@@ -4,7 +4,7 @@ Partitions are assigned with explicit offsets, without a consumer group, so noth
 for the first record, `consume(n, 0)` takes what else is there: waiting for a full batch would cost 5 ms each. When the
 hub is behind, the thread waits; librdkafka's own queues are bounded.
 
-Where somebody else can read in this node's place it is told which partitions Kafka answers for (stalls.py).
+Where another node can read in this one's place, the core is told which partitions Kafka answers for (stalls.py).
 
 Not here: where to start (discovery.py), what records mean (node/intake.py).
 """
@@ -38,7 +38,7 @@ class Reader:
         self._properties = properties
         self._stalls: Stalls | None = None
         if tells_flow:
-            # Whatever statistics the user wants: they would be nobody's.
+            # Above what the user has set: nothing but this takes statistics.
             self._properties = {**properties, "statistics.interval.ms": int(EVERY_S * 1000), "stats_cb": self._look}
             self._stalls = Stalls(stall_s(int(str(properties["fetch.wait.max.ms"])) / 1000))
         self._inbox = inbox

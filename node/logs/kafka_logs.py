@@ -87,7 +87,7 @@ class KafkaLogs:
         self._copying: dict[str, Source] = {}
         """Sources that are filled from a peer, by log."""
         self._copies: dict[str, LogCopy] = {}
-        """Those of them of which something has come."""
+        """What has come of them so far, by log; none before the first page."""
         self._measuring: dict[Ticket, Source] = {}
         """Sources of which Kafka is asked whether it has lost their end, before they are read on."""
         self._waiting: list[Source] = []

@@ -1,4 +1,4 @@
-"""Requests to find out at once which topics and partitions Kafka has: one at a time, whoever waits for the answer.
+"""Requests to find out at once which topics and partitions Kafka has: one at a time, however many wait for the answer.
 
 Not here: asking Kafka (node/kafka/discovery.py), who asks (node/backfill/backfills.py, kafka_logs.py).
 """

@@ -198,8 +198,8 @@ class SlotLogs:
     def _copied(self, now: float, slot: int, log: Log) -> None:
         """A copy is complete: it takes the place of the log here.
 
-        Nothing can say what lies between the two. So whoever was live in the log resumes, and is told then what is
-        missing, if anything is.
+        What lies between the two is not known. So subscriptions that were live in the log resume, and their clients are
+        told then what is missing, if anything is.
         """
         copy = self._copies.pop(log.id)
         copy.finish()
