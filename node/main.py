@@ -20,7 +20,7 @@ import gevent
 from gateway.link.logs import event, set_up
 from mesh.slots.promises import Promises, PromisesError
 from node.node import Node
-from node.run_dir import LINK, run_directory
+from node.run_dir import LINK, RunDirError, run_directory
 from node.settings import Settings, warnings
 from node.settings.cluster_files import data_dir
 from node.systemd import ServiceManager
@@ -56,8 +56,12 @@ def run_node(settings: Settings, started: Callable[[int], None] | None = None) -
     except PromisesError as error:
         print(f"whimbrel: {error}", file=sys.stderr)
         return 1
-    with run_directory(settings.node.run_dir) as run_dir:
-        return _run(settings, port, run_dir / LINK, promises, started)
+    try:
+        with run_directory(settings.node.run_dir) as run_dir:
+            return _run(settings, port, run_dir / LINK, promises, started)
+    except RunDirError as error:
+        print(f"whimbrel: {error}", file=sys.stderr)
+        return 1
 
 
 def _promises(settings: Settings) -> Promises | None:

@@ -17,6 +17,12 @@ from pathlib import Path
 PREFIX = "whimbrel-"
 LINK = "link"
 """Name of the socket, the only file in the directory."""
+PATH_BYTES_MAX = 107
+"""Of a socket's path (unix(7): 108 with the zero byte at its end)."""
+
+
+class RunDirError(Exception):
+    """The directory cannot be made, or its socket could not be used; the message says where and why."""
 
 
 @contextmanager
@@ -27,12 +33,12 @@ def run_directory(base: str) -> Iterator[Path]:
         base: Where to make it; empty: where temporary files go.
 
     Raises:
-        OSError: If it cannot be made.
+        RunDirError: If it cannot be made.
     """
     place = Path(base or tempfile.gettempdir())
     _sweep(place)
     while True:
-        made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+        made = _make(place)
         held = _lock(made)
         if held is not None:
             break
@@ -41,6 +47,17 @@ def run_directory(base: str) -> Iterator[Path]:
     finally:
         shutil.rmtree(made, ignore_errors=True)
         os.close(held)
+
+
+def _make(place: Path) -> Path:
+    try:
+        made = Path(tempfile.mkdtemp(prefix=PREFIX, dir=place))
+    except OSError as error:
+        raise RunDirError(f"no directory can be made in {place}: {error.strerror} (node.run_dir)") from error
+    if len(os.fsencode(made / LINK)) > PATH_BYTES_MAX:
+        made.rmdir()
+        raise RunDirError(f"{place} is too long for the path of a socket in it: choose a shorter node.run_dir")
+    return made
 
 
 def _sweep(place: Path) -> None:

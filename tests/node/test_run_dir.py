@@ -6,7 +6,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from node.run_dir import LINK, run_directory
+import pytest
+
+from node.run_dir import LINK, RunDirError, run_directory
 
 HELD = """
 import os, socket, sys
@@ -70,3 +72,14 @@ def test_what_is_not_a_nodes_is_left_alone(tmp_path: Path) -> None:
     with run_directory(str(tmp_path)):
         pass
     assert sorted(os.listdir(tmp_path)) == before
+
+
+@pytest.mark.parametrize(("name", "expected"), [("missing", "no directory can be made"), ("x" * 110, "too long")])
+def test_a_place_that_cannot_be_used_is_named(tmp_path: Path, name: str, expected: str) -> None:
+    place = tmp_path / name
+    if name != "missing":
+        place.mkdir()
+    with pytest.raises(RunDirError, match=expected) as raised, run_directory(str(place)):
+        pass
+    assert str(place) in str(raised.value)
+    assert name == "missing" or not [*place.iterdir()]
