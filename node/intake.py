@@ -173,6 +173,8 @@ class HandOut:
 
     def __init__(self, source: Source, interest: Interest, rates: Counter[str], effects: Effects) -> None:
         self.source = source
+        self._log_id = source.log_id
+        self._value = source.rule.value
         self._wanting_json, self._wanting_msgpack = interest.finder(JSON), interest.finder(MSGPACK)
         self._rates = rates
         self._effects = effects
@@ -180,25 +182,23 @@ class HandOut:
 
     def add(self, subject: str, entry: Entry) -> None:
         """The next message of the log, which is loaded."""
-        source = self.source
         self._rates[subject] += 1
-        epoch, seq = entry.at
         if workers := self._wanting_json(subject):
+            epoch, seq = entry.at
             frame = encode_json(
-                subject, source.log_id, epoch, seq, entry.prev, entry.time, entry.value, source.rule.value,
-                entry.headers,
-            )  # fmt: skip
+                subject, self._log_id, epoch, seq, entry.prev, entry.time, entry.value, self._value, entry.headers
+            )
             for worker in workers:
-                subjects, frames = self._live(worker).json
+                subjects, frames = (self._lives.get(worker) or self._open(worker)).json
                 subjects.append(subject)
                 frames.append(frame)
         if workers := self._wanting_msgpack(subject):
+            epoch, seq = entry.at
             frame = encode_msgpack(
-                subject, source.log_id, epoch, seq, entry.prev, entry.time, entry.value, source.rule.value,
-                entry.headers,
-            )  # fmt: skip
+                subject, self._log_id, epoch, seq, entry.prev, entry.time, entry.value, self._value, entry.headers
+            )
             for worker in workers:
-                subjects, frames = self._live(worker).msgpack
+                subjects, frames = (self._lives.get(worker) or self._open(worker)).msgpack
                 subjects.append(subject)
                 frames.append(frame)
 
@@ -210,8 +210,6 @@ class HandOut:
             for live in self._lives.values():
                 live.ends.setdefault(source.topic, {})[source.log_id] = source.log.end
 
-    def _live(self, worker: WorkerId) -> Live:
-        live = self._lives.get(worker)
-        if live is None:
-            live = self._lives[worker] = self._effects.live(worker)
+    def _open(self, worker: WorkerId) -> Live:
+        live = self._lives[worker] = self._effects.live(worker)
         return live
