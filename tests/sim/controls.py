@@ -363,7 +363,14 @@ CONTROLS = {
     ),
     "a client forgets from where on it has everything": Control(
         world_type=ForgetfulClientWorld,
-        changes=_often("connection cut", "client stalled", "crash", "client crashes"),
+        is_own=False,
+        has_kafka=True,
+        changes=(
+            ("has_namespace", False),
+            ("publishes_per_s", 10.0),
+            *_often("partition added", "connection cut", "client crashes", "client stalled", "crash"),
+        ),
+        first=300,
     ),
     "a producer's report is taken for another publish's": Control(
         world_type=MixedUpWorld,
