@@ -76,7 +76,10 @@ def test_every_way_of_a_message_has_few_files() -> None:
     section = ARCHITECTURE.partition("## A message's way")[2].partition("\n## ")[0]
     table, *others = re.split(r"\n\n(?=A resume|A publish)", section)
     for way in (table, *others):
-        assert 3 <= len(set(re.findall(r"`[\w/]+/\w+\.py`", way.partition("In a namespace")[0]))) <= FILES_OF_A_WAY_MAX
+        text = way.partition("In a namespace")[0]
+        # Of a table what stands first in a row does something; what stands in brackets only carries the message on.
+        files = re.findall(r"^\| (`[\w/]+/\w+\.py`) \|", text, re.M) or re.findall(r"`[\w/]+/\w+\.py`", text)
+        assert 3 <= len(set(files)) <= FILES_OF_A_WAY_MAX
 
 
 def test_commands_of_the_readme_parse(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
