@@ -23,7 +23,10 @@ def test_status_of_a_node_that_has_read_records(tmp_path: Path, capsys: pytest.C
         source = Source(kafka.bootstrap)
         for key in "abc":
             source.send("orders", key)
-        node.wait(lambda: node.partitions("orders")[0]["end"][1] == 2, "all three records")
+        node.wait(
+            lambda: (node.partitions("orders")[0]["end"][1], node.partitions("orders")[0]["lag"]) == (2, 0),
+            "all three records, and Kafka's word that there are no more",
+        )
         assert cli.run(["status", "--server", node.url]) == 0
         out, err = capsys.readouterr()
         assert err == ""
