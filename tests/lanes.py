@@ -14,6 +14,7 @@ from xdist.scheduler import LoadScopeScheduling
 SHARED = {
     "tests/hosts/": "three hosts and the cluster that is deployed to them",
     "tests/browser/": "a demo and a browser",
+    "tests/demo/test_run.py": "a demo and a browser",
     "tests/e2e/": "a real Kafka and a node",
     "tests/kafka/test_real.py": "a real Kafka and a node",
     "tests/client/test_js_sdk.py": "what npm has installed in client/js",
@@ -21,7 +22,7 @@ SHARED = {
 }
 """Lanes of tests that share something costly, by the beginning of their names. The longest lanes come first."""
 
-APART = ("tests/chaos/", "tests/cluster/", "tests/sim/test_simulation.py", "tests/demo/test_run.py")
+APART = ("tests/chaos/", "tests/cluster/", "tests/sim/test_simulation.py")
 """Tests that share nothing and are long: each has a lane of its own. All other files are a lane each."""
 
 

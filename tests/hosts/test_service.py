@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
@@ -70,7 +71,10 @@ def wait_restarted(machines: Machines, name: str, before: str) -> None:
     while time.monotonic() < deadline:
         active = machines.run(name, "systemctl is-active whimbrel || true").strip()
         is_another = active == "active" and main_pid(machines, name) != before
-        if is_another and status(machines, name)["cluster"]["state"] == "ok":
-            return
+        with contextlib.suppress(
+            OSError
+        ):  # between the two questions the old one may have gone, and the new one not be up
+            if is_another and status(machines, name)["cluster"]["state"] == "ok":
+                return
         time.sleep(0.2)
     raise AssertionError(machines.run(name, "systemctl status whimbrel --no-pager --lines 30 || true"))
