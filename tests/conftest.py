@@ -41,12 +41,15 @@ def embedded_kafka() -> Iterator[EmbeddedKafka]:
 
 @pytest.fixture(scope="session")
 def real_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
-    """One real Kafka (one broker) for the whole run; leave it running. To stop one, make a RealKafka."""
+    """One real Kafka (one broker) for the whole run; leave it running. To stop one, make a RealKafka.
+
+    It has users (`add_user`): without being one everything is allowed.
+    """
     require("java", "maven")
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
         kafka_jars()  # says so when it takes long
-    with RealKafka(tmp_path_factory.mktemp("kafka")) as kafka:
+    with RealKafka(tmp_path_factory.mktemp("kafka"), has_users=True) as kafka:
         yield kafka
 
 

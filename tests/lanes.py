@@ -17,6 +17,8 @@ SHARED = {
     "tests/demo/test_run.py": "a demo and a browser",
     "tests/e2e/": "a real Kafka and a node",
     "tests/kafka/test_real.py": "a real Kafka and a node",
+    "tests/kafka/test_users.py": "a real Kafka and its users",
+    "tests/field/": "a real Kafka and its users",
     "tests/client/test_js_sdk.py": "what npm has installed in client/js",
     "tests/client/test_packages.py": "what npm has installed in client/js",
 }

@@ -25,6 +25,7 @@ from loadtest.kafka.jars import kafka_jars
 from loadtest.kafka.ports import free_port
 from loadtest.kafka.processes import start_process
 from loadtest.kafka.records import Record, read_all
+from loadtest.kafka.users import BROKER_PROPERTIES, LISTENER, KafkaUser
 
 UNCLEAN = {"unclean.leader.election.enable": "true", "min.insync.replicas": "1"}
 """Configuration of a topic of which a broker may become the leader that does not have all of it."""
@@ -40,6 +41,7 @@ class RealKafka:
         properties: Mapping[str, str] | None = None,
         full_jit: bool = False,
         host: str = "127.0.0.1",
+        has_users: bool = False,
     ) -> None:
         """Prepare; nothing runs before `start`.
 
@@ -49,11 +51,13 @@ class RealKafka:
             full_jit: For benchmarks. Starts slower, but at high rates uses far less CPU.
             host: Address of this machine at which brokers listen, and which they tell: for hosts of the lab
                 (network.py) one of its outside addresses.
+            has_users: Whether it knows users and what they may do (users.py).
         """
         self.directory = directory
         self.full_jit = full_jit
         self._ports = {broker: free_port() for broker in range(1, brokers + 1)}
         self._controller_ports = {broker: free_port() for broker in self._ports}
+        self._user_ports = {broker: free_port() for broker in self._ports} if has_users else {}
         self._properties = dict(properties or {})
         self._processes: dict[int, subprocess.Popen[bytes]] = {}
         self._host = host
@@ -131,6 +135,12 @@ class RealKafka:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.kill()  # nobody needs the data any more
+
+    # Users.
+
+    def add_user(self) -> KafkaUser:
+        """A new one, of a Kafka that has users."""
+        return KafkaUser(self._admin, ",".join(f"{self._host}:{port}" for port in self._user_ports.values()))
 
     # Topics.
 
@@ -285,7 +295,12 @@ class RealKafka:
             "broker.heartbeat.interval.ms": "500",
             "controller.quorum.election.timeout.ms": "1000",
             "controller.quorum.fetch.timeout.ms": "1000",
-        } | self._properties
+        }
+        if self._user_ports:
+            properties |= BROKER_PROPERTIES
+            for listeners in ("listeners", "advertised.listeners"):
+                properties[listeners] += f",{LISTENER}://{self._host}:{self._user_ports[broker]}"
+        properties |= self._properties
         file = self.directory / f"server-{broker}.properties"
         file.write_text("".join(f"{name}={value}\n" for name, value in properties.items()))
         return file
