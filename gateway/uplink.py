@@ -10,7 +10,6 @@ read (mesh/transport/pump.py).
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections import deque
 from collections.abc import Callable
@@ -20,6 +19,7 @@ import msgspec
 import zmq
 
 from gateway.link import events as link
+from gateway.link.crash import crash
 from gateway.link.logs import event
 from gateway.link.numbering import Arrivals
 from gateway.link.packets import packets
@@ -31,7 +31,6 @@ SEND_PACKETS_MAX = 10_000
 RECEIVE_PACKETS_MAX = 1_000
 HANDLED_BYTES_MAX = 512 * 1024
 """Of packets whose events are handled together: about as much as clients can be sent in 20 ms."""
-EXIT_STATUS = 70
 _DONTWAIT = int(zmq.DONTWAIT)
 
 
@@ -64,7 +63,7 @@ class Uplink:
         self._socket.setsockopt(zmq.SNDHWM, SEND_PACKETS_MAX)
         self._socket.setsockopt(zmq.RCVHWM, RECEIVE_PACKETS_MAX)
         self._socket.connect(address)
-        self._pump = Pump(loop, _crash, self._hand_over)
+        self._pump = Pump(loop, crash, self._hand_over)
         self._pump.add(self._socket, self._fetch, self._take)
 
     def send(self, events: list[link.FromWorker]) -> None:
@@ -108,9 +107,3 @@ class Uplink:
         if self._arrived:
             events, self._arrived, self._arrived_bytes = self._arrived, [], 0
             self._handle(events)
-
-
-def _crash() -> None:
-    """Half-handled news leaves the worker's picture wrong: die, be restarted, and let clients resume."""
-    event(log, "link_failed", logging.CRITICAL, exc_info=True)
-    os._exit(EXIT_STATUS)

@@ -28,6 +28,7 @@ from gateway.http.server import Server, listen
 from gateway.http.site import Site
 from gateway.link import codes
 from gateway.link import events as link
+from gateway.link.crash import or_crash
 from gateway.link.logs import event, set_up
 from gateway.link.settings import GatewaySettings
 from gateway.sessions.authority import Authority, LoadError, load
@@ -85,7 +86,7 @@ class Worker:
         self.exit_status = 0
         self._outputs = self.sessions.outputs
         self._stats = self.sessions.stats
-        self._authority = Authority(authorizer, self._decided)
+        self._authority = Authority(authorizer, or_crash(self._decided))
         self._closing: Wheel[Connection] = Wheel(self.now(), TICK_S)
         self._blocked: dict[Connection, None] = {}
         """Those with an outbox."""
@@ -111,7 +112,7 @@ class Worker:
         """Listen, and tell the node so."""
         self._server.start()
         self._uplink.send([link.Ready(self.settings.index, os.getpid())])
-        self._timer.start(self._tick)
+        self._timer.start(or_crash(self._tick))
 
     # For the HTTP server.
 
@@ -200,7 +201,7 @@ class Worker:
             self._is_flushing = False
         if outputs.has_events and not self._is_sending:
             self._is_sending = True
-            self.loop.run_callback(self._send)
+            self.loop.run_callback(or_crash(self._send))
 
     # From the loop.
 
@@ -239,7 +240,9 @@ class Worker:
         self.node_is_silent = now - self._uplink.heard_at > self.settings.node_silent_s
         if self.node_is_silent and not was_silent:
             event(log, "node_silent", logging.WARNING, clients=len(self.sessions))
-            gevent.spawn(self._close_all, codes.NODE_LOST, "the node process does not answer", NODE_LOST_SPREAD_S)
+            gevent.spawn(
+                or_crash(self._close_all), codes.NODE_LOST, "the node process does not answer", NODE_LOST_SPREAD_S
+            )
 
     def _join_or_leave(self) -> None:
         """A full worker takes no more connections while others do; else somebody has to answer that all are full."""
@@ -285,7 +288,7 @@ class Worker:
                     self.others_have_room = one.others
                     self._join_or_leave()
                 case link.Drain():
-                    gevent.spawn(self._drain, one)
+                    gevent.spawn(or_crash(self._drain), one)
         self.flush()
 
     def _link_jumped(self) -> None:
@@ -313,7 +316,7 @@ class Worker:
         event(log, "node_lost", logging.ERROR, clients=len(self.sessions))
         self._stop_listening()
         self.exit_status = EXIT_NODE_LOST
-        gevent.spawn(self._leave)
+        gevent.spawn(or_crash(self._leave))
 
     def _leave(self) -> None:
         self._close_all(codes.NODE_LOST, "the worker lost its node process", NODE_LOST_SPREAD_S)
@@ -381,7 +384,7 @@ def _watch_stdin(worker: Worker) -> None:
             watcher.stop()
             worker.node_lost()
 
-    watcher.start(readable)
+    watcher.start(or_crash(readable))
 
 
 def _ignore_first_signal() -> None:

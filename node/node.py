@@ -24,6 +24,7 @@ from gevent import get_hub
 from gevent.event import AsyncResult
 
 from gateway.link import events as link
+from gateway.link.crash import crash
 from gateway.link.logs import event
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
@@ -50,7 +51,6 @@ from node.effects import (
 from node.interest import WorkerId
 from node.kafka.events import KafkaEvent, Records
 from node.kafka.kafka import KafkaThreads
-from node.kafka.threads import crash
 from node.settings import Settings, gateway_settings
 from node.settings.cluster import host_of
 from node.settings.core import core_config

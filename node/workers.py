@@ -23,13 +23,13 @@ import msgspec
 import zmq
 from gevent import get_hub
 
+from gateway.link.crash import crash
 from gateway.link.events import FromNode, FromWorker
 from gateway.link.logs import event
 from gateway.link.numbering import Numbers
 from gateway.link.settings import GatewaySettings
 from mesh.transport.pump import Pump
 from node.interest import WorkerId
-from node.kafka.threads import crash
 from node.standstill import SILENT_S, Standstill
 from node.worker_queue import WorkerQueue
 

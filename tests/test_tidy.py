@@ -89,6 +89,7 @@ SHELLS = {
     "gateway/sessions/authority.py",
     "gateway/sockets/connection.py",
     "gateway/http/server.py",
+    "gateway/link/crash.py",
     "gateway/link/logs.py",
     "gateway/http/site.py",
     "gateway/uplink.py",

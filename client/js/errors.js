@@ -44,7 +44,7 @@ export class PublishError extends RequestError {
    * @param {number | null} code PROTOCOL section 10; null when no server has said anything
    * @param {string} error the code's name
    * @param {string} reason for people
-   * @param {boolean} outcomeUnknown whether it may be in the log all the same: it was sent, and no answer said otherwise
+   * @param {boolean} outcomeUnknown whether it may be in the log all the same: an attempt to send it is not known to have failed
    */
   constructor(what, code, error, reason, outcomeUnknown) {
     super(what, code, error, reason);

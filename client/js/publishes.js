@@ -20,7 +20,7 @@ import { encode } from "./utf8.js";
 /** @typedef {{ type: "published", seq: number, log: string, at: Position | null }} Published `at` is null when the server could not read it back in time */
 /** @typedef {{ type: "failed", seq: number, code: number | null, error: string, reason: string, outcomeUnknown: boolean }} Failed `code` is null when no server has said anything */
 /** @typedef {{ code: number, error: string, reason: string }} Refusal */
-/** @typedef {{ seq: number, subject: string, body: string, bytes: number, deadline: number, refusals: number, refusal: Refusal | null, state: "queued" | "sent", wasSent: boolean, notBefore: number }} Entry `wasSent`: without an answer that it failed, its outcome is unknown */
+/** @typedef {{ seq: number, subject: string, body: string, bytes: number, deadline: number, refusals: number, refusal: Refusal | null, state: "queued" | "sent", attempts: number, notBefore: number }} Entry `attempts`: how often it was sent; each but the last had no answer, or one that leaves open whether it is in the log */
 
 /** Publishes held at a time, sent or not. */
 const HELD_MAX = 10_000;
@@ -71,7 +71,7 @@ export class Publishes {
     const bytes = encode(body).length + ENVELOPE_BYTES;
     this.#seq = seq;
     /** @type {Entry} */
-    const entry = { seq, subject, body, bytes, deadline, refusals: 0, refusal: null, state: "queued", wasSent: false, notBefore: 0 };
+    const entry = { seq, subject, body, bytes, deadline, refusals: 0, refusal: null, state: "queued", attempts: 0, notBefore: 0 };
     this.#entries.set(seq, entry);
     return seq;
   }
@@ -105,13 +105,13 @@ export class Publishes {
       if (entry.state === "sent" || held.has(entry.subject)) continue;
       if (entry.bytes > limits.frame_bytes) {
         const reason = `the frame would be longer than the server's limit of ${limits.frame_bytes} bytes`;
-        failed.push(this.#fail(entry, 4314, "message_too_large", reason, false));
+        failed.push(this.#fail(entry, 4314, "message_too_large", reason, entry.attempts > 0));
       } else if (entry.notBefore > now) {
         held.add(entry.subject);
       } else {
         const id = nextID();
         entry.state = "sent";
-        entry.wasSent = true;
+        entry.attempts += 1;
         this.#sent.set(id, entry);
         frames.push(`{"op":"publish","id":${id},${entry.body.slice(1)}`);
       }
@@ -147,7 +147,7 @@ export class Publishes {
     const entry = this.#sent.get(frame.id);
     if (entry === undefined) return null;
     this.#sent.delete(frame.id);
-    if (actionForError(frame.code) === "stop") return this.#fail(entry, frame.code, frame.error, frame.reason, false);
+    if (actionForError(frame.code) === "stop") return this.#fail(entry, frame.code, frame.error, frame.reason, entry.attempts > 1);
     entry.state = "queued";
     entry.refusal = frame;
     entry.refusals += 1;
@@ -167,7 +167,7 @@ export class Publishes {
     return expired.map((entry) => {
       const { code, error, reason } = entry.refusal ?? { code: null, error: "", reason: "not acknowledged in time" };
       const why = this.#noConnection === "" ? reason : `${reason}; no connection: ${this.#noConnection}`;
-      return this.#fail(entry, code, error, why, entry.wasSent);
+      return this.#fail(entry, code, error, why, entry.attempts > 0);
     });
   }
 
@@ -175,7 +175,7 @@ export class Publishes {
   close(code, reason) {
     this.#sent.clear();
     const why = `the client is closed: ${reason}`;
-    return [...this.#entries.values()].map((entry) => this.#fail(entry, code, "", why, entry.wasSent));
+    return [...this.#entries.values()].map((entry) => this.#fail(entry, code, "", why, entry.attempts > 0));
   }
 
   /**

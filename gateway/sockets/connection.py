@@ -13,6 +13,7 @@ import os
 from typing import Any, Protocol
 
 from gateway.link import codes
+from gateway.link.crash import crash
 from gateway.link.logs import event
 from gateway.sessions.session import Session
 from gateway.sockets.outbox import Outbox
@@ -157,6 +158,12 @@ class Connection:
 
     def _readable(self) -> None:
         try:
+            self._read()
+        except Exception:
+            crash()
+
+    def _read(self) -> None:
+        try:
             data = os.read(self._fd, READ_BYTES)
         except BlockingIOError:
             return
@@ -215,6 +222,12 @@ class Connection:
             self._reader.start(self._readable)
 
     def _writable(self) -> None:
+        try:
+            self._write()
+        except Exception:
+            crash()
+
+    def _write(self) -> None:
         outbox = self.outbox
         assert outbox is not None
         try:

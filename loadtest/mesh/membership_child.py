@@ -13,6 +13,7 @@ import os
 import secrets
 import sys
 import time
+import traceback
 from random import Random, SystemRandom
 
 import gevent
@@ -49,6 +50,12 @@ def tell(observer: str, events: list[MembershipEvent]) -> None:
             say("seen", time.monotonic(), observer, event.name, event.state.word)
 
 
+def fail() -> None:
+    """The current exception ends it all."""
+    traceback.print_exc()
+    os._exit(1)
+
+
 def main() -> None:
     told = json.loads(sys.argv[1])
     parent = os.getppid()
@@ -58,7 +65,7 @@ def main() -> None:
         membership = Membership(name, f"127.0.0.1:{port}", boot, b"", MembershipConfig(), SystemRandom())
         link = LossyLink(membership, Seal(b"bench", "bench", name, boot))
         link.loss = told["loss"]
-        udp = Udp("127.0.0.1", port, link, functools.partial(tell, name))
+        udp = Udp("127.0.0.1", port, link, functools.partial(tell, name), fail)
         udp.start(told["join"])
         members.append(udp)
     say("up", time.monotonic())

@@ -5,6 +5,9 @@ take is dropped and counted; membership lives with loss. Addresses that are IP l
 names are resolved by gevent's resolver in a greenlet of their own, again every half minute; what is sent to one that
 is not resolved yet is dropped and counted.
 
+A datagram that cannot be handled, because of a fault of ours, is logged, counted and dropped: it may come again, and
+must not cost more than itself. A fault in a tick ends the process: it would come with each.
+
 A tick drains the socket first, so that an answer that came in time is never overtaken by its own deadline.
 
 Not here: everything that is decided (membership.py, seal.py).
@@ -13,6 +16,7 @@ Not here: everything that is decided (membership.py, seal.py).
 from __future__ import annotations
 
 import ipaddress
+import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +31,8 @@ from mesh.membership.packets import MembershipEvent
 from mesh.membership.seal import DATAGRAM_BYTES_MAX
 from mesh.transport.addresses import cannot_listen, join_address, split_address
 
+log = logging.getLogger(__name__)
+
 TICK_S = 0.05
 TURN_S = 0.01
 """How long one turn of draining may take."""
@@ -37,6 +43,8 @@ RESOLVE_RETRY_S = 1.0
 BUFFER_BYTES = 1 << 20
 """A whole view of a large cluster is a burst of many datagrams."""
 NAMES_MAX = 1_000
+FAULTS_SHOWN_S = 10.0
+"""Between log lines about datagrams that could not be handled."""
 
 SocketAddress = tuple[Any, ...]
 
@@ -52,6 +60,8 @@ class UdpStats(msgspec.Struct):
     """Not taken by the kernel."""
     unresolved: int = 0
     """For a host name without an address."""
+    failed: int = 0
+    """Came, and could not be handled, by a fault of ours."""
 
 
 class _Name(msgspec.Struct):
@@ -75,9 +85,13 @@ class Udp:
         port: int,
         link: MembershipLink,
         on_events: Callable[[list[MembershipEvent]], None],
+        crash: Callable[[], None],
     ) -> None:
         self._link = link
         self._on_events = on_events
+        self._crash = crash
+        """Ends the process because of the current exception."""
+        self._fault_shown_at = -FAULTS_SHOWN_S
         self.stats = UdpStats()
         self._socket = _bound(host, port)
         self.port: int = self._socket.getsockname()[1]
@@ -111,13 +125,19 @@ class Udp:
         self._socket.close()
 
     def _tick(self) -> None:
-        self._drain(time.monotonic() + TURN_S)
-        self._link.tick(time.monotonic())
-        self._flush()
+        try:
+            self._drain(time.monotonic() + TURN_S)
+            self._link.tick(time.monotonic())
+            self._flush()
+        except Exception:
+            self._crash()
 
     def _receive(self) -> None:
-        if not self._drain(time.monotonic() + TURN_S):
-            self._again.start(self._receive)
+        try:
+            if not self._drain(time.monotonic() + TURN_S):
+                self._again.start(self._receive)
+        except Exception:
+            self._crash()
 
     def _drain(self, until: float) -> bool:
         """Read what there is; False if time was up before the end."""
@@ -127,7 +147,7 @@ class Udp:
                 self.stats.received += 1
                 self.stats.received_bytes += len(data)
                 now = time.monotonic()
-                self._link.receive(now, join_address(source[0], source[1]), data)
+                self._take(now, source, data)
                 self._flush()
                 if now >= until:
                     return False
@@ -135,6 +155,16 @@ class Udp:
             return True
         except OSError:
             return True  # an error of an earlier send that the kernel reports here; nothing is lost by it
+
+    def _take(self, now: float, source: SocketAddress, data: bytes) -> None:
+        try:
+            self._link.receive(now, join_address(source[0], source[1]), data)
+        except Exception:
+            self.stats.failed += 1
+            if now - self._fault_shown_at >= FAULTS_SHOWN_S:
+                self._fault_shown_at = now
+                fields = {"address": source[0], "bytes": len(data), "so_far": self.stats.failed}
+                log.error("datagram_failed", exc_info=True, extra={"fields": fields})
 
     def _flush(self) -> None:
         for address, datagram in self._link.take_sends():
@@ -190,7 +220,7 @@ class Udp:
             found = get_hub().resolver.getaddrinfo(host, port, self._socket.family, socket.SOCK_DGRAM, 0, flags)
             name.resolved = found[0][4]
             name.again_at = time.monotonic() + RESOLVE_AGAIN_S
-        except OSError:
+        except (OSError, UnicodeError):  # the second: what cannot be a host name
             name.again_at = time.monotonic() + RESOLVE_RETRY_S
         finally:
             name.is_asking = False

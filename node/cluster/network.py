@@ -17,6 +17,7 @@ from typing import Protocol
 
 import gevent
 
+from gateway.link.crash import crash, or_crash
 from gateway.link.logs import event
 from mesh.membership.config import MembershipConfig
 from mesh.membership.link import MembershipLink
@@ -29,7 +30,6 @@ from mesh.slots.slot import EVERYONE
 from mesh.transport.links import LinkStats, PeerAddress
 from mesh.transport.transport import Transport
 from mesh.transport.wire import Codec
-from node.kafka.threads import crash
 from node.settings import Settings
 from node.settings.cluster_files import mesh_keys
 
@@ -97,7 +97,7 @@ class Network:
             settings.node.name, cluster.advertised, boot, b"", MembershipConfig(), Random(randbits(64))
         )
         self._link = _Link(self.membership, seal)
-        self._udp = Udp(cluster.host, cluster.port, self._link, self._membership_events)
+        self._udp = Udp(cluster.host, cluster.port, self._link, or_crash(self._membership_events), crash)
         self._is_joined = False
         self._outgoing: dict[str, list[Packet]] = {}
         self._linked: dict[str, PeerAddress] = {}
@@ -196,17 +196,14 @@ class Network:
     # Private.
 
     def _membership_events(self, events: list[MembershipEvent]) -> None:
-        try:
-            for said in events:
-                match said:
-                    case MemberChanged():
-                        self._owner.member_changed(said)
-                    case NameTaken():
-                        self._name_taken, self._name_taken_at = said.address, time.monotonic()
-                        event(
-                            log, "name_taken", logging.ERROR, name=self._settings.node.name, by=said.address,
-                            what_to_do="give one of the two another node.name",
-                        )  # fmt: skip
-            self._owner.perform()
-        except Exception:
-            crash()
+        for said in events:
+            match said:
+                case MemberChanged():
+                    self._owner.member_changed(said)
+                case NameTaken():
+                    self._name_taken, self._name_taken_at = said.address, time.monotonic()
+                    event(
+                        log, "name_taken", logging.ERROR, name=self._settings.node.name, by=said.address,
+                        what_to_do="give one of the two another node.name",
+                    )  # fmt: skip
+        self._owner.perform()

@@ -6,10 +6,8 @@ Not here: what the threads do (reader.py, discovery.py, replay.py, producer.py).
 from __future__ import annotations
 
 import contextlib
-import os
 import threading
 import time
-import traceback
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
@@ -17,19 +15,12 @@ from typing import Generic, TypeVar
 
 from gevent import get_hub
 
+from gateway.link.crash import crash
+
 T = TypeVar("T")
 
 TURN_S = 0.005
 """How long one turn of taking what threads say may last."""
-
-
-def crash() -> None:
-    """End the process because of a fault of ours: the cluster carries on, and nothing goes on half done.
-
-    An exception in a thread or in a callback of the hub would otherwise only be printed.
-    """
-    traceback.print_exc()
-    os._exit(70)  # EX_SOFTWARE
 
 
 class Inbox(Generic[T]):

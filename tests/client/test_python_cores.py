@@ -340,6 +340,29 @@ def test_a_publish_that_was_never_sent_is_known_to_have_failed() -> None:
     assert publisher.told() == [PublishFailed(item, None, "", "not acknowledged in time", False)]
 
 
+def test_a_refusal_for_good_says_nothing_of_an_earlier_attempt_without_an_answer() -> None:
+    publisher = Publisher()
+    lost, refused = publisher.publish(), publisher.publish()
+    assert publisher.sent() == [(1, 1), (2, 2)]
+    publisher.core.refused(1, frames.Error(2, 4312, "forbidden", "no"))
+    assert publisher.told() == [PublishFailed(refused, 4312, "forbidden", "no", False)]
+    publisher.core.disconnected("cut")
+    publisher.core.connected(1, None, None)
+    assert publisher.sent() == [(3, 1)]
+    publisher.core.refused(1, frames.Error(3, 4312, "forbidden", "no"))
+    assert publisher.told() == [PublishFailed(lost, 4312, "forbidden", "no", True)]
+
+
+def test_a_frame_that_a_later_server_does_not_take_may_have_been_taken_by_an_earlier_one() -> None:
+    publisher = Publisher()
+    item = publisher.publish(value=json.dumps("e" * 200))
+    publisher.core.disconnected("cut")
+    publisher.core.connected(1, None, 200)
+    [failed] = publisher.told()
+    assert isinstance(failed, PublishFailed)
+    assert (failed.item, failed.code, failed.outcome_unknown) == (item, 4314, True)
+
+
 def test_a_frame_above_the_limit_is_not_sent_because_the_server_would_close() -> None:
     publisher = Publisher(frame_bytes_max=200)
     item = publisher.publish(value=json.dumps("é" * 100, ensure_ascii=False))

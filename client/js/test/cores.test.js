@@ -163,6 +163,18 @@ test("publishes: given up at the deadline, sent or not, and never sent again", (
   assert.equal(core.answered({ id: 1, log: "l", at: [0, 1] }), null);
 });
 
+test("publishes: a refusal for good says nothing of an earlier attempt without an answer", () => {
+  const { core, take } = publishes();
+  core.add(60, "/t/a", { text: "1" }, []);
+  core.add(60, "/t/b", { text: "2" }, []);
+  take(0);
+  const refusal = { code: 4312, error: "forbidden", reason: "no" };
+  assert.deepEqual(core.refused(0, { id: 2, ...refusal }), { type: "failed", seq: 2, ...refusal, outcomeUnknown: false });
+  core.lost("cut");
+  take(0);
+  assert.deepEqual(core.refused(0, { id: 3, ...refusal }), { type: "failed", seq: 1, ...refusal, outcomeUnknown: true });
+});
+
 test("publishes: a value that is none, or two, is refused and takes no seq", () => {
   const { core, take } = publishes();
   for (const value of [{}, { text: 5 }, { text: "a", json: 1 }, { json: undefined }, { bytes: "x" }, { tombstone: false }]) {

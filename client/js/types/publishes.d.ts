@@ -39,7 +39,7 @@ export type Entry = {
     refusals: number;
     refusal: Refusal | null;
     state: "queued" | "sent";
-    wasSent: boolean;
+    attempts: number;
     notBefore: number;
 };
 export declare class Publishes {

@@ -40,7 +40,7 @@ class SubscribeTimeoutError(SubscribeError, TimeoutError):
 class PublishError(RequestError):
     """The message was refused for good, or not acknowledged within the timeout.
 
-    `outcome_unknown` is true when it may nevertheless have reached Kafka: it was sent, and no answer said otherwise.
+    `outcome_unknown` is true when it may nevertheless be in the log: an attempt to send it is not known to have failed.
     """
 
     def __init__(self, what: str, code: int | None, name: str, reason: str, *, outcome_unknown: bool) -> None:

@@ -20,8 +20,8 @@ class Outgoing:
         """When to give up; the time of the session's `now`."""
         self.seq = 0
         self.done = False
-        self.sent = False
-        """Whether the outcome is unknown: it went out, and the last answer, if any, was not a refusal."""
+        self.attempts = 0
+        """How often it was sent. Each but the last had no answer, or one that leaves open whether it is in the log."""
         self.round = 0
         self.refusals = 0
         self.refusal: Error | None = None

@@ -93,7 +93,7 @@ class Publishing:
         if item is None:
             return False
         if codes.on_error(frame.code) is codes.Action.STOP:
-            self._fail(item, frame.code, frame.name, frame.reason, outcome_unknown=False)
+            self._fail(item, frame.code, frame.name, frame.reason, outcome_unknown=item.attempts > 1)
         else:
             item.refusal = frame
             item.refusals += 1
@@ -113,7 +113,7 @@ class Publishing:
                 error = item.refusal
                 self._fail(item, error.code, error.name, self._late(error.reason), outcome_unknown=True)
             else:
-                self._fail(item, None, "", self._late(TIMED_OUT), outcome_unknown=item.sent)
+                self._fail(item, None, "", self._late(TIMED_OUT), outcome_unknown=item.attempts > 0)
         self._in_flight = {id_: item for id_, item in self._in_flight.items() if not item.done}
         self._send_waiting(now)
 
@@ -122,7 +122,7 @@ class Publishing:
         self._ready = False
         for item in sorted({*self._in_flight.values(), *(item for _, item in self._to_send)}, key=lambda i: i.seq):
             if not item.done:
-                self._fail(item, code, "", f"the client is closed: {reason}", outcome_unknown=item.sent)
+                self._fail(item, code, "", f"the client is closed: {reason}", outcome_unknown=item.attempts > 0)
         self._in_flight.clear()
         self._to_send.clear()
 
@@ -147,9 +147,9 @@ class Publishing:
         id_ = self._outputs.send("publish", body, self._frame_bytes_max)
         if id_ is None:
             reason = f"the frame would be longer than the server's limit of {self._frame_bytes_max} bytes"
-            self._fail(item, codes.MESSAGE_TOO_LARGE, "message_too_large", reason, outcome_unknown=False)
+            self._fail(item, codes.MESSAGE_TOO_LARGE, "message_too_large", reason, outcome_unknown=item.attempts > 0)
             return
-        item.sent = True
+        item.attempts += 1
         item.round = self._round
         self._in_flight[id_] = item
 

@@ -30,7 +30,11 @@ class Node:
         membership = Membership(name, self.address, f"{name}{port}", b"", MembershipConfig(), Random(name))
         self.link = MembershipLink(membership, Seal(b"key", "test", name, f"{name}{port}"))
         self.events: list[MembershipEvent] = []
-        self.udp = Udp(host, port, self.link, self.events.extend)
+        self.crashes = 0
+        self.udp = Udp(host, port, self.link, self.events.extend, self._crash)
+
+    def _crash(self) -> None:
+        self.crashes += 1
 
     @property
     def alive(self) -> list[str]:
@@ -109,6 +113,38 @@ def test_nonsense_is_counted_and_does_no_harm(nodes: Callable[..., Node]) -> Non
         with pytest.raises(BlockingIOError):
             stranger.recv(2000)
     assert a.link.seal.rejected == {"wrong_digest": 6, "too_long": 2}
+
+
+def test_a_datagram_that_cannot_be_handled_is_told_and_the_next_one_is_handled(
+    nodes: Callable[..., Node], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    a, b = nodes("a"), nodes("b")
+    a.udp.start([])
+    receive = a.link.receive
+    fails = [True]
+
+    def fail_once(now: float, address: str, datagram: bytes) -> None:
+        if fails.pop() if fails else False:
+            raise ZeroDivisionError("a fault of ours")
+        receive(now, address, datagram)
+
+    monkeypatch.setattr(a.link, "receive", fail_once)
+    b.udp.start([a.address])
+    wait_for(lambda: a.alive == b.alive == ["a", "b"])
+    assert (a.udp.stats.failed, a.crashes) == (1, 0)
+    assert "datagram_failed" in caplog.text
+    assert "a fault of ours" in caplog.text
+
+
+def test_a_fault_in_a_tick_is_a_crash(nodes: Callable[..., Node], monkeypatch: pytest.MonkeyPatch) -> None:
+    a = nodes("a")
+
+    def fail(now: float) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(a.link, "tick", fail)
+    a.udp.start([])
+    wait_for(lambda: a.crashes > 0)
 
 
 def test_a_flood_does_not_keep_the_loop_from_its_other_work(nodes: Callable[..., Node]) -> None:
