@@ -22,17 +22,19 @@ import msgspec
 from gevent import get_hub
 from gevent.event import Event
 
+import whimbrel_server
 from gateway.http.origins import Origins
 from gateway.http.queries import Queries
 from gateway.http.server import Server, listen
 from gateway.http.site import Site
+from gateway.http.wanted import Wanted
 from gateway.link import codes
 from gateway.link import events as link
 from gateway.link.crash import or_crash
 from gateway.link.logs import event, set_up
 from gateway.link.settings import GatewaySettings
-from gateway.sessions.authority import Authority, LoadError, load
-from gateway.sessions.authorizer import ConnectionInfo
+from gateway.sessions.authority import Authority
+from gateway.sessions.loading import LoadError, load
 from gateway.sessions.session import Decision, Question, Session
 from gateway.sessions.sessions import TICK_S, Sessions
 from gateway.sockets.connection import Connection
@@ -63,7 +65,7 @@ class Worker:
         self.frame_bytes_max = settings.frame_bytes_max
         self.outbox_bytes_max = settings.outbox_bytes_max
         self.loop = get_hub().loop
-        authorizer = load(settings.authorizer, settings.authorizer_options)
+        authorizer = load(settings.authorizer, settings.authorizer_options, settings.authorizer_folder)
         self.sessions = Sessions(self.now(), settings, authorizer)
         self.connections_max = min(settings.connections_max, descriptors() - DESCRIPTORS_KEPT)
         if self.connections_max < settings.connections_max:
@@ -98,7 +100,8 @@ class Worker:
         self._stats_sent = self._ticked
         self._delay_s = 0.0
         site = Site(self._queries.ask, self._origins, settings.controls)
-        self._server = Server(listen(settings.host, settings.port), site, self, self._origins, self._stats)
+        wanted = Wanted(settings.headers, settings.cookies)
+        self._server = Server(listen(settings.host, settings.port), site, self, self._origins, wanted, self._stats)
         routing_id = f"worker-{settings.index}-{os.getpid()}"
         self._uplink = Uplink(self.loop, settings.link, routing_id, self._handle, self._link_jumped)
         self._timer = self.loop.timer(TICK_S, TICK_S)
@@ -121,10 +124,10 @@ class Worker:
         """Whether no more connections are taken."""
         return self.draining or self.node_is_silent or len(self.connections) >= self.connections_max
 
-    def upgraded(self, fd: int, encoding: int, info: ConnectionInfo, data: bytes) -> None:
+    def upgraded(self, fd: int, encoding: int, client: whimbrel_server.Connection, data: bytes) -> None:
         """A handshake is done: the socket is ours, with bytes that came behind it."""
         connection = Connection(self, fd)
-        connection.session = self.sessions.connected(self.now(), encoding, info, connection)
+        connection.session = self.sessions.connected(self.now(), encoding, client, connection)
         self.connections[connection] = None
         connection.start(data)
         if self.is_full:

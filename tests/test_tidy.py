@@ -20,7 +20,8 @@ ROOT = Path(__file__).parent.parent
 
 MAY_IMPORT = {
     "mesh/": {"mesh"},
-    "gateway/": {"gateway", "mesh"},
+    "gateway/": {"gateway", "mesh", "whimbrel_server"},
+    "gateway/extension/": {"whimbrel_server"},
     "gateway/link/": {"gateway.link", "mesh"},
     "node/": {"node", "mesh", "gateway.link"},
     "node/cli.py": {"node", "mesh", "gateway.link", "whimbrel"},
@@ -28,21 +29,23 @@ MAY_IMPORT = {
     "loadtest/": {"loadtest", "whimbrel"},
     "loadtest/mesh/": {"loadtest", "mesh"},
     "client/python/whimbrel/": {"whimbrel"},
-    "tests/": {"mesh", "gateway", "node", "loadtest", "whimbrel", "tests"},
+    "tests/": {"mesh", "gateway", "node", "loadtest", "whimbrel", "whimbrel_server", "tests"},
 }
 """What of ours each may import; the longest entry that fits holds.
 
 `gateway.link` is the contract between a node and its workers. The command line uses the SDK as anyone would. loadtest
 sees what a client sees, but for what measures the mesh by itself.
 """
-OURS = {"mesh", "gateway", "node", "loadtest", "whimbrel", "tests"}
+OURS = {"mesh", "gateway", "node", "loadtest", "whimbrel", "whimbrel_server", "tests"}
+IMPORT_ROOTS = "client/python/", "gateway/extension/"
+"""Folders, besides the project's own, under which packages lie."""
 
 NAMES_LEFT = {
     "Authorizer": 2,
     "Cache": 3,
     "Client": 2,
     "Cluster": 2,
-    "Connection": 2,
+    "Connection": 3,
     "Ended": 2,
     "Feed": 2,
     "Gap": 3,
@@ -87,6 +90,7 @@ SHELLS = {
     "gateway/__main__.py",
     "gateway/http/queries.py",
     "gateway/sessions/authority.py",
+    "gateway/sessions/loading.py",
     "gateway/sockets/connection.py",
     "gateway/http/server.py",
     "gateway/link/crash.py",
@@ -171,13 +175,18 @@ def sources() -> list[str]:
     return sorted(p.relative_to(ROOT).as_posix() for folder in folders for p in (ROOT / folder).rglob("*.py"))
 
 
+def in_root(name: str) -> str:
+    """The path of a file in the folder under which its package lies."""
+    return next((name.removeprefix(root) for root in IMPORT_ROOTS if name.startswith(root)), name)
+
+
 def is_shell(name: str) -> bool:
     return any(name == shell or (shell.endswith("/") and name.startswith(shell)) for shell in SHELLS)
 
 
 @functools.cache
 def _files_of_modules() -> dict[str, str]:
-    modules = {name.removeprefix("client/python/").removesuffix(".py").replace("/", "."): name for name in sources()}
+    modules = {in_root(name).removesuffix(".py").replace("/", "."): name for name in sources()}
     return {module.removesuffix(".__init__"): name for module, name in modules.items()}
 
 
@@ -193,7 +202,7 @@ def parsed(name: str) -> ast.Module:
 
 def imported(name: str, tree: ast.AST) -> Iterator[tuple[int, str, str]]:
     """Line, module and name of every import, also of those for type checkers only."""
-    package = name.removeprefix("client/python/").split("/")[:-1]
+    package = in_root(name).split("/")[:-1]
     for item in ast.walk(tree):
         if isinstance(item, ast.Import):
             yield from ((item.lineno, alias.name, "") for alias in item.names)

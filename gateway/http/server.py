@@ -25,10 +25,11 @@ from gevent.pywsgi import Input, WSGIServer
 from geventwebsocket.handler import WebSocketHandler
 
 from gateway.http.origins import Origins
+from gateway.http.wanted import Wanted
 from gateway.link import events as link
 from gateway.link.logs import event
-from gateway.sessions.authorizer import ConnectionInfo
 from gateway.sessions.stats import Stats
+from whimbrel_server import Connection
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class UpgradeOwner(Protocol):
     def is_full(self) -> bool:
         """Whether no more connections are taken."""
 
-    def upgraded(self, fd: int, encoding: int, info: ConnectionInfo, data: bytes) -> None:
+    def upgraded(self, fd: int, encoding: int, client: Connection, data: bytes) -> None:
         """A handshake is done: take the socket, and bytes that came behind it."""
 
 
@@ -272,17 +273,19 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     def run_websocket(self) -> None:
         """The handshake is sent: take the socket away."""
-        info = ConnectionInfo(
+        fields, wanted = self._fields, self.server.wanted
+        client = Connection(
             f"{self.client_address[0]}:{self.client_address[1]}",
-            self.environ["PATH_INFO"],
-            self.environ["QUERY_STRING"],
-            self._fields.get("origin"),
-            self._fields.get("user-agent"),
-            self._fields.get("host", ""),
+            path=self.environ["PATH_INFO"],
+            query=self.environ["QUERY_STRING"],
+            host=fields.get("host", ""),
+            origin=fields.get("origin"),
+            headers=wanted.headers_of(fields),
+            cookies=wanted.cookies_of(fields),
         )
         sock, self.socket = self.socket, None
         del self.websocket, self.environ["wsgi.websocket"]
-        self.server.owner.upgraded(sock.detach(), self.encoding, info, self.rfile.take_rest())
+        self.server.owner.upgraded(sock.detach(), self.encoding, client, self.rfile.take_rest())
 
     def _no(self, status: str, why: str, *headers: tuple[str, str]) -> list[bytes]:
         body = f"{why}\n".encode()
@@ -303,11 +306,18 @@ class Server(WSGIServer):  # type: ignore[misc]
     handler_class = Handler
 
     def __init__(
-        self, listener: Any, application: Callable[..., Any], owner: UpgradeOwner, origins: Origins, stats: Stats
+        self,
+        listener: Any,
+        application: Callable[..., Any],
+        owner: UpgradeOwner,
+        origins: Origins,
+        wanted: Wanted,
+        stats: Stats,
     ) -> None:
         super().__init__(listener, application, spawn=spawn_raw, log=None, error_log=log)
         self.owner = owner
         self.origins = origins
+        self.wanted = wanted
         self.stats = stats
         self.logger = log
         self.is_listening = True

@@ -55,10 +55,15 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     heartbeat_s: float
     hello_timeout_s: float
     authorizer: str
-    """Entry-point name (group whimbrel.authorizers) or dotted path `module:Class`."""
+    """One that is built in, an entry point (group whimbrel.authorizers) or `module:Class`."""
     authorizer_options: dict[str, Any]
     log_format: str
     log_level: str
+    authorizer_folder: str = ""
+    """Where its module is looked for besides Python's own path."""
+    headers: tuple[str, ...] = ()
+    """Which of a client's headers the authorizer is shown."""
+    cookies: tuple[str, ...] = ()
     node_silent_s: float = 3.0
     """A node process that has said nothing for so long is taken for lost until it speaks again."""
     catches_up: bool = False

@@ -6,8 +6,8 @@ Not here: when it is asked (requests.py), in which thread (authority.py).
 from __future__ import annotations
 
 from gateway.link import codes
-from gateway.sessions.authorizer import Authorizer, Refusal
 from gateway.sessions.session import Decision, Question
+from whimbrel_server import Authorizer, Refusal
 
 YES = Decision()
 
@@ -15,15 +15,15 @@ YES = Decision()
 def ask(authorizer: Authorizer, question: Question) -> tuple[Decision, Exception | None]:
     """Ask, whatever happens. The exception is one that is not a `Refusal`, for the log."""
     try:
-        if question.info is not None:
-            return Decision(identity=authorizer.connect(question.info)), None
+        if question.client is not None:
+            return Decision(identity=authorizer.connect(question.client)), None
         if question.kind == "subscribe":
             authorizer.subscribe(question.identity, question.subject)
         else:
             authorizer.publish(question.identity, question.subject)
         return YES, None
     except Refusal as refusal:
-        code = refusal.code if question.info is not None else codes.FORBIDDEN
+        code = refusal.code if question.client is not None else codes.FORBIDDEN
         return Decision(code, refusal.reason), None
     except Exception as failure:
         return Decision(codes.INTERNAL, "the authorizer failed"), failure

@@ -20,7 +20,6 @@ from gateway.link.settings import GatewaySettings
 from gateway.link.topic_rules import Mapping
 from gateway.sessions import frames
 from gateway.sessions.asking import ask
-from gateway.sessions.authorizer import Authorizer
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
@@ -29,6 +28,7 @@ from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
 from gateway.sockets.websocket import BINARY, TEXT
 from mesh.subject import SubjectError, check, to_key
+from whimbrel_server import Authorizer, Identity
 
 UNSUPPORTED_DATA = 1003
 
@@ -117,17 +117,17 @@ class Requests:
         self._subscribing.close(session, codes.BAD_ORDER, "`hello` comes first, and once")
 
     def _hello(self, session: Session, frame: frames.Hello) -> None:
-        assert session.info is not None
-        session.info.token = frame.token
-        session.info.client = frame.client
-        question = Question(session, "connect", session.info, "", frame)
+        assert session.client is not None
+        session.client.token = frame.token
+        session.client.client = frame.client
+        question = Question(session, "connect", session.client, "", frame)
         session.state = GREETED
-        session.info = None
+        session.client = None
         self._then(session, question)
 
     def _then(self, session: Session, step: Step) -> None:
         """Do it once everything before it is done."""
-        if isinstance(step, Question) and (session.state == OPEN or step.info is not None):
+        if isinstance(step, Question) and (session.state == OPEN or step.client is not None):
             self._ask(step)
         if session.steps is None and not (isinstance(step, Question) and step.decision is None):
             self._do(session, step)
@@ -200,7 +200,7 @@ class Requests:
         else:
             self._publish(session, frame)
 
-    def _admit(self, session: Session, frame: frames.Hello, identity: object) -> None:
+    def _admit(self, session: Session, frame: frames.Hello, identity: Identity) -> None:
         session.state = OPEN
         session.identity = identity
         self._welcome.id = frame.id

@@ -13,11 +13,13 @@ from typing import Any, TypeAlias
 
 from gateway.link.events import Start
 from gateway.sessions import frames
-from gateway.sessions.authorizer import ConnectionInfo
 from gateway.sessions.reachable import vantage
 from gateway.sockets.wheel import NEVER
+from whimbrel_server import Connection, Identity
 
 NEW, GREETED, OPEN, GONE = range(4)
+NOBODY = Identity()
+"""Until the authorizer has said who it is."""
 HELD_BACK, ASKED, TAKEN = range(3)
 """Stages of a subscription: the node has not been asked for it yet; the node works for it; the client has taken its
 first page, or was told that it has to wait.
@@ -59,11 +61,11 @@ class Session:
     """One client, from the handshake to its end."""
 
     __slots__ = (
+        "client",
         "connection",
         "encoding",
         "held_back",
         "identity",
-        "info",
         "number",
         "paging",
         "publishes",
@@ -76,18 +78,18 @@ class Session:
         "wake",
     )
 
-    def __init__(self, encoding: int, info: ConnectionInfo, connection: Any) -> None:
+    def __init__(self, encoding: int, client: Connection, connection: Any) -> None:
         self.connection = connection
         """The shell's own; never looked at by a core."""
         self.encoding = encoding
-        self.info: ConnectionInfo | None = info
+        self.client: Connection | None = client
         """For the authorizer's first question only."""
-        self.vantage = vantage(info.host, info.origin)
+        self.vantage = vantage(client.host, client.origin)
         """Under which address it came: those that mean nothing there are not told to it."""
         self.number = 0
         """Tells the node that several subscriptions are of one client; 0 until there is one."""
-        self.identity: object = None
-        """What the authorizer calls this client."""
+        self.identity = NOBODY
+        """Who it is, once the authorizer has said so."""
         self.state = NEW
         self.subscriptions: dict[int, Subscription] = {}
         """By the client's number."""
@@ -112,7 +114,7 @@ class Decision:
 
     __slots__ = ("code", "identity", "reason")
 
-    def __init__(self, code: int = 0, reason: str = "", identity: object = None) -> None:
+    def __init__(self, code: int = 0, reason: str = "", identity: Identity = NOBODY) -> None:
         self.code = code
         self.reason = reason
         self.identity = identity
@@ -121,24 +123,24 @@ class Decision:
 class Question:
     """A question for the authorizer, and the frame that waits for the answer."""
 
-    __slots__ = ("decision", "frame", "identity", "info", "kind", "session", "subject")
+    __slots__ = ("client", "decision", "frame", "identity", "kind", "session", "subject")
 
     def __init__(
         self,
         session: Session,
         kind: str,
-        info: ConnectionInfo | None,
+        client: Connection | None,
         subject: str,
         frame: frames.Hello | frames.Subscribe | frames.Publish,
     ) -> None:
         self.session = session
         self.kind = kind
         """connect, subscribe or publish."""
-        self.info = info
+        self.client = client
         """For `connect`."""
         self.subject = subject
         self.frame = frame
-        self.identity: object = None
+        self.identity = NOBODY
         self.decision: Decision | None = None
 
 

@@ -15,7 +15,6 @@ from gateway.link import codes
 from gateway.link import events as link
 from gateway.link.settings import GatewaySettings
 from gateway.sessions import frames
-from gateway.sessions.authorizer import Authorizer, ConnectionInfo
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
@@ -25,6 +24,7 @@ from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
 from gateway.sockets.websocket import PING, PONG, control_frame
 from gateway.sockets.wheel import Wheel
+from whimbrel_server import Authorizer, Connection
 
 TICK_S = 0.05
 """How often the shell calls `tick`."""
@@ -60,9 +60,9 @@ class Sessions:
 
     # From connections.
 
-    def connected(self, now: float, encoding: int, info: ConnectionInfo, connection: Any) -> Session:
+    def connected(self, now: float, encoding: int, client: Connection, connection: Any) -> Session:
         """The handshake of a client is done. `connection` is kept in the session for the shell."""
-        session = Session(encoding, info, connection)
+        session = Session(encoding, client, connection)
         self._sessions[session] = None
         self._wheel.schedule(now, session, self._settings.hello_timeout_s)
         self.stats.handshakes += 1

@@ -21,7 +21,7 @@ from gateway.link import events as link
 from gateway.sessions import frames
 from gateway.sessions.fan_out import FanOut
 from gateway.sessions.outputs import SessionOutputs
-from gateway.sessions.session import ASKED, GONE, HELD_BACK, TAKEN, Session, Subscription
+from gateway.sessions.session import ASKED, GONE, HELD_BACK, NOBODY, TAKEN, Session, Subscription
 from gateway.sessions.stats import Stats
 from mesh.log import Gap, Place
 from mesh.placement import slot_of
@@ -99,7 +99,8 @@ class Subscribing:
         if session.state == GONE:
             return
         session.state = GONE
-        session.steps = session.paging = session.info = session.identity = None
+        session.steps = session.paging = session.client = None
+        session.identity = NOBODY
         session.held_back = None
         self._held_back.pop(session, None)
         for subscription in session.subscriptions.values():

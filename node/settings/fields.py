@@ -122,6 +122,7 @@ _TOPIC = "a Kafka topic (1 to 249 of a-z A-Z 0-9 . _ -) or a pattern of these wi
 _NAMESPACE = "1 to 249 characters of a-z A-Z 0-9 . _ -, not . or .."
 _ORIGINS = "a list of origins (scheme and host, no path), such as https://app.example.com, or *"
 _KEYS = "a table of nodes' names and their public keys, 40 characters each: whimbrel keygen --node-key makes one"
+_TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 section 5.6.2
 _CLASS = r"[A-Za-z0-9_.-]+|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
 
 
@@ -154,6 +155,9 @@ Voters = Annotated[
 ]
 Secret = Annotated[
     str, kind("a secret of at least 16 characters: whimbrel keygen makes one", r"(?:\S.{14,}\S)?", is_secret=True)
+]
+Names = Annotated[
+    tuple[Annotated[str, text(_TOKEN)], ...], kind("a list of names of headers or cookies, such as x-user")
 ]
 NodeKeys = Annotated[dict[Annotated[str, text(NAME)], Annotated[str, _PUBLIC_KEY]], kind(_KEYS)]
 Properties = Annotated[dict[str, str], kind("a string, a number, true or false", read=_property, is_open=True)]

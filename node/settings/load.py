@@ -36,6 +36,9 @@ def load(
         _read(layers, path)
     layers.put_environment(environment)
     layers.put_flags(flags)
+    if path and ":" in layers.values.get("authorizer.use", "") and "authorizer.folder" not in layers.values:
+        layers.values["authorizer.folder"] = str(Path(path).resolve().parent)
+        layers.sources["authorizer.folder"] = path
     return effective(layers)
 
 

@@ -24,6 +24,7 @@ from node.settings.fields import (
     Brokers,
     Listen,
     Name,
+    Names,
     NamespaceName,
     Options,
     Origins,
@@ -201,8 +202,15 @@ class Authorizer(Section, frozen=True):
     """Who may connect, subscribe and publish."""
 
     use: Plugin = "allow_all"
-    """A name among the entry points `whimbrel.authorizers`, or `module:Class`. `allow_all` lets everyone do what the
-    topics allow."""
+    """One that is built in, an entry point of `whimbrel.authorizers`, or `module:Class`. `allow_all` lets everyone do
+    what the topics allow."""
+    folder: str = ""
+    """Where the module of a `module:Class` is looked for after Python's own path. If it is not given, the folder of
+    the configuration file."""
+    headers: Names = ()
+    """Headers of a client's request that the authorizer is shown."""
+    cookies: Names = ()
+    """Cookies of a client's request that the authorizer is shown."""
     options: Options = field(default_factory=dict)
     """All other keys of the section, handed to the authorizer as they are."""
 

@@ -179,7 +179,8 @@ class Client:
         self.socket.sendall(
             f"GET /{path} HTTP/1.1\r\nHost: {host}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
             f"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-            f"User-Agent: test\r\nSec-WebSocket-Protocol: {protocol}\r\n\r\n".encode()
+            f"User-Agent: test\r\nCookie: a=1; session=7; session=8\r\n"
+            f"Sec-WebSocket-Protocol: {protocol}\r\n\r\n".encode()
         )
         while b"\r\n\r\n" not in self._data:
             self._read(PATIENCE_S)

@@ -19,9 +19,9 @@ from websockets.frames import Frame, Opcode
 
 from gateway.link import events as link
 from gateway.link.messages import encode_json, encode_msgpack
-from gateway.sessions.authorizer import Authorizer, ConnectionInfo, Refusal
 from tests.gateway.fake_node import Client, FakeNode, Refused
 from tests.support.patience import PATIENCE_S
+from whimbrel_server import Authorizer, Connection, Identity, Refusal
 
 pytestmark = pytest.mark.slow
 
@@ -437,17 +437,18 @@ class Slow(Authorizer):
         while not self._gate.exists():
             time.sleep(0.01)
 
-    def connect(self, info: ConnectionInfo) -> object:
+    def connect(self, client: Connection) -> Identity:
         self._wait()
-        if info.token != "let me in":
+        if client.token != "let me in":
             raise Refusal("who are you?")
-        assert info.path == "/v1/ws"
-        assert info.query == "a=b"
-        assert info.user_agent
-        assert info.address.startswith("127.0.0.1:")
-        return info
+        assert client.path == "/v1/ws"
+        assert client.query == "a=b"
+        assert client.headers.keys() == {"user-agent"}
+        assert client.cookies == {"session": "7"}
+        assert client.address.startswith("127.0.0.1:")
+        return Identity()
 
-    def subscribe(self, identity: object, subject: str) -> None:
+    def subscribe(self, identity: Identity, subject: str) -> None:
         self._wait()
         if subject == "/t/no":
             raise Refusal("not that")
@@ -455,7 +456,9 @@ class Slow(Authorizer):
 
 def test_an_authorizer_that_waits_delays_only_its_client(tmp_path: Path) -> None:
     gate = tmp_path / "gate"
-    with FakeNode(authorizer="tests.gateway.test_worker:Slow", authorizer_options={"gate": str(gate)}) as node:
+    shown = {"headers": ("User-Agent", "x-no"), "cookies": ("session",)}
+    slow = {"authorizer": "tests.gateway.test_worker:Slow", "authorizer_options": {"gate": str(gate)}}
+    with FakeNode(**slow, **shown) as node:
         node.url += "?a=b"
         waiting, refused = node.client(hello=False), node.client(hello=False)
         refused.send({"op": "hello", "id": 1})

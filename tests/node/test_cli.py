@@ -290,11 +290,37 @@ def test_a_mapping_that_cannot_be_used_and_a_class_that_is_not_there_are_told_wi
         assert told in err
 
 
-@pytest.mark.parametrize(("use", "told"), [("json:JSONDecoder", ""), ("json:loads", "not a class"), ("json:x", "no a")])
+@pytest.mark.parametrize(
+    ("use", "told"),
+    [
+        ("json:JSONDecoder", "not a class derived from whimbrel_server.Authorizer"),
+        ("json:loads", "not a class"),
+        ("json:x", "no authorizer 'json:x'"),
+        ("nobody", "not built in (allow_all"),
+    ],
+)
 def test_the_class_of_an_authorizer_must_be_one(use: str, told: str, capsys: pytest.CaptureFixture[str]) -> None:
     code, _, err = outcome(capsys, "check-config", "--namespaces", "chat", "--set", f"authorizer.use={use}")
-    assert (code, bool(err)) == ((2, True) if told else (0, False))
+    assert code == 2
     assert told in err
+
+
+def test_an_authorizer_is_made_from_the_folder_of_the_configuration(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ours_to_check.py").write_text(
+        "from whimbrel_server import Authorizer\n"
+        "class Ours(Authorizer):\n"
+        "    def __init__(self, level):\n"
+        "        self.level = level + 0\n"
+    )
+    config = tmp_path / "w.toml"
+    for level, told in ((1, ""), ("'high'", "the authorizer 'ours_to_check:Ours' could not be made: TypeError")):
+        config.write_text(f"[[namespaces]]\nname='chat'\n[authorizer]\nuse='ours_to_check:Ours'\nlevel={level}\n")
+        code, _, err = outcome(capsys, "check-config", "--config", str(config))
+        assert (code, told in err, ":4: authorizer.use: " in err) == ((2, True, True) if told else (0, True, False)), (
+            err
+        )
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

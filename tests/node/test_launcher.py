@@ -29,7 +29,7 @@ def hostile(tmp_path: Path) -> Path:
         (tmp_path / name).mkdir()
         (tmp_path / name / "__init__.py").write_text("raise SystemExit('not ours')\n")
     (tmp_path / "their_authorizer.py").write_text(
-        "from gateway.sessions.authorizer import AllowAll\nclass Theirs(AllowAll):\n    pass\n"
+        "from whimbrel_server import Authorizer\nclass Theirs(Authorizer):\n    pass\n"
     )
     return tmp_path
 

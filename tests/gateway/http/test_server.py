@@ -16,6 +16,7 @@ from gateway.http import server as http
 from gateway.http.origins import Origins
 from gateway.http.server import HEAD_BYTES_MAX, Head, HttpError, Server, listen
 from gateway.http.site import Site
+from gateway.http.wanted import Wanted
 from gateway.sessions.stats import Stats
 
 
@@ -95,7 +96,7 @@ def test_sockets_that_say_nothing_do_not_keep_others_out(monkeypatch: pytest.Mon
     stats = Stats()
     owner = cast(Any, SimpleNamespace(is_full=False))
     origins = Origins()
-    server = Server(listen("127.0.0.1", 0), Site(lambda what: None, origins), owner, origins, stats)
+    server = Server(listen("127.0.0.1", 0), Site(lambda what: None, origins), owner, origins, Wanted((), ()), stats)
     server.start()
 
     def connect() -> Any:

@@ -6,14 +6,15 @@ from typing import Any
 
 import msgspec
 
+from gateway.authorizers.allow_all import AllowAll
 from gateway.link import events as link
 from gateway.sessions.asking import ask
-from gateway.sessions.authorizer import AllowAll, Authorizer, ConnectionInfo
 from gateway.sessions.session import Question, Session
 from gateway.sessions.sessions import Sessions
 from gateway.sockets.websocket import BINARY, TEXT
 from tests.gateway.fake_node import SETTINGS
 from tests.gateway.sessions.test_frames import body
+from whimbrel_server import Authorizer, Connection
 
 
 def frames_in(data: bytes) -> list[dict[str, Any]]:
@@ -57,7 +58,7 @@ class Harness:
         self.writes = 0
 
     def connect(self, encoding: int = link.JSON) -> Session:
-        return self.sessions.connected(self.now, encoding, ConnectionInfo("1.2.3.4:5"), None)
+        return self.sessions.connected(self.now, encoding, Connection("1.2.3.4:5"), None)
 
     def open(self, encoding: int = link.JSON) -> Session:
         """A client that has said hello."""

@@ -9,12 +9,14 @@ import gevent
 import pytest
 from gevent.event import AsyncResult, Event
 
-from gateway.sessions import authority
-from gateway.sessions.authority import Authority, LoadError, load
-from gateway.sessions.authorizer import AllowAll, Authorizer, ConnectionInfo
+from gateway.authorizers.allow_all import AllowAll
+from gateway.sessions import loading
+from gateway.sessions.authority import Authority
+from gateway.sessions.loading import LoadError, load
 from gateway.sessions.session import Decision, Question
 from tests.gateway.sessions.core import Harness
 from tests.support.patience import PATIENCE_S
+from whimbrel_server import Authorizer, Connection, Identity
 
 HERE = "tests.gateway.sessions.test_authority"
 
@@ -26,11 +28,11 @@ class Waiting(Authorizer):
         self.gates = gates or {}
         self.threads: set[int] = set()
 
-    def connect(self, info: ConnectionInfo) -> object:
+    def connect(self, client: Connection) -> Identity:
         self.threads.add(threading.get_ident())
-        return info.token
+        return Identity(client.token or "")
 
-    def subscribe(self, identity: object, subject: str) -> None:
+    def subscribe(self, identity: Identity, subject: str) -> None:
         self.threads.add(threading.get_ident())
         assert self.gates[subject].wait(PATIENCE_S)
 
@@ -60,7 +62,7 @@ def test_loading_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     def entry_points(group: str, name: str) -> list[Point]:
         return [Point(Waiting)] if (group, name) == ("whimbrel.authorizers", "mine") else []
 
-    monkeypatch.setattr(authority, "entry_points", entry_points)
+    monkeypatch.setattr(loading, "entry_points", entry_points)
     assert isinstance(load("mine", {}), Waiting)
     with pytest.raises(LoadError, match=r"'yours'.*whimbrel\.authorizers"):
         load("yours", {})
@@ -114,7 +116,7 @@ def test_one_that_waits_is_asked_in_threads_and_delays_nobody() -> None:
 
 
 class Failing(AllowAll):
-    def connect(self, info: ConnectionInfo) -> object:
+    def connect(self, client: Connection) -> Identity:
         raise KeyError("oops")
 
 

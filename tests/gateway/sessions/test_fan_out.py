@@ -8,12 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.link.events import JSON, Start
-from gateway.sessions.authorizer import ConnectionInfo
 from gateway.sessions.fan_out import FanOut
 from gateway.sessions.session import Session, Subscription
 from tests.support.truth import covers
+from whimbrel_server import Connection
 
-SESSIONS = {name: Session(JSON, ConnectionInfo("1.2.3.4:5"), name) for name in "ABCD"}
+SESSIONS = {name: Session(JSON, Connection("1.2.3.4:5"), name) for name in "ABCD"}
 
 
 def held_by(sid: int, subject: str, is_live: bool, session: str) -> Subscription:

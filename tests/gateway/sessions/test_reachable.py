@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from gateway.link import events as link
-from gateway.sessions.authorizer import ConnectionInfo
 from gateway.sessions.reachable import reachable, vantage
 from tests.gateway.sessions.core import Harness
+from whimbrel_server import Connection
 
 LOOPBACK, WILDCARD, PRIVATE, PUBLIC = (
     "ws://127.0.0.1:8080",
@@ -67,7 +67,7 @@ def test_welcome_and_move_name_what_the_client_can_use() -> None:
     harness = Harness()
     found = {}
     for host in ("push.example:8080", "127.0.0.1:8080"):
-        session = harness.sessions.connected(harness.now, link.JSON, ConnectionInfo("1.2.3.4:5", host=host), None)
+        session = harness.sessions.connected(harness.now, link.JSON, Connection("1.2.3.4:5", host=host), None)
         harness.say(link.Servers([LOOPBACK, NAME]))
         (welcome,) = harness.send(session, {"op": "hello", "id": 1})
         found[session] = welcome["servers"]

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 
 from gateway.link import codes
 from gateway.link import events as link
-from gateway.sessions.authorizer import Authorizer, ConnectionInfo, Refusal
 from gateway.sessions.session import GONE, NEW, OPEN
 from gateway.sockets.websocket import BINARY, TEXT
 from mesh.log import Gap
 from tests.gateway.sessions.core import Harness
 from tests.gateway.sessions.test_frames import ENCODINGS, TO_SERVER, VECTORS
+from whimbrel_server import Authorizer, Connection, Identity, Refusal
 
 PUBLISH: dict[str, Any] = {"op": "publish", "id": 7, "subject": "/t/a", "publisher": "p" * 16, "seq": 1, "text": "x"}
 
@@ -209,17 +209,17 @@ def test_answers_for_a_client_that_is_gone_go_nowhere() -> None:
 class Picky(Authorizer):
     """Refuses by name, and fails on purpose."""
 
-    def connect(self, info: ConnectionInfo) -> object:
-        if info.token == "old":
+    def connect(self, client: Connection) -> Identity:
+        if client.token == "old":
             raise Refusal("expired", codes.TOKEN_EXPIRED)
-        if info.token == "bad":
+        if client.token == "bad":
             raise Refusal("who are you?")
-        if info.token == "boom":
+        if client.token == "boom":
             raise RuntimeError("secret")
-        return {"name": info.token, "client": info.client, "address": info.address}
+        return Identity(f"{client.token} {client.client} {client.address}")
 
-    def subscribe(self, identity: object, subject: str) -> None:
-        assert identity == {"name": "ok", "client": "c", "address": "1.2.3.4:5"}
+    def subscribe(self, identity: Identity, subject: str) -> None:
+        assert identity.name == "ok c 1.2.3.4:5"
         self._check(subject)
 
     publish = subscribe

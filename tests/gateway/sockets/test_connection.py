@@ -12,9 +12,9 @@ import pytest
 from websockets.frames import Frame, Opcode
 
 from gateway.link import events as link
-from gateway.sessions.authorizer import ConnectionInfo
 from gateway.worker import Worker
 from tests.gateway.fake_node import SETTINGS
+from whimbrel_server import Connection
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def client(worker: Worker) -> Iterator[socket.socket]:
     """The other end of a connection."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    worker.upgraded(ours.detach(), link.JSON, ConnectionInfo("1.2.3.4:5"), b"")
+    worker.upgraded(ours.detach(), link.JSON, Connection("1.2.3.4:5"), b"")
     with theirs:
         yield theirs
 

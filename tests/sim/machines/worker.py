@@ -13,16 +13,17 @@ from typing import Protocol
 
 import msgspec
 
+from gateway.authorizers.allow_all import AllowAll
 from gateway.link import codes
 from gateway.link import events as link
 from gateway.link.events import FromNode
 from gateway.link.numbering import Arrivals
 from gateway.link.settings import GatewaySettings
-from gateway.sessions.authorizer import AllowAll, ConnectionInfo
 from gateway.sessions.session import Session
 from gateway.sessions.sessions import TICK_S, Sessions
 from tests.sim.machines.link import Link
 from tests.sim.setting import Setting
+from whimbrel_server import Connection
 
 _decode = msgspec.msgpack.Decoder(list[FromNode]).decode
 
@@ -122,7 +123,7 @@ class WorkerMachine:
 
     def connect(self, encoding: int, address: str, line: ClientLine) -> Session:
         """A handshake is done."""
-        session = self._sessions.connected(self.now, encoding, ConnectionInfo(address), line)
+        session = self._sessions.connected(self.now, encoding, Connection(address), line)
         self.lines[session] = line
         return session
 

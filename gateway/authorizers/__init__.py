@@ -1,0 +1,1 @@
+"""The authorizers that are built in."""
