@@ -218,7 +218,9 @@ class Subscribing:
             return
         self._ends(event.topic)[event.log] = event.at
         for one in self._live_in(event.topic, event.share):
-            self._outputs.reply(one.session, frames.Live(one.id, {event.log: event.at}))
+            # Who has a place in the log is live in it once the pages from there have come.
+            if event.log not in (one.waiting or ()):
+                self._outputs.reply(one.session, frames.Live(one.id, {event.log: event.at}))
 
     def log_gap(self, event: link.LogGap) -> None:
         """The node missed a part of a log, or all that was left of it."""

@@ -58,7 +58,7 @@ class SubjectLog:
         self.floor = floor
         """Every entry after this position is in `entries`."""
         self.last: Position | None = None
-        """The subject's newest position."""
+        """The subject's newest position, `prev` of its next entry; None if there is none, or Kafka has it no more."""
         self.latest: Entry | None = None
         """The newest entry, unless that is a tombstone."""
         self.skip = 0
@@ -149,7 +149,7 @@ class Log:
         rest = [
             (one, bisect_right(one.entries, position, key=_at))
             for one in self._index.matching(pattern)
-            if one.last is not None and one.last > position
+            if one.entries and one.entries[-1].at > position
         ]
         rest = [(one, index) for one, index in rest if index < len(one.entries)]
         if not rest:
@@ -179,6 +179,23 @@ class Log:
         subjects = self._index.matching(subject) if is_pattern(subject) else [] if one is None else [one]
         firsts = (next((entry.at for entry in found.entries if entry.time >= time), None) for found in subjects)
         return min((at for at in firsts if at is not None), default=None)
+
+    def unlink(self, subject: str, after: Position, to: Position, there: set[Position]) -> None:
+        """Kafka was read again: of a subject or pattern it has only these entries between two positions.
+
+        What it has no more (it compacts) precedes nothing: nobody can be asked whether it had that.
+        """
+        one = self.subjects.get(subject)
+        for found in self._index.matching(subject) if is_pattern(subject) else [] if one is None else [one]:
+            index = bisect_right(found.entries, to, key=_at)
+            following = found.entries[index] if index < len(found.entries) else None
+            prev = found.last if following is None else following.prev
+            if prev is None or not after < prev <= to or prev in there:
+                continue
+            if following is None:
+                found.last = None
+            else:
+                following.prev = None
 
     def latest(self, subject: str) -> list[tuple[str, Entry]]:
         """The latest value of each subject that matches a subject or pattern."""
@@ -398,9 +415,8 @@ class Cache:
 
     def _forget(self, log: Log, found: SubjectLog) -> None:
         assert not found.entries
-        assert found.last is not None
         self._remove(log, found)
-        log.floor = max(log.floor, found.last)
+        log.floor = max(log.floor, found.floor)
 
     def _remove(self, log: Log, found: SubjectLog) -> None:
         """A subject that has no entries any more."""

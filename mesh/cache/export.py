@@ -105,7 +105,7 @@ class Export:
         held = {}
         count = 0
         for one in log.subjects.values():
-            if one.last is not None and one.last > after:
+            if one.entries and one.entries[-1].at > after:
                 entries = one.entries[bisect_right(one.entries, after, key=_at) :]
                 held[one.subject] = iter(entries)
                 count += len(entries)

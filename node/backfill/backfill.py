@@ -214,6 +214,9 @@ class Backfill:
         self.gaps += scanned.gaps
         if scanned.gaps and not log.answered:
             log.start = scanned.start
+        assert log.source.log is not None
+        there = {entry.at for _, entry in scanned.found}
+        log.source.log.unlink(self.subject, scanned.start, scanned.reached, there)
         log.at = scanned.start
         log.buffer = scanned.found[::-1]
         log.cut = scanned.reached

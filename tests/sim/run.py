@@ -17,7 +17,7 @@ from mesh.slots.slot import Role, Slot
 from mesh.slots.slots import Slots
 from mesh.subject import is_pattern, topic_of
 from tests.sim.apps.client import Client, Subscription
-from tests.sim.checkers.violation import AFTER_TRUNCATION, KnownFault, Violation
+from tests.sim.checkers.violation import Violation
 from tests.sim.faults import Faults
 from tests.sim.network import CALM
 from tests.sim.options import NAMESPACE, Options, draw
@@ -62,9 +62,6 @@ def run(
     result = Result(seed)
     try:
         Run(world, result).all()
-    except KnownFault as fault:
-        world.setting.counts[f"known fault: {fault.name}"] += 1
-        world.setting.say("", f"KNOWN FAULT: {fault}")
     except Exception as error:  # whatever a core raises is a bug, too
         result.problem = f"{type(error).__name__}: {error}"
         result.is_about_liveness = isinstance(error, NotWell)
@@ -169,10 +166,7 @@ class Run:
             if not problem:
                 break
             if self.schedule.now - begin > LIVE_WITHIN_S:
-                text = f"{LIVE_WITHIN_S} s after {' '.join(self.world.core)} were healed: {problem}"
-                if any(log.was_truncated and problem.endswith(log.id) for log in self.world.kafka.logs.values()):
-                    raise KnownFault(AFTER_TRUNCATION, text)
-                raise NotWell(text)
+                raise NotWell(f"{LIVE_WITHIN_S} s after {' '.join(self.world.core)} were healed: {problem}")
         self.result.healed_s = self.schedule.now - begin
 
     def _subjects(self) -> list[str]:

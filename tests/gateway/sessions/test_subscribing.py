@@ -145,6 +145,19 @@ def test_news_of_logs_reaches_live_subscriptions_of_the_topic() -> None:
     assert harness.subscribing.ends["t"] == {}
 
 
+def test_who_waits_for_a_log_is_live_in_it_after_its_own_pages_only() -> None:
+    """A node that reads a log late tells of it those who are live without it: of others its end would hide a loss."""
+    harness = Harness()
+    session = harness.open()
+    sid = harness.subscribe(session)
+    answer = link.Answer(sid, "full", {"0.x": (0, 5), "1.x": (0, 3)}, [], ["1.x"])
+    harness.say(answer, link.Page(sid, b"", {"0.x": (0, 5)}, [], True))
+    assert harness.say(link.NewLog("t", "1.x", (0, 9))) == {}
+    assert harness.say(link.Page(sid, b"", {"1.x": (0, 9)}, [], True)) == {
+        session: [{"op": "live", "sub": 2, "at": {"1.x": [0, 9]}}]
+    }
+
+
 def heartbeat(harness: Harness, session: Any) -> Any:
     (frame,) = frames_in(harness.subscribing.heartbeat(session, {}))
     assert frame.pop("op") == "heartbeat"

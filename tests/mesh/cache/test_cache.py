@@ -173,3 +173,27 @@ def test_a_hot_subject_keeps_its_newest(values: list[int]) -> None:
     for seq, _ in enumerate(values):
         held.append(log, "/t/hot", (0, seq), 1, b"v", None)
     assert [entry.at[1] for entry in log.after("/t/hot", BEGINNING)] == list(range(len(values)))[-5:]
+
+
+def test_what_kafka_has_compacted_away_precedes_nothing() -> None:
+    """A client that reads from Kafka what the cache let go of never gets it, and would take it for missing."""
+    held = Cache(CacheConfig(ttl_s=10, messages_per_subject=2, bytes_max=1 << 20, snapshot_ttl_s=100))
+    log = held.open("0.x", "t")
+    for seq in range(8):
+        held.append(log, "/t/b" if seq % 2 else "/t/a", (0, seq), 1, b"v", None)
+
+    def prevs() -> list[Position | None]:
+        return [entry.prev for entry in log.after("/t/a", BEGINNING)]
+
+    log.unlink("/t/a", BEGINNING, (0, 2), {(0, 2)})
+    assert prevs() == [(0, 2), (0, 4)], "Kafka has it"
+    log.unlink("/t/a", (0, 2), (0, 3), set())
+    assert prevs() == [(0, 2), (0, 4)], "it was not looked for"
+    log.unlink("/t/a", BEGINNING, (0, 3), {(0, 0)})
+    assert prevs() == [None, (0, 4)]
+    log.unlink("/t/*", BEGINNING, (0, 7), {(0, 7)})
+    assert prevs() == [None, (0, 4)], "what is here follows what is here"
+    for subject, seq, prev in (("/t/a", 8, None), ("/t/b", 9, (0, 7))):
+        entry = held.append(log, subject, (0, seq), 1, b"v", None)
+        assert entry is not None
+        assert entry.prev == prev

@@ -56,6 +56,8 @@ class Line:
         self._has_overflowed = False
         self._close: tuple[int, str] | None = None
         self._is_arriving = False
+        self._said: deque[str | bytes] = deque()
+        """Messages on their way to the worker."""
         self._sent_at = 0.0
         self._session: Session
 
@@ -105,7 +107,8 @@ class Line:
         """A message, to the worker."""
         if not self.is_silent:
             self._sent_at = max(self._sent_at, self._setting.now) + self._delay_s()
-            self._setting.schedule.at(self._sent_at, self._arrive_at_worker, data)
+            self._said.append(data)
+            self._setting.schedule.at(self._sent_at, self._arrive_at_worker)
 
     def drop(self, at_once: bool) -> None:
         """The client wants nothing more of it; what it said before still gets there unless `at_once`."""
@@ -178,13 +181,15 @@ class Line:
         if self._is_up and not self.is_silent and not self._worker.is_over:
             self._worker.heard(self._session)
 
-    def _arrive_at_worker(self, data: str | bytes) -> None:
+    def _arrive_at_worker(self) -> None:
         if not self._is_up or self.is_silent or self._worker.is_over:
             return
         if self._worker.is_stalled:
             self._sent_at = max(self._sent_at, self._worker.stalled_until)
-            self._setting.schedule.at(self._worker.stalled_until, self._arrive_at_worker, data)
-        elif isinstance(data, str):
+            self._setting.schedule.at(self._worker.stalled_until, self._arrive_at_worker)
+            return
+        data = self._said.popleft()
+        if isinstance(data, str):
             self._worker.receive(self._session, TEXT, data.encode())
         else:
             self._worker.receive(self._session, BINARY, data)

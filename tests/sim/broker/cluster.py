@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from random import Random
 
-from mesh.log import BEGINNING
 from node.topics import incarnation_of
 from tests.sim.broker.log import PartitionLog, Seen, Transaction
 from tests.sim.schedule import Schedule
@@ -99,9 +98,7 @@ class ModelKafka:
         """Whether our nodes may use a topic."""
         self.topics[name].is_allowed = is_allowed
         if not is_allowed:
-            self.was_away = False
-        """Whether anything could not be reached by somebody at some time."""
-        self.was_forbidden[name] = None
+            self.was_forbidden[name] = None
 
     def produce(self, topic: Topic, time_ms: int | None = None) -> None:
         """Somebody else writes a few records, perhaps in a transaction that stays open for a while."""
@@ -159,6 +156,9 @@ class ModelKafka:
         """Every record that was ever readable with this value."""
         return [one for log in self.logs.values() for one in log.seen if one.record.value == value]
 
-    def lacks(self, log: PartitionLog) -> bool:
-        """Whether nothing was ever readable there."""
-        return not any(True for _ in log.between(f"/{log.topic}/*", BEGINNING, (1 << 60, 0)))
+    def has_taken(self, value: bytes) -> bool:
+        """Whether a record with this value was ever written, also if nobody could read it yet, or ever."""
+        return any(
+            value in log.lost_unseen or any(record.value == value for record in log.records)
+            for log in self.logs.values()
+        ) or bool(self.find(value))

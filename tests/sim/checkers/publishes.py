@@ -32,9 +32,8 @@ class Publishes:
         if truth.is_own(subject):
             if at is not None:
                 truth.slot(log).learn(at, subject, value, f"{who}'s acknowledgement", truth.is_broken)
-        elif not truth.kafka.find(value):
-            if not any(value in one.lost_unseen for one in truth.kafka.logs.values()):
-                raise Violation(f"{value!r} of {who} is acknowledged, and Kafka has it not")
+        elif not truth.kafka.has_taken(value):
+            raise Violation(f"{value!r} of {who} is acknowledged, and Kafka has it not")
         elif at is not None:
             partition = truth.kafka.logs[log]
             seen = partition.by_position.get(at)

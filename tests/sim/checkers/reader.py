@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from mesh.log import BEGINNING, Position
 from tests.sim.broker.log import PartitionLog, Seen, covers
 from tests.sim.checkers.truth import Truth
-from tests.sim.checkers.violation import AFTER_TRUNCATION, KnownFault, Violation
+from tests.sim.checkers.violation import Violation
 from whimbrel.events import Ended, Gap, Live, Resumed, Subscribed, SubscriptionStatus
 from whimbrel.message import Message
 from whimbrel.start import Latest, Place, Since, Start
@@ -195,10 +195,7 @@ class Reader:
         for due in self._truth.log(log).between(subject, after, to):
             if due.is_due and due.at not in got and (due.at < to or not before):
                 what = "is handed" if before else "has, it is said, everything up to"
-                text = f"{self} {what} {to} of {log}, but was never handed {due.at}"
-                if (partition := self._truth.kafka.logs.get(log)) is not None and partition.was_truncated:
-                    raise KnownFault(AFTER_TRUNCATION, text)
-                raise Violation(text)
+                raise Violation(f"{self} {what} {to} of {log}, but was never handed {due.at}")
 
     def _snapshot(self, message: Message) -> None:
         log, at, subject = message.log, message.at, message.subject

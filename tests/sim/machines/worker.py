@@ -103,7 +103,7 @@ class WorkerMachine:
     def stall(self, seconds: float) -> None:
         """Stand still."""
         self._setting.say(self.name, f"stands still for {seconds:.2f} s")
-        self.stalled_until = self._setting.now + seconds
+        self.stalled_until = max(self.stalled_until, self._setting.now + seconds)
         if self._link is not None:
             self._link.is_stalled = True
         self._setting.schedule.at(self.stalled_until, self._go_on)
