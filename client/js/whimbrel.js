@@ -125,12 +125,12 @@ export class Client {
       random: Math.random,
     });
     this.#ticker = setInterval(() => {
-      if (this.#clocks.slept(now(), Date.now() / 1000)) this.#wake();
+      if (this.#clocks.slept(now(), Date.now() / 1000)) this.wake();
       this.#session.tick(now());
       this.#flush();
     }, TICK_MS);
     listenToPage(this.#listening.signal, {
-      wake: () => this.#wake(),
+      wake: () => this.wake(),
       putAway: () => this.#hangUp("the page was put away"),
       takenBack: () => this.#lose("retry", null, "the page was put away"),
     });
@@ -346,7 +346,11 @@ export class Client {
     if (byServer && !isTold) unheard(error);
   }
 
-  #wake() {
+  /**
+   * Look at the connection now. While there is none, the pause before the next attempt ends; else the server is asked for a
+   * sign of life. In a browser it happens by itself when the page is seen again or the network comes back.
+   */
+  wake() {
     if (this.#pause !== undefined) {
       clearTimeout(this.#pause);
       this.#redial();

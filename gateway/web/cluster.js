@@ -6,7 +6,7 @@
  */
 
 import { byID, count, duration, element, say } from "./dom.js";
-import { facts, overview, partitionsInWords, positions, ranges } from "./mesh.js";
+import { facts, forgotten, overview, partitionsInWords, positions, ranges } from "./mesh.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const [WIDTH, HEIGHT, MARGIN] = [240, 168, 26];
@@ -25,18 +25,28 @@ export class ClusterView {
     const isCluster = cluster !== null && typeof cluster === "object" && (cluster.members ?? []).length > 1;
     byID("cluster-section").hidden = !isCluster;
     if (!isCluster) return;
-    this.#shown = overview(cluster);
+    say(byID("cluster-view"), `as node ${node} sees it`);
+    this.#render(overview(cluster));
+  }
+
+  #render(shown) {
+    this.#shown = shown;
     const state = byID("cluster-state");
     state.dataset.state = this.#shown.state;
     say(state, this.#shown.state);
     say(byID("cluster-title"), `Cluster ${this.#shown.name}`);
     say(byID("cluster-words"), this.#shown.words);
-    say(byID("cluster-view"), `as node ${node} sees it`);
     this.#showMembers();
     this.#draw();
     this.#showStrip(byID("slots"), this.#shown.slots, ({ coordinator }) => coordinator, slotInWords);
     this.#showStrip(byID("feeds"), this.#shown.feeds, ({ feeder }) => feeder, feedInWords);
     this.#showWork();
+  }
+
+  /** No node answers: what is shown is what was. */
+  unknown() {
+    if (this.#shown === null || this.#shown.state === "unknown") return;
+    this.#render(forgotten(this.#shown));
   }
 
   /** The page is connected to this node; null: to none. */
@@ -160,7 +170,7 @@ class Card {
     [dataset.name, dataset.state, dataset.colour, dataset.connected] = [member.name, member.state, member.colour, isConnected];
     say(this.#name, member.name);
     this.#state.dataset.state = member.state;
-    say(this.#state, `${member.state} for ${duration(member.for_s ?? 0)}`);
+    say(this.#state, member.state === "unknown" ? "no answer" : `${member.state} for ${duration(member.for_s ?? 0)}`);
     this.#here.hidden = !isConnected;
     this.#showShare("coordinates", member.slots.length, slots, "slots");
     this.#showShare("feeds", member.partitions.length, feeds, "partitions");
@@ -168,6 +178,7 @@ class Card {
     say(this.#facts, facts(member).join(" · "));
     this.#controls.hidden = !controls || this.#origin === null;
     this.kill.disabled = !isHere;
+    this.kill.ariaLabel = `Kill node ${member.name}`;
     this.#showCut();
   }
 
@@ -197,9 +208,11 @@ class Card {
 
   #showCut() {
     const left = Math.ceil((this.#cutUntil - performance.now()) / 1000);
-    const isHere = this.root.dataset.state !== "left" && (this.root.dataset.state !== "dead" || left > 0);
+    const { state, name } = this.root.dataset;
+    const isHere = state !== "left" && state !== "unknown" && (state !== "dead" || left > 0);
     this.cut.disabled = left > 0 || !isHere;
     say(this.cut, left > 0 ? `Cut off for ${left} s` : `Cut off ${CUT_S} s`);
+    this.cut.ariaLabel = `${this.cut.textContent}: node ${name}`;
   }
 
   /** Tell this very node; whether it will do it. */

@@ -7,6 +7,8 @@
  * Not here: where things are (fleet.js, projection.js).
  */
 
+import { placeLabels } from "./labels.js";
+import { isArrow, nearest } from "./nearest.js";
 import { fit, project } from "./projection.js";
 
 const FRAME_MS = 33;
@@ -41,6 +43,7 @@ export class LiveMap {
     canvas.addEventListener("pointermove", (event) => onPoint(this.#under(event), false));
     canvas.addEventListener("pointerleave", () => onPoint(null, false));
     canvas.addEventListener("click", (event) => onPoint(this.#under(event), true));
+    canvas.addEventListener("keydown", (event) => this.#onKey(event, onPoint));
     this.#resize();
     requestAnimationFrame((now) => this.#frame(now));
   }
@@ -179,8 +182,14 @@ export class LiveMap {
     const isSmall = this.#canvas.clientWidth < 500;
     context.font = `500 ${isSmall ? 9 : 11}px ${style.getPropertyValue("--sans")}`;
     context.textBaseline = "middle";
-    for (const { iata, point } of this.#airports.values()) {
+    const airports = [...this.#airports.values()].map(({ iata, point }) => {
       const [x, y] = this.#toPixel(point);
+      const label = iata.slice(0, 4);
+      return { label, x, y, width: context.measureText(label).width };
+    });
+    const picture = { width: this.#canvas.clientWidth, height: this.#canvas.clientHeight };
+    const boxes = placeLabels(airports, isSmall ? 9 : 12, isSmall ? 4 : 5, picture);
+    for (const [n, { label, x, y }] of airports.entries()) {
       context.beginPath();
       context.arc(x, y, isSmall ? 2 : 2.75, 0, 2 * Math.PI);
       context.fillStyle = style.getPropertyValue("--paper");
@@ -189,8 +198,24 @@ export class LiveMap {
       context.lineWidth = 1.25;
       context.stroke();
       context.fillStyle = style.getPropertyValue("--quiet");
-      context.fillText(iata.slice(0, 4), x + (isSmall ? 4 : 6), y - (isSmall ? 5 : 7));
+      context.fillText(label, boxes[n].x, boxes[n].y + boxes[n].height / 2);
     }
+  }
+
+  /** Arrow keys go from thing to thing, Enter chooses, Escape leaves. */
+  #onKey(event, onPoint) {
+    const { key } = event;
+    const pointed = this.#fleet.things.get(this.pointed) ?? null;
+    if (key === "Escape") onPoint(null, false);
+    else if (key === "Enter" && pointed !== null) onPoint(pointed, true);
+    else if (isArrow(key)) {
+      const { clientWidth: width, clientHeight: height } = this.#canvas;
+      const from = pointed === null ? [width / 2, height / 2] : this.pixelOf(pointed);
+      const places = [...this.#fleet.things.values()].filter((thing) => !thing.landed && thing !== pointed).map((thing) => [thing, this.pixelOf(thing)]);
+      const found = nearest(key, from, places);
+      if (found !== null) onPoint(found, false);
+    } else return;
+    event.preventDefault();
   }
 
   /** The thing nearest to the pointer, within reach. */

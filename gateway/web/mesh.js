@@ -33,6 +33,19 @@ export function overview(cluster) {
   };
 }
 
+/** What is left to show of an overview when no node answers any more: names, and that nothing is known. */
+export function forgotten(shown) {
+  return {
+    ...shown,
+    state: "unknown",
+    words: "no node answers",
+    members: shown.members.map((member) => ({ ...member, state: "unknown", slots: [], partitions: [] })),
+    links: [],
+    slots: shown.slots.map((slot) => ({ ...slot, coordinator: null, colour: null })),
+    feeds: shown.feeds.map((feed) => ({ ...feed, feeder: null, colour: null })),
+  };
+}
+
 function describe({ state, voters, commit_quorum: quorum }, present) {
   if (state === "alone") return "one node, alone";
   const copies = `a message is acknowledged when ${quorum} of ${voters.length} have it`;

@@ -7,12 +7,14 @@
 import { Client, subjectOf } from "/sdk/whimbrel.js";
 
 import { ClusterView } from "./cluster.js";
+import { Console } from "./console.js";
 import { Sparkline, byID, clock, count, element, rate, say } from "./dom.js";
 import { Fleet } from "./fleet.js";
 import { LiveMap } from "./map.js";
 import { Proof } from "./proof.js";
 import { StatusView } from "./status.js";
 import { PublishBox, WatchBox } from "./tryit.js";
+import { gapInWords } from "./words.js";
 
 const EVENTS_MAX = 50;
 /** Topics that the map shows, as far as the node carries them. */
@@ -37,15 +39,21 @@ class CuttableWebSocket extends WebSocket {
 const at = { node: null, lostAt: null };
 
 const client = new Client(location.origin, { name: "page", onStatus, WebSocket: CuttableWebSocket });
-const watchBox = new WatchBox(client);
 const publishBox = new PublishBox(client, subjectOf);
 const map = new LiveMap(byID("map"), fleet, onPoint);
 const clusterView = new ClusterView();
-const statusView = new StatusView((subject) => watch(subject), onTopics, clusterView);
+const consoleView = new Console();
+const statusView = new StatusView({ onSubject: (subject) => watch(subject), onTopics, onAnswer }, clusterView, consoleView);
+const watchBox = new WatchBox(client, statusView.placeOf);
 const spark = new Sparkline(byID("received-spark"));
 
 setInterval(everySecond, 1000);
-byID("cut").addEventListener("click", () => socket?.close());
+byID("cut").addEventListener("click", () => (client.state === "reconnecting" ? client.wake() : socket?.close()));
+
+/** A node answers: whoever looks at this page need not wait for the pause before the next attempt. */
+function onAnswer() {
+  if (client.state === "reconnecting") client.wake();
+}
 
 /** Offer what the node carries, and show the map once the node is known to carry what moves on it. */
 function onTopics(topics) {
@@ -71,6 +79,7 @@ function follow(topic, show) {
   const proof = new Proof();
   const subscription = client.subscribe(`/${topic}/*`, (message) => {
     proof.message(message);
+    consoleView.received(message);
     show(message);
   });
   proofs.set(subscription, proof);
@@ -117,7 +126,7 @@ function describe(status) {
     case "resumed":
       return `${subject} resumed: ${status.answer === "full" ? "everything missed follows" : "not all can be had"}`;
     case "gap":
-      return `${subject} gap: ${status.gaps.map(({ log, why }) => `${log} (${why})`).join(", ")}`;
+      return `${subject} gap: ${gapInWords(status.gaps, statusView.placeOf)}`;
     case "ended":
       return `${subject} log ${status.log} has ended`;
     case "waiting":
@@ -145,6 +154,7 @@ function showClientState() {
   const target = byID("client-state");
   target.dataset.state = client.state;
   say(target, client.state === "connected" ? `This page: connected to ${at.node}` : `This page: ${client.state}`);
+  say(byID("cut"), client.state === "reconnecting" ? "Connect now" : "Cut the connection");
 }
 
 const shown = { received: 0 };
@@ -200,7 +210,11 @@ function placeCard() {
 function watch(subject) {
   watchBox.watch(subject);
   const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-  byID("try-title").scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "nearest" });
+  const box = byID("try-title").closest("section");
+  const { top, bottom } = box.getBoundingClientRect();
+  if (top < 0 || bottom > innerHeight) box.scrollIntoView({ behavior: calm ? "auto" : "smooth", block: "start" });
+  box.classList.remove("chosen");
+  requestAnimationFrame(() => box.classList.add("chosen"));
 }
 
 async function loadLand() {

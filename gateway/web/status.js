@@ -15,19 +15,26 @@ export class StatusView {
   #onSubject;
   #onTopics;
   #cluster;
+  #console;
+  #onAnswer;
   #sources = new Sources(location.origin);
+  #places = new Map();
   #sparks = new Map();
   #tiles = new Map();
   #isAsking = false;
 
   /**
-   * `onSubject(subject)`: one of the busiest was chosen. `onTopics(topics)`: what the node carries. `cluster`: shows the
-   * part about the cluster.
+   * @param {{ onSubject: (subject: string) => void, onTopics: (topics: object[]) => void, onAnswer: () => void }} callbacks
+   *   one of the busiest was chosen; what the node carries; a node has answered
+   * @param {{ show: (status: object) => void, unknown: () => void }} cluster shows the part about the cluster
+   * @param {{ show: (status: object) => void, unknown: () => void }} console shows the last minutes
    */
-  constructor(onSubject, onTopics, cluster) {
+  constructor({ onSubject, onTopics, onAnswer }, cluster, console) {
     this.#onSubject = onSubject;
     this.#onTopics = onTopics;
+    this.#onAnswer = onAnswer;
     this.#cluster = cluster;
+    this.#console = console;
     this.#poll();
     setInterval(() => this.#poll(), EVERY_MS);
   }
@@ -43,8 +50,9 @@ export class StatusView {
     this.#isAsking = true;
     const status = await this.#ask();
     this.#isAsking = false;
-    if (status === null) this.#showState("unknown", "Node: no answer");
-    else this.#show(status);
+    if (status === null) return this.#showUnknown();
+    this.#show(status);
+    this.#onAnswer();
   }
 
   /** What a node says, or null when none does. */
@@ -62,7 +70,18 @@ export class StatusView {
     return null;
   }
 
+  /** No node answers: what they last said may be so no more, and is not shown as if it were. */
+  #showUnknown() {
+    this.#showState("unknown", "Node: no answer");
+    this.#cluster.unknown();
+    this.#console.unknown();
+  }
+
+  /** The topic and partition of a log; null when the node has not said it. */
+  placeOf = (log) => this.#places.get(log) ?? null;
+
   #show(status) {
+    this.#places = new Map(status.kafka.topics.flatMap(({ topic, partitions }) => partitions.map(({ log, partition }) => [log, { topic, partition }])));
     document.title = `Whimbrel · ${status.node}`;
     say(byID("node"), `node ${status.node}`);
     say(byID("uptime"), `up ${duration(status.uptime_s)} · version ${status.version}`);
@@ -81,6 +100,7 @@ export class StatusView {
         count(w.connections),
         count(w.subscriptions),
         rate(w.messages_out_per_s),
+        count(w.slow_clients ?? 0),
         `${((w.loop_delay_s ?? 0) * 1000).toFixed(1)} ms`,
         count(w.restarts),
       ]),
@@ -88,6 +108,7 @@ export class StatusView {
     this.#showBusiest(status.busiest);
     this.#showKafka(status.kafka, status.cluster?.feeds);
     this.#cluster.show(status);
+    this.#console.show(status);
     this.#onTopics([...status.kafka.topics, ...(status.namespaces ?? []).map(({ name, ...rest }) => ({ topic: name, isNative: true, ...rest }))]);
   }
 
@@ -158,7 +179,7 @@ export class StatusView {
 }
 
 /** What the node there says, or null when it does not. */
-async function fetchStatus(origin) {
+export async function fetchStatus(origin) {
   try {
     const answer = await fetch(`${origin}/v1/status`, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
     return answer.ok ? await answer.json() : null;

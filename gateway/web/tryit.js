@@ -5,10 +5,13 @@
  */
 
 import { byID, clock, count, element, rate, say } from "./dom.js";
+import { gapInWords, logsInWords } from "./words.js";
 
 const SHOWN_MAX = 100;
 const RENDER_MS = 250;
 const TEXT_MAX = 2000;
+
+const NOTHING = "Nothing is watched: type a subject, or choose something above.";
 
 const STARTS = {
   latest: () => ({ from: "latest" }),
@@ -27,9 +30,12 @@ export class WatchBox {
   #isHeld = false;
   /** What the field was filled with, if not by the visitor. */
   #suggested = "";
+  #placeOf;
 
-  constructor(client) {
+  /** `placeOf(log)`: the topic and partition of a log, or null. */
+  constructor(client, placeOf) {
     this.#client = client;
+    this.#placeOf = placeOf;
     byID("watch").addEventListener("submit", (event) => {
       event.preventDefault();
       this.watch(byID("watch-subject").value.trim());
@@ -62,10 +68,12 @@ export class WatchBox {
     this.#second = { began: performance.now(), received: 0, rate: 0 };
     byID("messages").replaceChildren();
     say(byID("watch-error"), "");
+    say(byID("messages-none"), `Asking for ${subject} …`);
     try {
       this.#subscription = this.#client.subscribe(subject, (message) => this.#receive(message), STARTS[byID("watch-from").value]());
     } catch (error) {
       say(byID("watch-error"), error.message);
+      say(byID("messages-none"), NOTHING);
     }
     byID("watch-hold").disabled = this.#subscription === null;
   }
@@ -77,8 +85,27 @@ export class WatchBox {
       this.#subscription = null;
       byID("watch-hold").disabled = true;
       say(byID("watch-error"), `${status.error}: ${status.reason}`);
+      say(byID("messages-none"), NOTHING);
     }
+    const words = this.#progress(status);
+    if (words !== null) say(byID("messages-none"), words);
+    if (status.type === "gap") say(byID("watch-error"), gapInWords(status.gaps, this.#placeOf));
     return true;
+  }
+
+  /** What the box waits for, said where the messages will be; null when this status does not change it. */
+  #progress({ type, subscription, why, waiting }) {
+    switch (type) {
+      case "waiting":
+        return `Waiting: ${why}`;
+      case "subscribed":
+      case "resumed":
+        return waiting.length > 0 ? `Waiting for ${logsInWords(waiting, this.#placeOf)} to be read …` : `No message of ${subscription.subject} yet.`;
+      case "live":
+        return `No message of ${subscription.subject} yet.`;
+      default:
+        return null;
+    }
   }
 
   #receive(message) {
@@ -95,6 +122,7 @@ export class WatchBox {
     }
     const summary = this.#subscription === null ? "" : `${count(this.#received)} received · ${rate(this.#second.rate)} per second`;
     say(byID("watch-summary"), summary);
+    byID("messages-none").hidden = this.#received > 0;
     if (this.#isHeld || this.#fresh.length === 0) return;
     const list = byID("messages");
     list.prepend(...this.#fresh.splice(0).reverse().map(row));

@@ -13,6 +13,7 @@ from node.core import NodeCore
 from node.settings import Settings
 from node.status.cluster import cluster_of
 from node.status.problems import cluster_problems
+from node.status.recent import Recent
 from node.status.throughput import Throughput
 from node.topics import Source
 from node.workers import Workers
@@ -25,6 +26,7 @@ def document(
     network: Network | None,
     throughput: Throughput,
     problems: list[str],
+    recent: Recent,
     now: float,
     uptime_s: float,
 ) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def document(
         "ready": core.is_ready,
         "uptime_s": round(uptime_s, 1),
         "problems": problems,
+        "recent": [{"time": at, "text": text} for at, text in recent.events],
         "clients": {name: _total(workers, name) for name in ("connections", "subscriptions")},
         "rates": {"in_per_s": round(throughput.in_per_s, 1), "out_per_s": round(throughput.out_per_s, 1)},
         "workers": _workers(workers, throughput),
@@ -82,6 +85,8 @@ def _workers(workers: Workers, throughput: Throughput) -> list[dict[str, Any]]:
             "restarts": worker.restarts,
             "messages_out_per_s": round(throughput.out_per_s_of(worker), 1),
             "loop_delay_s": round(worker.stats.get("loop_delay_s", 0.0), 4),
+            "slow_clients": int(worker.stats.get("outboxes", 0)),
+            "waiting_bytes": int(worker.stats.get("outbox_bytes", 0)),
         }
         for worker in workers.all
     ]

@@ -19,6 +19,7 @@ from node.settings import Settings
 from node.status.document import document
 from node.status.metrics import render
 from node.status.problems import Problems, missing_topics
+from node.status.recent import Observation, Recent
 from node.status.throughput import Throughput
 from node.workers import Workers
 
@@ -39,6 +40,7 @@ class NodeStatus:
         self._network = network
         self._rates = Throughput(now, core, workers)
         self._problems = Problems(settings, core, workers, network)
+        self._recent = Recent()
         self._started_at = now
         self._unmapped = 0
         self._missing_told: set[str] = set()
@@ -51,6 +53,7 @@ class NodeStatus:
         self.tick_late_s = tick_late_s
         self._rates.second(now)
         self._problems.second(now)
+        self._recent.second(time.time_ns() // 1_000_000, self._observe())
         if missing := [one for one in missing_topics(self._settings, self._core) if one not in self._missing_told]:
             self._missing_told.update(missing)
             event(log, "topics_missing", logging.WARNING, topics=missing)
@@ -58,6 +61,16 @@ class NodeStatus:
         if intake.unmapped > self._unmapped:
             count, self._unmapped = intake.unmapped - self._unmapped, intake.unmapped
             event(log, "records_unmapped", logging.WARNING, count=count, last=intake.unmapped_last)
+
+    def _observe(self) -> Observation:
+        core = self._core
+        return Observation(
+            ready=core.is_ready,
+            kafka_error=core.kafka_health.error if self._settings.uses_kafka else "",
+            members={name: peer.state.word for name, peer in core.peers.all.items()},
+            coordinators={slot.number: slot.coordinator for slot in core.slots.by_number if slot.accepts},
+            restarts={worker.settings.index: worker.restarts for worker in self._workers.all},
+        )
 
     def reply(self, query: Query) -> Reply:
         """The answer to a worker's question."""
@@ -71,7 +84,7 @@ class NodeStatus:
             case "status":
                 body = document(
                     self._settings, self._core, self._workers, self._network, self._rates, self._problems.now(now),
-                    now, now - self._started_at,
+                    self._recent, now, now - self._started_at,
                 )  # fmt: skip
                 return Reply(query.rid, 200, "application/json", msgspec.json.encode(body))
             case "metrics":

@@ -4,10 +4,14 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 
 import { Fleet } from "./fleet.js";
-import { facts, overview, partitionsInWords, positions, ranges } from "./mesh.js";
+import { placeLabels } from "./labels.js";
+import { facts, forgotten, overview, partitionsInWords, positions, ranges } from "./mesh.js";
+import { isArrow, nearest } from "./nearest.js";
 import { direction, fit, project } from "./projection.js";
 import { Proof } from "./proof.js";
 import { Sources, originOf } from "./sources.js";
+import { behind, percentile, ratesOf } from "./trends.js";
+import { gapInWords, logsInWords } from "./words.js";
 
 const message = (seq, rest = {}) => ({ subject: "/t/a", log: "l", at: [0, seq], prev: null, snapshot: false, ...rest });
 const counts = ({ received, missed, repeated }) => [received, missed, repeated];
@@ -186,4 +190,63 @@ test("mesh: numbers and partitions in words", () => {
   assert.equal(ranges([]), "");
   assert.equal(ranges([7, 0, 2, 1, 3, 10]), "0–3, 7, 10");
   assert.equal(partitionsInWords([{ topic: "b", partition: 3 }, { topic: "a", partition: 0 }, { topic: "b", partition: 2 }]), "b 2–3; a 0");
+});
+
+test("mesh: when no node answers, nothing is said to be alive, and nobody is said to do anything", () => {
+  const shown = forgotten(
+    overview({ name: "x", state: "ok", voters: ["a", "b"], commit_quorum: 2, members: [member("a"), member("b")], slots: [{ slot: 0, coordinator: "a" }], feeds: [{ topic: "t", partition: 0, feeder: "b" }] }),
+  );
+  assert.deepEqual([shown.state, shown.words, shown.links], ["unknown", "no node answers", []]);
+  assert.deepEqual(shown.members.map(({ name, state, slots, partitions }) => [name, state, slots, partitions]), [["a", "unknown", [], []], ["b", "unknown", [], []]]);
+  assert.deepEqual([shown.slots[0].colour, shown.feeds[0].feeder], [null, null]);
+});
+
+const placeOf = (log) => (log.startsWith("?") ? null : { topic: log.slice(1), partition: Number(log[0]) });
+
+test("words: a gap is said by topic, partition and reason, not by the names of logs", () => {
+  const gap = (log, why = "retention") => ({ log, why });
+  assert.equal(gapInWords([gap("3flights")], placeOf), "messages of flights 3 are missing: Kafka has deleted them");
+  assert.equal(
+    gapInWords([gap("3flights"), gap("1flights"), gap("0notes", "truncated"), gap("?", "strange")], placeOf),
+    "messages of flights 1, 3 are missing: Kafka has deleted them; messages of notes 0 are missing: Kafka has lost them; messages of a log are missing: strange",
+  );
+  assert.equal(logsInWords([..."0123456"].map((n) => `${n}t`).concat("?1", "?2"), placeOf), "t 0, 1, 2 and 4 more and 2 logs");
+});
+
+test("labels: none covers another, as far as there is room", () => {
+  const [lga, ewr] = placeLabels([{ x: 100, y: 100, width: 24 }, { x: 108, y: 102, width: 24 }], 12, 5, { width: 400, height: 300 });
+  const apart = lga.x + lga.width <= ewr.x || ewr.x + ewr.width <= lga.x || lga.y + lga.height <= ewr.y || ewr.y + ewr.height <= lga.y;
+  assert.ok(apart, JSON.stringify([lga, ewr]));
+  const [corner] = placeLabels([{ x: 398, y: 2, width: 24 }], 12, 5, { width: 400, height: 300 });
+  assert.ok(corner.x + corner.width <= 400 && corner.y >= 0, JSON.stringify(corner));
+});
+
+test("nearest: an arrow key leads to what lies its way", () => {
+  const places = [["left", [50, 100]], ["far left", [10, 100]], ["up", [100, 40]], ["aside", [90, 200]]];
+  assert.equal(nearest("ArrowLeft", [100, 100], places), "left");
+  assert.equal(nearest("ArrowUp", [100, 100], places), "up");
+  assert.equal(nearest("ArrowDown", [100, 100], places), "aside");
+  assert.equal(nearest("ArrowRight", [100, 100], places), null);
+  assert.deepEqual([isArrow("ArrowUp"), isArrow("Enter")], [true, false]);
+});
+
+test("trends: rates, percentiles and who is behind", () => {
+  const status = {
+    node: "a",
+    rates: { in_per_s: 5, out_per_s: 7 },
+    workers: [{ index: 0, slow_clients: 2, waiting_bytes: 4096, loop_delay_s: 0.2 }, { index: 1, slow_clients: 0, waiting_bytes: 0, loop_delay_s: 0.001 }],
+    kafka: { topics: [{ topic: "t", partitions: [{ partition: 0, messages_per_s: 2, lag: 3, state: "live" }, { partition: 1, messages_per_s: 3, lag: 400, state: "live" }, { partition: 2, lag: null, state: "unavailable" }] }] },
+    cluster: { members: [{ name: "b", state: "suspect" }, { name: "c", state: "alive", synced: true, delay_ms: 1500 }] },
+  };
+  assert.deepEqual(ratesOf(status), { in: 5, out: 7, topics: new Map([["t", 5]]) });
+  assert.deepEqual(ratesOf(undefined), { in: 0, out: 0, topics: new Map() });
+  assert.deepEqual([percentile([], 0.5), percentile([1, 2, 3, 4], 0.5), percentile([1, 2, 3, 4], 0.99)], [null, 2, 4]);
+  assert.deepEqual(behind([status, { node: "z" }]), [
+    ["a, worker 0", "2 slow clients", "4 KB wait"],
+    ["a, worker 0", "its loop is late", "200 ms"],
+    ["a", "t 1", "400 records behind"],
+    ["a", "t 2", "has no leader"],
+    ["a", "node b", "does not answer"],
+    ["a", "node c", "1500 ms behind"],
+  ]);
 });

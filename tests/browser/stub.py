@@ -51,6 +51,8 @@ class StubCluster:
         self.kafka_topics: tuple[str, ...] = ("airports", "flights")
         """None of them: the nodes use no Kafka."""
         self.members = 3
+        self.recent: list[dict[str, Any]] = []
+        """What has happened, as all nodes say."""
         self.silent = ""
         """The node that does not answer questions."""
         given = {
@@ -122,6 +124,7 @@ class StubCluster:
         partition = {"state": "live", "lag": 0, "end": [0, 912], "messages_per_s": 57.0}
         return CORE | {
             "node": me,
+            "recent": self.recent,
             "uptime_s": time.monotonic() - self._began,
             "kafka": {
                 "used": bool(self.kafka_topics),

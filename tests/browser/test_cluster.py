@@ -81,6 +81,44 @@ def test_news_of_members(visitor: Visitor, stub: StubCluster) -> None:
     visitor.nothing_is_wrong()
 
 
+def test_when_all_nodes_are_gone_none_is_shown_as_alive_and_the_page_comes_back_at_once(
+    visitor: Visitor, stub: StubCluster
+) -> None:
+    for name in NAMES:
+        stub.kill(name)
+    visitor.until(lambda: visitor.text("node-state") == "Node: no answer", "no node answers")
+    assert [visitor.card(name, "dataset.state") for name in NAMES] == ["unknown"] * 3
+    assert "no answer" in visitor.card("a")
+    assert visitor.run("return [...document.querySelectorAll('.member-card button')].every((one) => one.disabled)")
+    assert visitor.text("cluster-words") == "no node answers"
+    assert visitor.text("cut") == "Connect now"
+    visitor.click("cut")
+    attempts = "return document.querySelectorAll('#events [data-type=reconnecting]').length"
+    tried = visitor.run(attempts)
+    visitor.click("cut")
+    visitor.until(lambda: visitor.run(attempts) > tried, "it tries at once")
+    visitor.complaints()  # of requests that nobody answered
+
+
+def test_each_button_says_whom_it_kills(visitor: Visitor) -> None:
+    labels = visitor.run("return [...document.querySelectorAll('.member-card button')].map((one) => one.ariaLabel)")
+    assert labels[:4] == ["Kill node a", "Cut off 15 s: node a", "Kill node b", "Cut off 15 s: node b"]
+
+
+def test_the_console_shows_each_node_and_what_has_happened(visitor: Visitor, stub: StubCluster) -> None:
+    stub.recent = [{"time": 1_700_000_000_000, "text": "node b is dead"}]
+    names = "return [...document.querySelectorAll('#trend-nodes dt')].map((one) => one.textContent)"
+    visitor.until(lambda: visitor.run(names) == ["a", "b", "c"], "each node has a plot")
+    topics = "return [...document.querySelectorAll('#trend-topics dt')].map((one) => one.textContent)"
+    assert visitor.run(topics) == ["airports", "flights"]
+    visitor.until(lambda: "684" in visitor.text("trend-topics"), "flights: 12 partitions of 57 messages")
+    visitor.until(lambda: "node b is dead" in visitor.text("recent"), "events are shown")
+    assert visitor.text("behind-none") == "Nobody and nothing."
+    stub.states["c"] = "suspect"
+    visitor.until(lambda: "node c" in visitor.text("behind"), "who does not answer is shown")
+    visitor.nothing_is_wrong()
+
+
 def test_a_node_alone_is_no_cluster(visitor: Visitor, stub: StubCluster) -> None:
     assert visitor.run(SHOWN, "cluster-section")
     stub.members = 1

@@ -123,9 +123,16 @@ def test_the_keyboard_is_enough(visitor: Visitor) -> None:
     visitor.until(
         lambda: not visitor.run("return document.getElementById('publish-section').hidden"), "one may publish"
     )
+    visitor.tab_to("map")
+    right = "\ue014"
+    visitor.until(lambda: _press_and_see(visitor, right), "an arrow key points at a flight")
+    flight = visitor.run("return document.querySelector('#card .mono').textContent")
+    visitor.press(enter)
+    assert visitor.run("return document.getElementById('watch-subject').value") == flight
+    visitor.until(lambda: f"{flight} subscribed" in visitor.text("events"), "the flight is watched")
     visitor.tab_to("cut")
     visitor.press(enter)
-    visitor.until(partial(visitor.has_resumed, 2), "both subscriptions are resumed")
+    visitor.until(partial(visitor.has_resumed, 3), "all three subscriptions are resumed")
     visitor.tab_to("events")
     visitor.tab_to("watch-subject")
     visitor.press("\ue009a\ue000/airports/*", enter)
@@ -147,6 +154,7 @@ def test_the_keyboard_is_enough(visitor: Visitor) -> None:
     visitor.press("by hand", enter)
     visitor.until(lambda: "acknowledged by Kafka" in visitor.text("publish-outcome"), "Kafka has it")
     assert visitor.run("return document.activeElement.id") == "publish-value", "the next can be written at once"
+    visitor.until(lambda: "/flights/" in visitor.text("busiest"), "the busiest subjects are known")
     visitor.tab_to("publish-go")
     visitor.press("\ue004", "\ue004")
     visitor.press("\ue004")
@@ -157,6 +165,43 @@ def test_the_keyboard_is_enough(visitor: Visitor) -> None:
         lambda: visitor.run("return document.getElementById('watch-subject').value") != "/airports/*", "watched"
     )
     visitor.nothing_is_wrong()
+
+
+def _press_and_see(visitor: Visitor, key: str) -> bool:
+    visitor.press(key)
+    return bool(visitor.run("return document.getElementById('card').checkVisibility()"))
+
+
+def test_the_box_says_what_it_waits_for(visitor: Visitor) -> None:
+    visitor.look(1440, 1000, scheme="light")
+    assert visitor.text("messages-none").startswith("Nothing is watched yet")
+    visitor.type("watch-subject", "/notes/nothing-was-ever-here")
+    visitor.click("watch-go")
+    visitor.until(partial(visitor.says, "messages-none", "No message of /notes/nothing-was-ever-here yet."), "said")
+    visitor.type("watch-subject", "/airports/*")
+    visitor.click("watch-go")
+    visitor.until(lambda: visitor.rows(), "messages come")
+    assert not visitor.run("return document.getElementById('messages-none').checkVisibility()")
+    visitor.nothing_is_wrong()
+
+
+def test_a_flight_that_is_chosen_on_a_small_window_is_seen(visitor: Visitor) -> None:
+    visitor.look(1000, 500, scheme="light")
+    visitor.run("document.getElementById('map').focus()")
+    visitor.until(lambda: _press_and_see(visitor, "\ue012"), "an arrow key points at a flight")
+    visitor.press("\ue007")
+    box = "return document.getElementById('watch').getBoundingClientRect().toJSON()"
+    visitor.until(
+        lambda: visitor.run(box)["top"] >= 0 and visitor.run(box)["bottom"] <= 500, "the box is in the window"
+    )
+
+
+def test_fingers_hit_what_they_are_to(visitor: Visitor) -> None:
+    visitor.look(390, 844, scheme="light", is_phone=True)
+    small = """return [...document.querySelectorAll("button, input, select, summary, footer a")]
+        .filter((one) => one.checkVisibility() && one.getBoundingClientRect().height < 44)
+        .map((one) => one.outerHTML)"""
+    assert visitor.run(small) == []
 
 
 def test_a_script_that_got_into_the_page_does_not_run(visitor: Visitor) -> None:

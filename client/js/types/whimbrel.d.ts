@@ -183,4 +183,9 @@ export declare class Client {
     }): Promise<Published>;
     /** End all subscriptions and the connection. Publishes without an answer are rejected. */
     close(): void;
+    /**
+     * Look at the connection now. While there is none, the pause before the next attempt ends; else the server is asked for a
+     * sign of life. In a browser it happens by itself when the page is seen again or the network comes back.
+     */
+    wake(): void;
 }
