@@ -27,6 +27,8 @@ class NodeConfig:
     mapping: Mapping
     """Of Kafka's topics."""
     uses_kafka: bool
+    compacted: frozenset[str]
+    """Names of the mapping's rules whose topics are compacted, whether or not Kafka says so."""
     namespaces: tuple[TopicRule, ...]
     """Topics that are the cluster's own."""
     servers: tuple[str, ...]

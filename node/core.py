@@ -102,6 +102,7 @@ class NodeCore:
             self.kafka_health,
             look_ups,
             effects,
+            compacted=config.compacted,
             joins=config.joins,
             retry_window_ms=config.slots.retry_window_ms,
         )

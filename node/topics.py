@@ -43,6 +43,7 @@ class Source:
         "is_late",
         "is_new",
         "is_slot",
+        "is_table",
         "loaded",
         "log",
         "log_id",
@@ -64,6 +65,8 @@ class Source:
         self.log_id = log_id
         self.rule = rule
         self.is_slot = False
+        self.is_table = False
+        """Of a compacted topic of Kafka."""
         self.is_new = is_new
         """It appeared while the node was watching: everything in it is new."""
         self.is_late = is_late

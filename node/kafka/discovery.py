@@ -28,6 +28,10 @@ from node.topics import Source, incarnation_of
 
 ASK_S = 5.0
 """Longest wait for one answer of Kafka."""
+CONFIGS_EVERY = 12
+"""With every how many looks topics' configurations are asked for again: they, and the right to see them, may change."""
+TOMBSTONES_S = 86_400.0
+"""How long Kafka keeps tombstones unless it is told otherwise."""
 LOOK_UP_PAUSE_S = 0.3
 """The shortest time between two looks, however often they are asked for."""
 REPEATS_BACK = 10_000
@@ -83,7 +87,10 @@ class Discoverer:
         self._leaders: dict[tuple[str, int], int] = {}
         self._silent: set[int] = set()
         """Brokers that have not answered since the last look: nothing of theirs is asked until the next one."""
-        self._compacted: dict[bytes, bool] = {}
+        self._configs: dict[bytes, float | None] = {}
+        """Topic id -> how long tombstones are kept, in seconds, if it is compacted."""
+        self._undescribed: set[str] = set()
+        self._configs_at = 0.0
         self._stopping = False
         self._look_up = self._looked_up = 0
         """Numbers of the last `LookUpTopics`, and of the last before Kafka was asked."""
@@ -122,6 +129,7 @@ class Discoverer:
             metadata = self._admin.list_topics(timeout=ASK_S)
             listed = {name: topic for name, topic in metadata.topics.items() if self._is_mapped(name)}
             said = self._identify(listed, str(metadata.cluster_id or ""))
+            self._describe({name: topic.id for name, topic in said.items() if topic is not None})
         except KafkaException as failure:
             self._admin.poll(0)  # calls `_error`
             self._inbox.put(Unreachable(self._last_error or failure.args[0].str()))
@@ -138,7 +146,13 @@ class Discoverer:
         leaderless = {where for where, leader in self._leaders.items() if leader < 0}
         brokers = [f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()]
         unsure = {name for name, topic in said.items() if topic is None and name not in self._found}
-        self._inbox.put(Found(brokers, topics, leaderless, unsure, self._looked_up))
+        compacted = {
+            name: tombstones_s
+            for name, topic in self._found.items()
+            if (tombstones_s := self._configs.get(topic.id)) is not None
+        }
+        undescribed = frozenset(self._undescribed & self._found.keys())
+        self._inbox.put(Found(brokers, topics, leaderless, unsure, self._looked_up, compacted, undescribed))
         return True
 
     def _error(self, error: KafkaError) -> None:
@@ -170,6 +184,33 @@ class Discoverer:
                     del said[name]
         return said
 
+    def _describe(self, ids: dict[str, bytes]) -> None:
+        """Learn which topics are compacted: of new ones at once, of the others now and then."""
+        if time.monotonic() >= self._configs_at:
+            self._configs_at = time.monotonic() + CONFIGS_EVERY * self._interval_s
+            wanted = [*ids]
+        else:
+            wanted = [name for name, id in ids.items() if id not in self._configs and name not in self._undescribed]
+        wanted = [name for name in wanted if not ids[name].startswith(b"mockCluster")]  # it has no configurations
+        if not wanted:
+            return
+        resources = [ConfigResource(ResourceType.TOPIC, name) for name in wanted]
+        for resource, future in self._admin.describe_configs(resources, request_timeout=ASK_S).items():
+            name = resource.name
+            try:
+                answer = _result(future)
+            except KafkaException as failure:
+                if failure.args[0].code() in _NOT_ALLOWED:
+                    self._undescribed.add(name)
+                    self._configs.pop(ids[name], None)
+                elif failure.args[0].code() not in _GONE and ids[name] not in self._configs:
+                    raise
+                continue
+            self._undescribed.discard(name)
+            tombstones = answer.get("delete.retention.ms")
+            tombstones_s = TOMBSTONES_S if tombstones is None else int(tombstones.value) / 1000
+            self._configs[ids[name]] = tombstones_s if "compact" in answer["cleanup.policy"].value else None
+
     def _begin_one(self) -> bool:
         """Answer one question; False if there is none that Kafka can answer now."""
         for _ in range(len(self._wanted)):
@@ -193,7 +234,7 @@ class Discoverer:
 
     def _where(self, source: Source) -> StartFound:
         earliest, epoch = self._offset(source, OffsetSpec.earliest())
-        if source.is_new or self._is_compacted(source.topic):
+        if source.is_new or source.is_table:
             return StartFound(source, earliest, earliest, (epoch, earliest - 1) if earliest else BEGINNING, 0)
         latest = self._offset(source, OffsetSpec.latest())
         oldest_kept = max(earliest, latest[0] - self._depth.records_max)
@@ -228,22 +269,6 @@ class Discoverer:
             raise TimeoutError
         epoch = answer.leader_epoch
         return answer.offset, epoch if epoch is not None and epoch >= 0 else 0
-
-    def _is_compacted(self, topic: str) -> bool:
-        found = self._found.get(topic)
-        id = found.id if found is not None else b""
-        if id.startswith(b"mockCluster"):
-            return False
-        if id not in self._compacted:
-            resource = ConfigResource(ResourceType.TOPIC, topic)
-            try:
-                answer = _result(self._admin.describe_configs([resource], request_timeout=ASK_S)[resource])
-            except KafkaException as failure:
-                if failure.args[0].code() in _NOT_ALLOWED:
-                    return False  # as if it were an ordinary topic
-                raise
-            self._compacted[id] = "compact" in answer["cleanup.policy"].value
-        return self._compacted[id]
 
 
 def _believed(

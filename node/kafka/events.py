@@ -34,6 +34,10 @@ class Found(msgspec.Struct, gc=False):
     """Topics that exist, but have not been identified yet."""
     look_up: int = 0
     """The last `LookUpTopics` that came before Kafka was asked."""
+    compacted: dict[str, float] = {}
+    """Topics whose configuration says so -> how long Kafka keeps their tombstones, in seconds."""
+    undescribed: frozenset[str] = frozenset()
+    """Topics whose configuration this node may not see."""
 
 
 class StartFound(msgspec.Struct, gc=False):

@@ -26,6 +26,8 @@ class KafkaHealth:
         """Partitions that nobody can read at the moment."""
         self.unsure: set[str] = set()
         """Topics that exist, but have not been identified yet."""
+        self.undescribed: frozenset[str] = frozenset()
+        """Topics of which it is not known whether they are compacted: this node may not see their configuration."""
         self.read_errors = 0
         self.read_error = ""
         """The last one."""
@@ -56,6 +58,9 @@ class KafkaHealth:
         self.brokers = found.brokers
         self.leaderless = found.leaderless
         self.unsure = found.unsure
+        if found.undescribed > self.undescribed:
+            self._effects.log("configuration_not_seen", WARNING, topics=sorted(found.undescribed))
+        self.undescribed = found.undescribed
 
     def failed(self, now: float, text: str) -> None:
         """Reading something failed; it is tried again."""

@@ -58,12 +58,14 @@ class KafkaLogs:
         look_ups: LookUps,
         effects: Effects,
         *,
+        compacted: frozenset[str],
         joins: bool,
         retry_window_ms: int,
     ) -> None:
         """Begin without any.
 
         Args:
+            compacted: Names of the mapping's rules whose topics are compacted, whatever Kafka says.
             joins: Whether this node knows of others that it may copy from.
             retry_window_ms: How long publishes are remembered.
         """
@@ -79,6 +81,7 @@ class KafkaLogs:
         self._heard_of: dict[str, None] = {}
         """Logs of other nodes that were not known here: each is asked for once."""
         self._effects = effects
+        self._compacted = compacted
         self._joins = joins
         self._retry_window_ms = retry_window_ms
         self._started_at = now
@@ -106,6 +109,11 @@ class KafkaLogs:
             for source in sources.values()
         )
 
+    def is_said(self, topic: str) -> bool:
+        """Whether the configuration says that a topic is compacted."""
+        rule = self._topics.rule_of_kafka(topic)
+        return rule is not None and rule.name in self._compacted
+
     # From Kafka: what there is.
 
     def found(self, now: float, found: Found) -> None:
@@ -114,6 +122,7 @@ class KafkaLogs:
         begun, ended = self._topics.update(found.topics, found.unsure)
         ends = [(source, self._end(now, source)) for source in ended]
         for source in begun:
+            source.is_table = source.topic in found.compacted or self.is_said(source.topic)
             self._fill(now, source)
         if begun or ended:
             self._effects.log("topics_changed", begun=len(begun), ended=len(ended))

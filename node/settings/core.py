@@ -30,6 +30,7 @@ def core_config(settings: Settings) -> NodeConfig:
         cluster_address=cluster.advertised if cluster.is_on else "",
         mapping=Mapping(topic_rules(settings)),
         uses_kafka=settings.uses_kafka,
+        compacted=frozenset(topic.name for topic in settings.topics if topic.compacted),
         namespaces=tuple(settings.namespaces),
         servers=tuple(settings.node.servers),
         joins=bool(cluster.join),

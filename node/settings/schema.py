@@ -122,6 +122,10 @@ class Topic(TopicRule, frozen=True):
     JSON, text, bytes."""
     publish: bool = False
     """Whether clients may publish into the topic."""
+    compacted: bool = False
+    """Whether the topic is a table, of which the latest value of every key is always had. Kafka says so by itself, by
+    the topic's `cleanup.policy`, to whom it lets describe the topic's configuration (DESCRIBE_CONFIGS); say it here
+    where it does not."""
 
 
 class Namespace(TopicRule, frozen=True):

@@ -50,6 +50,14 @@ def missing_topics(settings: Settings, core: NodeCore) -> list[str]:
     return [name for name in named if core.topics.known and name not in has]
 
 
+def undescribed(topic: str) -> str:
+    """Of a topic whose configuration this node may not see, and whose mapping does not say what it is."""
+    return (
+        f"topic {topic!r}: this node's user may not see its configuration (it lacks the right DESCRIBE_CONFIGS on it), "
+        "so it is taken for one that is not compacted. If it is, allow that, or say `compacted = true` in [[topics]]"
+    )
+
+
 class Problems:
     """Of everything."""
 
@@ -89,6 +97,9 @@ class Problems:
             found.append(f"reading Kafka: {health.read_error}")
         for topic, partition in sorted(health.leaderless):
             found.append(f"{topic} [{partition}] has no leader in Kafka: nobody can read it")
+        found += [
+            undescribed(topic) for topic in sorted(health.undescribed) if not self._core.kafka_logs.is_said(topic)
+        ]
         missing = missing_topics(self._settings, self._core)
         return found + [f"topic {topic!r} does not exist in Kafka (yet)" for topic in missing]
 

@@ -36,6 +36,7 @@ ALONE = NodeConfig(
     cluster_address="",
     mapping=Mapping([ORDERS]),
     uses_kafka=True,
+    compacted=frozenset(),
     namespaces=(),
     servers=(),
     joins=False,

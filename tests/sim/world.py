@@ -90,6 +90,7 @@ class World:
             cluster_address=address_of(name) if len(options.names) > 1 else "",
             mapping=Mapping(options.rules),
             uses_kafka=bool(options.topics),
+            compacted=frozenset(),
             namespaces=options.namespaces,
             servers=(),
             joins=len(options.names) > 1,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from node.effects import FindStart
 from node.kafka.events import Found
 from node.status.problems import Problems, missing_topics
 from tests.node.cores import ALONE, OneNode, record
@@ -60,3 +62,15 @@ def test_records_that_could_not_be_mapped_are_a_problem_for_a_while() -> None:
     seen.second(1.0)
     assert "1 record could not be mapped; the last: a key of 2000 bytes in topic 'orders'" in seen.now(1.0)
     assert not any("mapped" in problem for problem in seen.now(61.1))
+
+
+def test_a_topic_whose_configuration_may_not_be_seen_is_named_unless_the_mapping_says_what_it_is() -> None:
+    for config, expected in ((ALONE, 1), (replace(ALONE, compacted=frozenset({"orders"})), 0)):
+        node = OneNode(config)
+        hidden = Found(["b"], {"orders": ("x", 1)}, set(), set(), undescribed=frozenset({"orders"}))
+        node.core.kafka_event(node.now, hidden)
+        [find] = node.all(FindStart)
+        assert find.source.is_table is not bool(expected)
+        found = [one for one in problems(node, one_worker()).now(node.now) if "DESCRIBE_CONFIGS" in one]
+        assert len(found) == expected
+        assert all("topic 'orders'" in one and "`compacted = true`" in one for one in found)
