@@ -23,6 +23,7 @@ from gevent import get_hub
 from gevent.event import Event
 
 import whimbrel_server
+from gateway.authorizers.jwt import Jwt
 from gateway.http.origins import Origins
 from gateway.http.queries import Queries
 from gateway.http.server import Server, listen
@@ -88,7 +89,8 @@ class Worker:
         self.exit_status = 0
         self._outputs = self.sessions.outputs
         self._stats = self.sessions.stats
-        self._authority = Authority(authorizer, or_crash(self._decided))
+        self._authorizer = authorizer
+        self._authority = Authority(authorizer, or_crash(self._decided), self._want_keys)
         self._closing: Wheel[Connection] = Wheel(self.now(), TICK_S)
         self._blocked: dict[Connection, None] = {}
         """Those with an outbox."""
@@ -279,6 +281,15 @@ class Worker:
         self.flush()
         question.session.connection.resume_reading()
 
+    def _want_keys(self, url: str) -> None:
+        self._outputs.events.append(link.WantKeys(url))
+        self.flush()
+
+    def _keys_came(self, keys: link.IssuerKeys) -> None:
+        if isinstance(self._authorizer, Jwt):
+            self._authorizer.keys_fetched(keys.url, keys.jwks)
+        self._authority.keys_came(keys.url)
+
     def _handle(self, events: list[link.FromNode]) -> None:
         self.sessions.handle(events)
         for one in events:
@@ -287,6 +298,8 @@ class Worker:
                     self._queries.replied(one)
                 case link.Servers():
                     self._origins.learn(one.servers)
+                case link.IssuerKeys():
+                    self._keys_came(one)
                 case link.Room():
                     self.others_have_room = one.others
                     self._join_or_leave()

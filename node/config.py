@@ -5,10 +5,11 @@ Not here: the settings that it is made from (node/settings/).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from gateway.link.settings import TopicRule
-from gateway.link.topic_rules import Mapping
+from gateway.link.topic_rules import Mapping as TopicMapping
 from mesh.cache.cache import CacheConfig
 from mesh.feed.feed_log import FeedConfig
 from mesh.slots.forwarding import ForwardingConfig
@@ -24,7 +25,7 @@ class NodeConfig:
     name: str
     cluster_address: str
     """Where membership finds this node; empty if it is alone."""
-    mapping: Mapping
+    mapping: TopicMapping
     """Of Kafka's topics."""
     uses_kafka: bool
     compacted: frozenset[str]
@@ -47,3 +48,5 @@ class NodeConfig:
     """Of what all nodes of a cluster must have alike."""
     namespaces_digest: int
     """The same on two nodes that have the same namespaces."""
+    key_urls: Mapping[str, float] = field(default_factory=dict)
+    """Key sets that tokens are checked with, and how often each is fetched again, in seconds."""

@@ -51,6 +51,7 @@ from node.logs.look_ups import LookUps
 from node.logs.slot_ends import SlotEnds
 from node.logs.slot_logs import SlotLogs
 from node.publishing import Publishing
+from node.tokens.key_sets import KeySets
 from node.topics import Topics
 
 SECOND_S = 1.0
@@ -119,6 +120,7 @@ class NodeCore:
             effects,
         )
         self.peers = Peers(config, effects)
+        self.key_sets = KeySets(config.key_urls, effects)
         self._slot_ends = SlotEnds(self.slots)
         self._scans: dict[Ticket, Scan] = {}
         """Questions that peers are asked."""
@@ -144,6 +146,7 @@ class NodeCore:
     def worker_joined(self, now: float, worker: WorkerId) -> None:
         """A worker process has begun; `worker` is a number that no other has or had."""
         self.workers.join(worker)
+        self.key_sets.joined(worker)
         if self._servers:
             self._effects.to_worker(worker, link.Servers(self._servers))
 
@@ -154,6 +157,7 @@ class NodeCore:
     def worker_gone(self, now: float, worker: WorkerId) -> None:
         """A worker process has ended."""
         self.workers.leave(worker)
+        self.key_sets.gone(worker)
 
     def worker_event(self, now: float, wall_ms: int, worker: WorkerId, event: link.FromWorker) -> None:
         """What a worker says. What concerns its process alone (`Ready`, `Query`) is the shell's.
@@ -173,6 +177,8 @@ class NodeCore:
                 self._effects.to_worker(worker, link.Cancelled(event.sid))
             case link.Drop():
                 self.interest.drop(worker, event.subject, event.encoding)
+            case link.WantKeys(url):
+                self.key_sets.wanted(now, worker, url)
             case link.Stats(values):
                 self.workers.vacancies.measured(worker, values["connections"], values["connections_max"])
 
@@ -248,6 +254,12 @@ class NodeCore:
         """Answers `SavePromises`: they could not be saved. This voter goes on without, and tries again."""
         self.slots.promises_failed(now)
 
+    # Inputs from whoever issues tokens.
+
+    def keys_fetched(self, now: float, url: str, jwks: bytes, error: str) -> None:
+        """Answers `FetchKeys`: a key set, or why there is none."""
+        self.key_sets.fetched(now, url, jwks, error, self.workers.ids)
+
     # Inputs from the clock, and the end.
 
     def tick(self, now: float) -> None:
@@ -258,6 +270,7 @@ class NodeCore:
         self.feed.tick(now)
         self.kafka_logs.tick(now)
         self.publishing.tick(now)
+        self.key_sets.tick(now)
         for ticket, exists in self._slot_ends.tick(now):
             if exists:
                 self.backfills.measured(ticket, None)

@@ -64,6 +64,15 @@ class TellMembers(msgspec.Struct, frozen=True, gc=False):
     meta: bytes
 
 
+# To whoever issues tokens.
+
+
+class FetchKeys(msgspec.Struct, frozen=True):
+    """Fetch a key set; answered by `keys_fetched`."""
+
+    url: str
+
+
 # To Kafka.
 
 
@@ -139,6 +148,7 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
 
 Effect: TypeAlias = (
     ToWorker | Resync
+    | FetchKeys
     | SavePromises | ToPeer | LinkPeers | TellMembers
     | Produce | LookUpTopics | FindStart | ReadFrom | StopReading | AskKafka | CancelQuestion
     | LogLine

@@ -24,7 +24,7 @@ from gevent import get_hub
 from gevent.event import AsyncResult
 
 from gateway.link import events as link
-from gateway.link.crash import crash
+from gateway.link.crash import crash, or_crash
 from gateway.link.logs import event
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
@@ -35,6 +35,7 @@ from node.effects import (
     AskKafka,
     CancelQuestion,
     Effect,
+    FetchKeys,
     FindStart,
     LinkPeers,
     LogLine,
@@ -55,6 +56,7 @@ from node.settings import Settings, gateway_settings
 from node.settings.cluster import host_of
 from node.settings.core import core_config
 from node.status.status import NodeStatus
+from node.tokens.fetch import Fetcher
 from node.workers import Worker, Workers
 
 log = logging.getLogger(__name__)
@@ -105,12 +107,14 @@ class Node:
         self._kafka = (
             KafkaThreads(settings, is_mapped, self._kafka_event, self.perform) if settings.uses_kafka else None
         )
+        self._fetcher = Fetcher(or_crash(self._keys_fetched))
         self._status = NodeStatus(settings, self.core, self.workers, self._kafka, self._network)
         self._performers: dict[type[Effect], Callable[[Any], None]] = {
             ToWorker: self._to_worker,
             Resync: self._resync,
             SavePromises: self._save_promises,
             LogLine: self._log_line,
+            FetchKeys: self._fetch_keys,
             **(_kafka_performers(self._kafka) if self._kafka is not None else {}),
             **(_network_performers(self._network) if self._network is not None else dict.fromkeys(_NETWORK, _drop)),
         }
@@ -280,6 +284,13 @@ class Node:
 
     def _log_line(self, effect: LogLine) -> None:
         event(log, effect.name, effect.level, **effect.fields)
+
+    def _fetch_keys(self, effect: FetchKeys) -> None:
+        self._fetcher.fetch(effect.url)
+
+    def _keys_fetched(self, url: str, jwks: bytes, error: str) -> None:
+        self.core.keys_fetched(time.monotonic(), url, jwks, error)
+        self.perform()
 
     # Demonstrations.
 

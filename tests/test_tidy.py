@@ -88,6 +88,8 @@ SHELLS = {
     "client/python/whimbrel/connection.py",
     "client/python/whimbrel/subscription.py",
     "gateway/__main__.py",
+    "gateway/authorizers/jwt.py",
+    "gateway/authorizers/keys.py",
     "gateway/http/queries.py",
     "gateway/sessions/authority.py",
     "gateway/sessions/loading.py",
@@ -132,6 +134,7 @@ SHELLS = {
     "node/settings/reference.py",
     "node/status/",
     "node/systemd.py",
+    "node/tokens/fetch.py",
     "node/workers.py",
     "tests/",
 }

@@ -144,7 +144,16 @@ class CatchUp(msgspec.Struct, array_like=True, tag="catchup", gc=False):
     ends: dict[str, Place]
 
 
-FromWorker: TypeAlias = Ready | Subscribe | More | Cancel | Drop | Publish | Query | Stats | CatchUp
+class WantKeys(msgspec.Struct, array_like=True, tag="wantkeys", gc=False):
+    """A token was signed with a key that is not among those of this URL, as far as the worker knows them.
+
+    Answered by `IssuerKeys`, which may be those that the worker has: they are not fetched for every token.
+    """
+
+    url: str
+
+
+FromWorker: TypeAlias = Ready | Subscribe | More | Cancel | Drop | Publish | Query | Stats | CatchUp | WantKeys
 
 
 # From a node to a worker.
@@ -288,6 +297,14 @@ class Servers(msgspec.Struct, array_like=True, tag="servers", gc=False):
     servers: list[str]
 
 
+class IssuerKeys(msgspec.Struct, array_like=True, tag="keys", gc=False):
+    """Keys of those who issue tokens, as the node has fetched them; sent when they change, and on `WantKeys`."""
+
+    url: str
+    jwks: bytes
+    """A JSON Web Key Set; empty: there was none to be had yet."""
+
+
 class Room(msgspec.Struct, array_like=True, tag="room", gc=False):
     """Whether other workers of the node take connections: `others` if some of them have fewer than they may have.
 
@@ -322,6 +339,7 @@ FromNode: TypeAlias = (
     | Refused
     | Reply
     | Servers
+    | IssuerKeys
     | Room
     | Drain
 )

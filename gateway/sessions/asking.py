@@ -5,6 +5,7 @@ Not here: when it is asked (requests.py), in which thread (authority.py).
 
 from __future__ import annotations
 
+from gateway.authorizers.wanted_keys import KeysWanted
 from gateway.link import codes
 from gateway.sessions.session import Decision, Question
 from whimbrel_server import Authorizer, Refusal
@@ -22,6 +23,8 @@ def ask(authorizer: Authorizer, question: Question) -> tuple[Decision, Exception
         else:
             authorizer.publish(question.identity, question.subject)
         return YES, None
+    except KeysWanted as wanted:
+        return Decision(wanted.code, wanted.reason, wants=wanted.url), None
     except Refusal as refusal:
         code = refusal.code if question.client is not None else codes.FORBIDDEN
         return Decision(code, refusal.reason), None

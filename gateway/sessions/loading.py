@@ -17,10 +17,12 @@ from typing import Any
 import msgspec
 
 from gateway.authorizers.allow_all import AllowAll
+from gateway.authorizers.jwt import Jwt
+from gateway.authorizers.rules import StaticRules
 from whimbrel_server import Authorizer
 
 GROUP = "whimbrel.authorizers"
-BUILT_IN: Mapping[str, type[Authorizer]] = {"allow_all": AllowAll}
+BUILT_IN: Mapping[str, type[Authorizer]] = {"allow_all": AllowAll, "jwt": Jwt, "rules": StaticRules}
 
 
 class LoadError(ValueError):

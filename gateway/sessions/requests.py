@@ -140,8 +140,12 @@ class Requests:
         question.identity = question.session.identity
         if self._authorizer.blocks:
             self._outputs.questions.append(question)
+            return
+        decision, failure = ask(self._authorizer, question)
+        if decision.wants:
+            self._outputs.questions.append(question)
         else:
-            self._decide(question, *ask(self._authorizer, question))
+            self._decide(question, decision, failure)
 
     def _decide(self, question: Question, decision: Decision, failure: Exception | None) -> None:
         question.decision = decision

@@ -112,12 +112,14 @@ class Session:
 class Decision:
     """The authorizer's answer to a question; `code` 0 is yes."""
 
-    __slots__ = ("code", "identity", "reason")
+    __slots__ = ("code", "identity", "reason", "wants")
 
-    def __init__(self, code: int = 0, reason: str = "", identity: Identity = NOBODY) -> None:
+    def __init__(self, code: int = 0, reason: str = "", identity: Identity = NOBODY, wants: str = "") -> None:
         self.code = code
         self.reason = reason
         self.identity = identity
+        self.wants = wants
+        """URL of keys that may make it another answer, once they have been fetched."""
 
 
 class Question:

@@ -5,6 +5,7 @@ Not here: the settings themselves (schema.py).
 
 from __future__ import annotations
 
+from gateway.link.jwt_options import read
 from gateway.link.topic_rules import Mapping
 from mesh.cache.cache import CacheConfig
 from mesh.feed.feed_log import FeedConfig
@@ -53,4 +54,12 @@ def core_config(settings: Settings) -> NodeConfig:
         subject_bytes_max=settings.client.subject_bytes_max,
         digest=meta.digest_of(settings.voters, cluster.slots, publish.retry_window_s),
         namespaces_digest=meta.namespaces_of(settings.namespaces),
+        key_urls=_key_urls(settings),
     )
+
+
+def _key_urls(settings: Settings) -> dict[str, float]:
+    """Those of the authorizer `jwt`."""
+    if settings.authorizer.use != "jwt":
+        return {}
+    return {one.jwks_url: one.jwks_refresh_s for one in read(settings.authorizer.options).issuers if one.jwks_url}

@@ -84,6 +84,7 @@ class Problems:
             *cluster_problems(self._core, self._network),
             *(self._kafka(now) if self._settings.uses_kafka else ()),
             *self._records(now),
+            *self._core.key_sets.problems(),
             *self._dead_workers(),
             *self._killed_workers(now),
         ]

@@ -94,7 +94,7 @@ def test_one_that_waits_is_asked_in_threads_and_delays_nobody() -> None:
         harness.sessions.decided(question, decision)
         answered.set()
 
-    asking = Authority(authorizer, decided)
+    asking = Authority(authorizer, decided, lambda url: None)
     session = harness.connect()
     harness.send(session, {"op": "hello", "id": 1})
     asking.ask(harness.questions.pop())
@@ -122,7 +122,7 @@ class Failing(AllowAll):
 
 def test_what_a_blocking_one_raises_comes_with_the_decision() -> None:
     decided = AsyncResult()
-    asking = Authority(Failing(), lambda *answer: decided.set(answer))
+    asking = Authority(Failing(), lambda *answer: decided.set(answer), lambda url: None)
     harness = Harness(holds=True)
     harness.send(harness.connect(), {"op": "hello", "id": 1})
     asking.ask(harness.questions.pop())

@@ -28,6 +28,7 @@ from node.effects import (
     AskKafka,
     CancelQuestion,
     Effect,
+    FetchKeys,
     FindStart,
     LinkPeers,
     LogLine,
@@ -515,6 +516,8 @@ class NodeMachine:
             case LogLine():
                 if self.setting.transcript is not None:
                     self.say(f"{effect.name} {effect.fields}")
+            case FetchKeys():
+                raise AssertionError("the simulator has no tokens")
             case _ if threads is None:
                 raise AssertionError(f"{effect} without Kafka")
             case Produce():

@@ -1,0 +1,1 @@
+"""What a node does for its workers' authorizer: keys of issuers."""

@@ -1,0 +1,1 @@
+"""Tests of the authorizers that are built in."""

@@ -1,0 +1,1 @@
+"""Tests of what a node does for its workers' authorizer."""

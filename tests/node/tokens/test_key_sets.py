@@ -1,0 +1,96 @@
+"""Key sets of a node: when they are fetched, what is kept, who is told."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gateway.link.events import IssuerKeys
+from node.effects import Effects, FetchKeys, LogLine, ToWorker
+from node.tokens.key_sets import PAUSE_S, RETRY_MAX_S, KeySets
+
+URL = "https://id.example/keys"
+FIRST, SECOND = b'{"keys":[{"kid":"1"}]}', b'{"keys":[{"kid":"2"}]}'
+
+
+class Harness:
+    def __init__(self) -> None:
+        self.effects = Effects()
+        self.sets = KeySets({URL: 300.0}, self.effects)
+
+    def take(self) -> list[Any]:
+        """What is done but for lines of the log."""
+        return [effect for effect in self.effects.take() if not isinstance(effect, LogLine)]
+
+    def fetched(self, now: float, jwks: bytes = b"", error: str = "", workers: tuple[int, ...] = (1, 2)) -> list[Any]:
+        self.sets.fetched(now, URL, jwks, error, workers)
+        return self.take()
+
+    def tick(self, now: float) -> bool:
+        """Whether it is fetched then."""
+        self.sets.tick(now)
+        return self.take() == [FetchKeys(URL)]
+
+
+def told(jwks: bytes, *workers: int) -> list[Any]:
+    return [ToWorker(worker, IssuerKeys(URL, jwks)) for worker in workers]
+
+
+def test_they_are_fetched_at_once_and_again_in_time_and_told_when_they_change() -> None:
+    one = Harness()
+    one.sets.joined(1)
+    assert one.take() == []
+    assert one.tick(0.0)
+    assert not one.tick(1.0)  # it is under way
+    assert one.fetched(1.0, FIRST) == told(FIRST, 1, 2)
+    one.sets.joined(3)
+    assert one.take() == told(FIRST, 3)
+    assert not one.tick(300.0)
+    assert one.tick(301.0)
+    assert one.fetched(301.0, FIRST) == []
+    assert one.tick(601.0)
+    assert one.fetched(601.0, SECOND) == told(SECOND, 1, 2)
+
+
+def test_a_server_that_is_away_is_asked_again_and_what_was_had_is_kept() -> None:
+    one = Harness()
+    now = 0.0
+    assert one.tick(now)
+    assert one.fetched(now, error="refused") == []
+    assert "no token" in one.sets.problems()[0]
+    pauses = []
+    for _ in range(8):
+        began = now
+        while not one.tick(now):
+            now += 0.5
+        pauses.append(now - began)
+        one.fetched(now, error="refused")
+    assert pauses == sorted(pauses)
+    assert (pauses[0], pauses[-1]) == (1.0, RETRY_MAX_S)
+    assert one.tick(now + RETRY_MAX_S)
+    assert one.fetched(now, FIRST) == told(FIRST, 1, 2)
+    assert one.sets.problems() == []
+    for nothing in (b"", b"<html>", b"{}", b'{"keys":[]}', b'{"keys":7}', b"[" * 100_000):
+        now += 400.0
+        assert one.tick(now)
+        assert one.fetched(now, nothing) == []
+        assert "fetched before" in one.sets.problems()[0]
+        one.sets.joined(9)
+        assert one.take() == told(FIRST, 9)
+
+
+def test_an_unknown_key_has_them_fetched_once_however_many_ask() -> None:
+    one = Harness()
+    one.tick(0.0)
+    one.fetched(0.0, FIRST)
+    one.sets.wanted(1.0, 1, URL)
+    assert one.take() == told(FIRST, 1)  # fetched a moment ago
+    for worker in (1, 1, 2):
+        one.sets.wanted(PAUSE_S, worker, URL)
+    assert one.take() == [FetchKeys(URL)]
+    assert one.fetched(PAUSE_S, FIRST) == told(FIRST, 1, 2)
+    one.sets.wanted(2 * PAUSE_S, 1, URL)
+    one.sets.gone(1)
+    assert one.take() == [FetchKeys(URL)]
+    assert one.fetched(2 * PAUSE_S, error="away") == []
+    one.sets.wanted(0.0, 1, "https://elsewhere.example/")
+    assert one.take() == []
