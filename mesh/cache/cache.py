@@ -180,6 +180,17 @@ class Log:
         firsts = (next((entry.at for entry in found.entries if entry.time >= time), None) for found in subjects)
         return min((at for at in firsts if at is not None), default=None)
 
+    def reaches_time(self, subject: str, time: int) -> bool:
+        """Whether no entry of a subject or pattern with a time (ms) at or after this has left, if times ascend."""
+        oldest = self._order[0].entries[0] if self._order and not self._order[0].skip else None
+        known = oldest.at if oldest is not None and oldest.time < time else BEGINNING
+        if known < self.floor:
+            return False
+        if not is_pattern(subject):
+            one = self.subjects.get(subject)
+            return one is None or _reaches_time(one, known, time)
+        return all(_reaches_time(one, known, time) for one in self._index.matching(subject))
+
     def unlink(self, subject: str, after: Position, to: Position, there: set[Position]) -> None:
         """Kafka was read again: of a subject or pattern it has only these entries between two positions.
 
@@ -431,6 +442,10 @@ class Cache:
     def _count(self, log: Log, size: int) -> None:
         log.bytes += size
         self.bytes += size
+
+
+def _reaches_time(found: SubjectLog, known: Position, time: int) -> bool:
+    return found.floor <= known or bool(found.entries and found.entries[0].time < time)
 
 
 def _at(entry: Entry) -> Position:

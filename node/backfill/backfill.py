@@ -280,9 +280,12 @@ class Backfill:
         if log.start is None:
             kind = self.begin.kind
             if kind == "time":
-                log.stage = Stage.ASKING
                 log.first_end = log.first_end or held.end
-                return Locate(log.source, self.begin.number)
+                if not held.reaches_time(self.subject, self.begin.number):
+                    log.stage = Stage.ASKING
+                    return Locate(log.source, self.begin.number)
+                self.located(log, None)
+                return self._prepare(log)
             if kind in ("at", "resume"):
                 unnamed = BEGINNING if kind == "resume" else held.end
                 named = self.begin.place.get(log.source.log_id, unnamed)

@@ -141,14 +141,42 @@ def test_one_log_that_takes_long_does_not_hold_up_the_answer() -> None:
     assert list(page.live) == ["0.x"]
 
 
+def test_from_a_time_that_the_cache_reaches_nobody_is_asked() -> None:
+    held = cache()
+    logs = [at_times(held, 0, [100, 200, 300, 400]), at_times(held, 1, []), at_times(held, 2, [100])]
+    for oldest in held.logs.values():
+        held.append(oldest, "/t/other", (0, 9), 350, b"1", None)
+    found = backfill(Start("time", number=250), *logs)
+    events, questions, _ = found.step()
+    assert questions == []
+    answer = events[0]
+    assert isinstance(answer, Answer)
+    assert (answer.at, answer.waiting) == ({"0.x": (0, 1), "1.x": (0, 8), "2.x": (0, 8)}, [])
+
+
+def test_from_a_time_that_the_cache_reaches_no_more_kafka_is_asked() -> None:
+    kept = Cache(CacheConfig(60, 2, 10**9, 60))
+    log = at_times(kept, 0, [100, 200, 300, 400])
+    assert log.log is not None
+    for time, is_reached in ((250, False), (300, False), (301, True), (999, True)):
+        assert log.log.reaches_time("/t/k", time) is is_reached
+        assert log.log.reaches_time("/t/*", time) is is_reached
+
+
 def test_from_a_time_is_asked_of_kafka_and_of_the_cache() -> None:
-    found = backfill(Start("time", number=5), source(cache(), 0, 3))
+    held = source(cache(), 0, 0)
+    assert held.log is not None
+    kept = Cache(CacheConfig(60, 100, 10**9, 60))
+    held.log = kept.open("0.x", "t", floor=(0, 0))
+    for offset in (1, 2):
+        kept.append(held.log, "/t/k", (0, offset), 9, b"1", None)
+    found = backfill(Start("time", number=5), held)
     _, [(log, question)], _ = found.step()
     assert isinstance(question, Locate)
-    found.located(log, None)
+    found.located(log, (0, 1))
     answer = found.step()[0][0]
     assert isinstance(answer, Answer)
-    assert answer.at == {"0.x": (0, 2)}
+    assert answer.at == {"0.x": (0, 0)}
 
 
 def at_times(cache: Cache, partition: int, times: list[int]) -> Source:
