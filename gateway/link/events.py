@@ -102,6 +102,10 @@ class Query(msgspec.Struct, array_like=True, tag="query", gc=False):
     what: str
 
 
+CLOSES = "closes_"
+"""Begins the names of those of `Stats` that count connections which the worker ended; the close code follows."""
+
+
 class Stats(msgspec.Struct, array_like=True, tag="stats", gc=False):
     """The worker's counters and gauges, once a second. Names as in gateway/sessions/stats.py.
 

@@ -5,6 +5,10 @@ Not here: what Prometheus calls them (node/status/metrics.py).
 
 from __future__ import annotations
 
+from collections import Counter
+
+from gateway.link.events import CLOSES
+
 
 class Stats:
     """Names are the keys of `link.Stats.values`. Counters only grow; gauges are marked."""
@@ -14,6 +18,7 @@ class Stats:
         "bad_frames",
         "bytes_out",
         "closed",
+        "closes",
         "connections",  # gauge
         "connections_max",  # gauge: how many there may be
         "handshakes",
@@ -34,6 +39,7 @@ class Stats:
     def __init__(self) -> None:
         for name in self.__slots__:
             setattr(self, name, 0)
+        self.closes = Counter()
 
     connections: int
     connections_max: int
@@ -54,6 +60,8 @@ class Stats:
     idle_closed: int
     closed: int
     """Connections that ended, for whatever reason."""
+    closes: Counter[int]
+    """Those of them that the worker ended, by close code."""
     resyncs: int
     """Times that the link had lost something."""
     authorizer_failures: int
@@ -63,4 +71,5 @@ class Stats:
 
     def values(self) -> dict[str, float]:
         """All of them by name."""
-        return {name: getattr(self, name) for name in self.__slots__}
+        plain = {name: getattr(self, name) for name in self.__slots__ if name != "closes"}
+        return plain | {f"{CLOSES}{code}": count for code, count in self.closes.items()}

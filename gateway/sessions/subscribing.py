@@ -92,6 +92,7 @@ class Subscribing:
         """End a session, telling its client why."""
         if session.state != GONE:
             self._outputs.closes.append((session, code, reason))
+            self._stats.closes[code] += 1
             self.gone(session)
 
     def gone(self, session: Session) -> None:

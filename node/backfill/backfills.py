@@ -8,6 +8,7 @@ Not here: one subscription's way (backfill.py), live messages (node/intake.py), 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import TypeAlias
 
@@ -49,7 +50,8 @@ class Backfills:
         self._questions: list[tuple[Ticket, Question]] = []
         self._cancelled: list[Ticket] = []
         self.begun = 0
-        self.gaps_told = 0
+        self.gaps_told: Counter[str] = Counter()
+        """By reason."""
 
     def __len__(self) -> int:
         return len(self._backfills)
@@ -142,11 +144,11 @@ class Backfills:
 
     def log_torn(self, topic: str, gap: Gap) -> None:
         """The node itself missed entries of a log."""
-        self.gaps_told += 1
+        self.gaps_told[gap.why] += 1
         self._tell(LogGap(topic, gap))
 
     def _log_gap(self, source: Source, gap: Gap) -> None:
-        self.gaps_told += 1
+        self.gaps_told[gap.why] += 1
         self._tell(LogGap(source.topic, gap, self._topics.share_of(source)))
 
     def scanned(self, ticket: Ticket, scanned: Scanned) -> None:
@@ -266,12 +268,9 @@ class Backfills:
             return
         events, questions, over = backfill.step()
         for event in events:
-            if isinstance(event, Page):
-                if event.live or event.final:
-                    self._interest.add(backfill.worker, backfill.subject, backfill.encoding)
-                self.gaps_told += len(event.gaps)
-            else:
-                self.gaps_told += len(event.gaps)
+            if isinstance(event, Page) and (event.live or event.final):
+                self._interest.add(backfill.worker, backfill.subject, backfill.encoding)
+            self.gaps_told.update(gap.why for gap in event.gaps)
             self._effects.to_worker(backfill.worker, event)
         for log, question in questions:
             log.ticket = self.new_ticket()

@@ -1,24 +1,30 @@
 """Metrics for Prometheus: one table of names, kinds and meanings, filled from the cores' plain numbers on request.
 
-Limits stand beside what they limit (`..._max`), so that an alert can compare them.
+Units are in the names (`_seconds`, `_bytes`). Limits stand beside what they limit (`..._max`), so that an alert can
+compare them. The figures of processes have the names of Prometheus' own libraries, with a label for which process.
 
 Not here: counting (each core counts for itself), HTTP (gateway/http/site.py).
 """
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable, Iterator, Sequence
+from importlib.metadata import version
 
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+import confluent_kafka
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from mesh.membership.packets import MembershipStats
+from gateway.link.events import CLOSES
+from mesh.membership.packets import MembershipStats, MemberState
 from mesh.transport.links import LinkStats
 from node.cluster.network import Network
 from node.core import NodeCore
 from node.kafka.kafka import KafkaThreads
 from node.settings import Settings
+from node.status.problems import cluster_problems
 from node.workers import Workers
 
 _NODE: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
@@ -39,7 +45,6 @@ _NODE: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
      lambda core: core.cache.evicted_by_bytes),
     ("subscribes", "counter", "Subscriptions begun or resumed", lambda core: core.backfills.begun),
     ("backfills", "gauge", "Subscriptions on their way to live", lambda core: len(core.backfills)),
-    ("gaps", "counter", "Gaps told to clients", lambda core: core.backfills.gaps_told),
     ("interest", "gauge", "Subjects and patterns that workers want", lambda core: len(core.interest)),
     ("publishes_accepted", "counter", "Publishes confirmed", lambda core: core.publishing.accepted),
     ("publishes_failed", "counter", "Publishes refused or failed", lambda core: core.publishing.failed_count),
@@ -154,8 +159,12 @@ _WORKER: list[tuple[str, str, str]] = [
     ("authorizer_failures", "counter", "Times that the authorizer itself failed"),
     ("outboxes", "gauge", "Clients that something waits for"),
     ("outbox_bytes", "gauge", "Bytes that wait for slow clients"),
-    ("loop_delay_s", "gauge", "How late the loop ran in the last second"),
+    ("loop_delay_seconds", "gauge", "How late the loop ran in the last second"),
 ]
+GAP_REASONS = ("retention", "replay_limit", "log_gone", "truncated", "memory_lost", "unreadable")
+"""They are there with 0 before the first gap, or Prometheus would not see that one as a rise."""
+_STAT_OF = {"loop_delay_seconds": "loop_delay_s"}
+"""Where a worker calls something otherwise."""
 
 
 class _Collector(Collector):
@@ -180,6 +189,7 @@ class _Collector(Collector):
         yield from self._cluster()
         yield from self._worker()
         yield from self._partitions()
+        yield from self._processes()
 
     def _node(self) -> Iterator[Metric]:
         core, kafka = self._core, self._kafka
@@ -194,6 +204,17 @@ class _Collector(Collector):
             ("link_cut_offs", "counter", "Times that a worker's queue was full", self._workers.cut_offs),
         ):  # fmt: skip
             yield _metric(kind, f"whimbrel_{name}", meaning, (), [((), float(value))])
+        build = InfoMetricFamily("whimbrel_build", "What this node is made of")
+        librdkafka, _ = confluent_kafka.libversion()
+        parts = {"version": version("whimbrel"), "python": platform.python_version(), "librdkafka": librdkafka}
+        build.add_metric([], parts)
+        yield build
+        degraded = bool(core.kafka_health.error and self._settings.uses_kafka)
+        degraded = degraded or bool(cluster_problems(core, self._network))
+        yield _metric("gauge", "whimbrel_degraded", "1 while the status says so", (), [((), float(degraded))])
+        gaps_told = dict.fromkeys(GAP_REASONS, 0) | core.backfills.gaps_told
+        gaps = [((why,), float(count)) for why, count in gaps_told.items()]
+        yield _metric("counter", "whimbrel_gaps", "Gaps told to clients", ("reason",), gaps)
         for name, kind, meaning, read in _NODE:
             yield _metric(kind, f"whimbrel_{name}", meaning, (), [((), float(read(core)))])
         for name, meaning, limit in _LIMITS:
@@ -204,8 +225,13 @@ class _Collector(Collector):
             return
         for name, kind, meaning, found in _CLUSTER:
             yield _metric(kind, f"whimbrel_cluster_{name}", meaning, (), [((), float(found(self._core)))])
+        states = {self._settings.node.name: MemberState.ALIVE}
+        states |= {name: peer.state for name, peer in self._core.peers.all.items()}
+        member_rows = [((name, one.word), float(one is state)) for name, state in states.items() for one in MemberState]
+        meaning = "1 for the state in which this node takes a member to be"
+        yield _metric("gauge", "whimbrel_cluster_member_state", meaning, ("member", "state"), member_rows)
         late = "How late the tick was at most in the last second"
-        yield _metric("gauge", "whimbrel_cluster_tick_late_s", late, (), [((), self._tick_late_s)])
+        yield _metric("gauge", "whimbrel_cluster_tick_late_seconds", late, (), [((), self._tick_late_s)])
         if self._network is not None:
             membership, stats = self._network.membership, self._network.stats
             meaning = "Lifeguard's local health: 0 (well) to 7"
@@ -213,7 +239,7 @@ class _Collector(Collector):
                 "gauge", "whimbrel_cluster_membership_health", meaning, (), [((), float(membership.local_health))]
             )
             meaning = "For how long, in all, this node stood still"
-            yield _metric("counter", "whimbrel_cluster_paused_s", meaning, (), [((), membership.paused_s)])
+            yield _metric("counter", "whimbrel_cluster_paused_seconds", meaning, (), [((), membership.paused_s)])
             for name, meaning, counted in _MEMBERSHIP:
                 rows = [((), float(counted(membership.stats)))]
                 yield _metric("counter", f"whimbrel_cluster_{name}", meaning, (), rows)
@@ -223,10 +249,34 @@ class _Collector(Collector):
     def _worker(self) -> Iterator[Metric]:
         workers = self._workers.all
         for name, kind, meaning in _WORKER:
-            rows = [((str(one.settings.index),), one.stats.get(name, 0.0)) for one in workers]
+            stat = _STAT_OF.get(name, name)
+            rows = [((str(one.settings.index),), one.stats.get(stat, 0.0)) for one in workers]
             yield _metric(kind, f"whimbrel_worker_{name}", meaning, ("worker",), rows)
         restarts = [((str(one.settings.index),), float(one.restarts)) for one in workers]
         yield _metric("counter", "whimbrel_worker_restarts", "Times that a worker died", ("worker",), restarts)
+
+        closes = [
+            ((str(one.settings.index), name.removeprefix(CLOSES)), count)
+            for one in workers
+            for name, count in one.stats.items()
+            if name.startswith(CLOSES)
+        ]
+        meaning = "Connections that the worker ended, by close code"
+        yield _metric("counter", "whimbrel_worker_closes", meaning, ("worker", "code"), closes)
+
+    def _processes(self) -> Iterator[Metric]:
+        """CPU, memory, descriptors and start of this process and of its workers'."""
+        pids: dict[str, Callable[[], int | str]] = {"node": lambda: "self"}
+        for one in self._workers.all:
+            if one.pid:
+                pids[f"worker {one.settings.index}"] = lambda pid=one.pid: pid  # type: ignore[misc]
+        families: dict[str, Metric] = {}
+        for process, pid in pids.items():
+            for family in ProcessCollector(pid=pid, registry=None).collect():
+                joined = families.setdefault(family.name, Metric(family.name, family.documentation, family.type))
+                for sample in family.samples:
+                    joined.add_sample(sample.name, {"process": process}, sample.value)
+        yield from families.values()
 
     def _partitions(self) -> Iterator[Metric]:
         sources = [source for topic in self._core.topics.sources.values() for source in topic.values()]

@@ -135,6 +135,10 @@ def test_what_it_says_of_itself(start_node: StartNode, kafka: EmbeddedKafka, sou
         assert metrics["whimbrel_publishes_accepted_total",] == 1
         assert metrics["whimbrel_worker_subscriptions", "0"] == 1
         assert metrics["whimbrel_kafka_loaded", "1", "t"] == 1
+        assert metrics["whimbrel_gaps_total", "retention"] == 0
+        assert metrics["process_cpu_seconds_total", "node"] > 0
+        assert metrics["process_resident_memory_bytes", "worker 0"] > 1 << 20
+        assert metrics["whimbrel_degraded",] == 0
         assert metrics["whimbrel_ready",] == 1
     assert node.get("/health/live")[0] == 200
     code, body = node.get("/health/ready")
