@@ -232,7 +232,7 @@ class Worker:
         self._join_or_leave()
         for connection in self._closing.advance(now):
             connection.end()
-        self.sessions.tick(now)
+        self.sessions.tick(now, time.time())
         self.flush()
         if now - self._stats_sent >= STATS_S:
             self._stats_sent = now

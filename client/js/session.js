@@ -15,6 +15,7 @@ import { check } from "./frames.js";
 import { Message } from "./message.js";
 import { Publishes } from "./publishes.js";
 import { Pulse } from "./pulse.js";
+import { Renewal } from "./renewal.js";
 import { pauseAfterLoss, pauseAgain } from "./servers.js";
 import { Subscriptions } from "./subscriptions.js";
 
@@ -46,6 +47,7 @@ import { Subscriptions } from "./subscriptions.js";
  *
  * @typedef {SubscriptionEvent
  *   | { type: "connected", node: string, cluster: string, servers: string[] }
+ *   | { type: "tokenExpiring", within_s: number }
  *   | { type: "move", within_s: number, servers: string[] }
  *   | { type: "drop", action: import("./codes.js").Action, code: number | null, reason: string }
  *   | import("./publishes.js").Published
@@ -65,6 +67,7 @@ export class Session {
   #publishes;
   #subscriptions = new Subscriptions();
   #pulse = new Pulse();
+  #renewal;
   #ids = 0;
 
   /** @type {"away" | "dialling" | "open" | "welcome"} */
@@ -86,6 +89,7 @@ export class Session {
     this.#name = name;
     this.#random = random;
     this.#publishes = new Publishes(publisher, random);
+    this.#renewal = new Renewal(random);
   }
 
   // What the application wants.
@@ -144,6 +148,16 @@ export class Session {
     return this.#subscriptions.get(key)?.track.place ?? {};
   }
 
+  /** A token, after `tokenExpiring`: for the connection that there is, if it still wants one. @param {string} token */
+  renew(token) {
+    if (this.#renewal.take()) this.#renewal.sent(this.#send({ op: "renew", token }));
+  }
+
+  /** No token could be had. @param {number} now */
+  renewFailed(now) {
+    this.#renewal.failed(now);
+  }
+
   // What happens to connections.
 
   /** A connection is being made. @param {number} now */
@@ -166,6 +180,7 @@ export class Session {
     this.#sends = [];
     for (const held of this.#subscriptions) this.#subscriptions.unname(held);
     this.#publishes.lost(why);
+    this.#renewal.lost();
   }
 
   /** It is over: what is not answered yet fails. @param {number | null} code @param {string} reason */
@@ -190,6 +205,8 @@ export class Session {
     if (finding === "silent") return this.#drop("retry", null, "the server is silent");
     if (finding === "ask") this.wake(now);
     if (!this.#isOpen()) return;
+    const within_s = this.#renewal.check(now);
+    if (within_s !== null) this.#tell({ type: "tokenExpiring", within_s });
     for (const held of this.#subscriptions) {
       if (held.id === null && !held.suspended && now >= held.retryAt) this.#sendSubscribe(held);
     }
@@ -252,6 +269,11 @@ export class Session {
         return this.#sendPublishes(now);
       case "error":
         return this.#onError(now, frame);
+      case "expiring":
+        return this.#renewal.expiring(now, frame.within_s);
+      case "renewed":
+        this.#renewal.answered(frame.id);
+        return;
       case "move":
         this.#pulse.moveAt(now + this.#random() * frame.within_s);
         this.#tell({ type: "move", within_s: frame.within_s, servers: frame.servers ?? [] });
@@ -361,7 +383,9 @@ export class Session {
     const { id, code, error = "", reason = "" } = frame;
     const action = actionForError(code);
     const held = this.#subscriptions.named(id);
-    if (held === undefined && !this.#publishes.isSent(id)) return;
+    const isRenewal = this.#renewal.answered(id);
+    if (isRenewal && action === "retry") this.#renewal.again(now);
+    if (held === undefined && !isRenewal && !this.#publishes.isSent(id)) return;
     this.#tell(this.#publishes.refused(now, { id, code, error, reason }));
     if (action === "elsewhere" || action === "token") {
       this.#drop(action, code, reason);

@@ -47,6 +47,7 @@ export { isPattern, matches, parseSubject, subjectOf };
  *   | { type: "reconnecting", attempt: number, pause_s: number, code: number | null, reason: string }
  *   | { type: "moving", within_s: number }
  *   | { type: "tokenNeeded", code: number | null, reason: string }
+ *   | { type: "tokenExpiring", within_s: number }
  *   | { type: "closed", code: number | null, reason: string }
  *   | ({ subscription: Subscription } & (
  *     | { type: "subscribed", at: Positions, waiting: string[] }
@@ -63,7 +64,8 @@ export { isPattern, matches, parseSubject, subjectOf };
 
 /**
  * @typedef {object} ClientOptions
- * @property {string | (() => string | Promise<string>)} [token] for the server's authorizer; a function is asked anew for each connection
+ * @property {string} [token] for the server's authorizer; when the server wants another one the client closes
+ * @property {() => string | Promise<string>} [getToken] instead of `token`: asked anew for each connection, and before the token ends
  * @property {(status: Status) => void} [onStatus] called with each status; what it throws is logged
  * @property {string} [name] what the client says it is
  * @property {number} [publishTimeout_s] when to give up a publish (30); at most 300, for as long a retry is recognised
@@ -239,11 +241,24 @@ export class Client {
 
   /** @returns {Promise<string | null>} */
   async #token() {
-    const { token } = this.#options;
-    if (token === undefined) return null;
-    const fresh = typeof token === "function" ? await token() : token;
-    if (typeof fresh !== "string") throw new TypeError(`the token function is to give a string, and gave ${String(fresh)}`);
+    const { token = null, getToken } = this.#options;
+    if (getToken === undefined) return token;
+    const fresh = await getToken();
+    if (typeof fresh !== "string") throw new TypeError(`getToken is to give a string, and gave ${String(fresh)}`);
     return fresh;
+  }
+
+  async #renew() {
+    if (!this.#options.getToken) return;
+    const dial = this.#dials;
+    try {
+      const token = await this.#token();
+      if (dial === this.#dials) this.#session.renew(/** @type {string} */ (token));
+    } catch (error) {
+      console.error("whimbrel: getToken failed:", error);
+      if (dial === this.#dials) this.#session.renewFailed(now());
+    }
+    this.#flush();
   }
 
   #connect() {
@@ -287,8 +302,7 @@ export class Client {
    * @param {string} reason
    */
   #lose(action, code, reason) {
-    const canRenew = typeof this.#options.token === "function";
-    if (action === "stop" || (action === "token" && !canRenew)) {
+    if (action === "stop" || (action === "token" && !this.#options.getToken)) {
       this.#finish(code, reason);
       return;
     }
@@ -383,6 +397,10 @@ export class Client {
         this.#reason = "";
         return this.#tell({ type: "connected", server: this.#server, node, cluster });
       }
+      case "tokenExpiring":
+        this.#tell(event);
+        this.#renew();
+        return;
       case "move":
         this.#learn(event.servers);
         return this.#tell({ type: "moving", within_s: event.within_s });
@@ -460,12 +478,17 @@ function now() {
   return performance.now() / 1000;
 }
 
-const OPTIONS = new Set(["token", "onStatus", "name", "publishTimeout_s", "queueMax", "learnServers", "WebSocket", "connectOptions"]);
+const OPTIONS = new Set(["token", "getToken", "onStatus", "name", "publishTimeout_s", "queueMax", "learnServers", "WebSocket", "connectOptions"]);
 
 /** @param {object} options */
 function checkOptions(options) {
   for (const key of Object.keys(options)) {
     if (!OPTIONS.has(key)) throw new TypeError(`there is no option ${key}; there are ${[...OPTIONS].join(", ")}`);
+  }
+  const { token, getToken } = /** @type {any} */ (options);
+  if (token !== undefined && typeof token !== "string") throw new TypeError("`token` is a string; a function that gives one is `getToken`");
+  if (getToken !== undefined && (typeof getToken !== "function" || token !== undefined)) {
+    throw new TypeError("`getToken` is a function that gives a token, instead of `token`");
   }
 }
 

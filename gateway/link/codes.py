@@ -31,6 +31,7 @@ DRAINING = 4100
 NODE_LOST = 4101
 TOKEN_EXPIRED = 4200
 TOKEN_INVALID = 4201
+TOKEN_REVOKED = 4202
 BAD_FRAME = 4300
 BAD_ORDER = 4301
 FRAME_TOO_LARGE = 4302
@@ -74,8 +75,9 @@ TABLE = (
     Code(INTERNAL, "internal", "both", "a fault of the server's"),
     Code(DRAINING, "draining", "close", "the server is shutting down"),
     Code(NODE_LOST, "node_lost", "close", "the worker lost its node process"),
-    Code(TOKEN_EXPIRED, "token_expired", "close", ""),
-    Code(TOKEN_INVALID, "token_invalid", "close", ""),
+    Code(TOKEN_EXPIRED, "token_expired", "both", "the token has expired"),
+    Code(TOKEN_INVALID, "token_invalid", "both", "the token is missing or broken, or from nobody who is known here"),
+    Code(TOKEN_REVOKED, "token_revoked", "both", "the token has been revoked"),
     Code(
         BAD_FRAME,
         "bad_frame",

@@ -61,6 +61,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str
     authorizer_folder: str = ""
     """Where its module is looked for besides Python's own path."""
+    token_life_s: float = 86400.0
+    """How long a token may live from when it is shown: what says more is refused."""
     headers: tuple[str, ...] = ()
     """Which of a client's headers the authorizer is shown."""
     cookies: tuple[str, ...] = ()

@@ -55,6 +55,11 @@ class Hello(msgspec.Struct, tag="hello", tag_field="op", gc=False):
     token: str | None = None
 
 
+class Renew(msgspec.Struct, tag="renew", tag_field="op", gc=False):
+    id: Count
+    token: str
+
+
 class Unsubscribe(msgspec.Struct, tag="unsubscribe", tag_field="op", gc=False):
     id: Count
     sub: Count
@@ -83,7 +88,7 @@ class Publish(msgspec.Struct, gc=False):
     headers: Headers
 
 
-ClientFrame: TypeAlias = Hello | Subscribe | Unsubscribe | Publish | Ping
+ClientFrame: TypeAlias = Hello | Renew | Subscribe | Unsubscribe | Publish | Ping
 
 
 class _From(msgspec.Struct, gc=False):
@@ -125,12 +130,12 @@ class _PublishMsgpack(_Publish, tag="publish", gc=False, kw_only=True):
     headers: list[tuple[str, bytes | None]] = []
 
 
-_Wire: TypeAlias = Hello | _Subscribe | Unsubscribe | _PublishJson | _PublishMsgpack | Ping
+_Wire: TypeAlias = Hello | Renew | _Subscribe | Unsubscribe | _PublishJson | _PublishMsgpack | Ping
 _from_json: Callable[[bytes], _Wire] = msgspec.json.Decoder(
-    Hello | _Subscribe | Unsubscribe | _PublishJson | Ping
+    Hello | Renew | _Subscribe | Unsubscribe | _PublishJson | Ping
 ).decode
 _from_msgpack: Callable[[bytes], _Wire] = msgspec.msgpack.Decoder(
-    Hello | _Subscribe | Unsubscribe | _PublishMsgpack | Ping
+    Hello | Renew | _Subscribe | Unsubscribe | _PublishMsgpack | Ping
 ).decode
 
 
@@ -237,6 +242,14 @@ class Welcome(msgspec.Struct, tag="welcome", tag_field="op", gc=False):
     limits: Limits
 
 
+class Expiring(msgspec.Struct, tag="expiring", tag_field="op", gc=False):
+    within_s: float
+
+
+class Renewed(msgspec.Struct, tag="renewed", tag_field="op", gc=False):
+    id: int
+
+
 class ShownGap(msgspec.Struct, gc=False):
     """A gap as clients get it."""
 
@@ -307,6 +320,8 @@ class Move(msgspec.Struct, tag="move", tag_field="op", gc=False):
 
 ServerFrame: TypeAlias = (
     Welcome
+    | Expiring
+    | Renewed
     | Subscribed
     | Unsubscribed
     | Published

@@ -20,10 +20,11 @@ from gateway.link.settings import GatewaySettings
 from gateway.link.topic_rules import Mapping
 from gateway.sessions import frames
 from gateway.sessions.asking import ask
+from gateway.sessions.expiry import Expiry
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
-from gateway.sessions.session import GONE, GREETED, NEW, OPEN, Decision, Question, Session, Step
+from gateway.sessions.session import GONE, GREETED, NEW, OPEN, Decision, Question, Session, Step, Subscription
 from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
 from gateway.sockets.websocket import BINARY, TEXT
@@ -44,6 +45,7 @@ class Requests:
         stats: Stats,
         subscribing: Subscribing,
         publishing: PendingPublishes,
+        expiry: Expiry,
     ) -> None:
         self._settings = settings
         self._authorizer = authorizer
@@ -51,6 +53,7 @@ class Requests:
         self._stats = stats
         self._subscribing = subscribing
         self._publishing = publishing
+        self._expiry = expiry
         self._mapping = Mapping(settings.topics)
         self._servers = settings.servers
         heartbeat_s = settings.heartbeat_s
@@ -120,14 +123,23 @@ class Requests:
         assert session.client is not None
         session.client.token = frame.token
         session.client.client = frame.client
-        question = Question(session, "connect", session.client, "", frame)
         session.state = GREETED
-        session.client = None
-        self._then(session, question)
+        self._then(session, Question(session, "connect", session.client, "", frame))
+
+    def _renew(self, session: Session, frame: frames.Renew) -> Step:
+        """The question, or why the client cannot renew."""
+        if session.state != OPEN or session.is_renewing:
+            return frames.error(frame.id, codes.BAD_REQUEST, "one token after another")
+        if session.client is None:
+            return frames.error(frame.id, codes.BAD_REQUEST, "nothing expires here")
+        session.client.token = frame.token
+        session.is_renewing = True
+        return Question(session, "renew", session.client, "", frame)
 
     def _then(self, session: Session, step: Step) -> None:
         """Do it once everything before it is done."""
-        if isinstance(step, Question) and (session.state == OPEN or step.client is not None):
+        may_ask = session.state == OPEN and not session.is_renewing
+        if isinstance(step, Question) and (may_ask or step.client is not None):
             self._ask(step)
         if session.steps is None and not (isinstance(step, Question) and step.decision is None):
             self._do(session, step)
@@ -148,6 +160,9 @@ class Requests:
             self._decide(question, decision, failure)
 
     def _decide(self, question: Question, decision: Decision, failure: Exception | None) -> None:
+        if question.client is not None and not decision.code:
+            reason = self._expiry.why_not(decision.identity)
+            decision = Decision(codes.TOKEN_INVALID, reason) if reason else decision
         question.decision = decision
         if failure is not None:
             self._stats.authorizer_failures += 1
@@ -155,6 +170,8 @@ class Requests:
 
     def _checked(self, session: Session, frame: frames.ClientFrame) -> Step:
         """The frame, a question about it, or why it is refused."""
+        if isinstance(frame, frames.Renew):
+            return self._renew(session, frame)
         if not isinstance(frame, frames.Subscribe | frames.Publish):
             return frame
         settings = self._settings
@@ -191,7 +208,11 @@ class Requests:
     def _answered(self, session: Session, question: Question) -> None:
         decision, frame = question.decision, question.frame
         assert decision is not None
-        if decision.code:
+        if isinstance(frame, frames.Renew):
+            self._renewed(session, frame, decision)
+        elif isinstance(frame, Subscription):
+            self._reconsidered(session, frame, decision)
+        elif decision.code:
             self._stats.refused += 1
             if isinstance(frame, frames.Hello):
                 self._subscribing.close(session, decision.code, decision.reason)
@@ -207,12 +228,42 @@ class Requests:
     def _admit(self, session: Session, frame: frames.Hello, identity: Identity) -> None:
         session.state = OPEN
         session.identity = identity
+        if identity.expires_at is None:
+            session.client = None
+        self._expiry.add(session)
         self._welcome.id = frame.id
         self._welcome.servers = reachable(self._servers, session.vantage)
         self._outputs.reply(session, self._welcome)
+        self._ask_waiting(session)
+
+    def _ask_waiting(self, session: Session) -> None:
+        """Ask what could not be asked until it was known who this is."""
         for step in session.steps or ():
             if isinstance(step, Question):
                 self._ask(step)
+
+    def _renewed(self, session: Session, frame: frames.Renew, decision: Decision) -> None:
+        session.is_renewing = False
+        if not decision.code and decision.identity.name != session.identity.name:
+            decision = Decision(codes.TOKEN_INVALID, "the token of somebody else: connect with it")
+        if decision.code:
+            self._stats.refused += 1
+            self._outputs.reply(session, frames.error(frame.id, decision.code, decision.reason))
+        else:
+            session.identity = decision.identity
+            self._expiry.add(session)
+            self._outputs.reply(session, frames.Renewed(frame.id))
+        self._ask_waiting(session)
+        if not decision.code:
+            for subscription in list(session.subscriptions.values()):
+                self._then(session, Question(session, "subscribe", None, subscription.subject, subscription))
+
+    def _reconsidered(self, session: Session, subscription: Subscription, decision: Decision) -> None:
+        """What a new token does not allow any more ends; the rest never notices."""
+        if decision.code and session.subscriptions.get(subscription.id) is subscription:
+            self._stats.refused += 1
+            self._subscribing.unsubscribe(subscription)
+            self._outputs.reply(session, frames.error(subscription.id, decision.code, decision.reason))
 
     def _subscribe(self, session: Session, frame: frames.Subscribe) -> None:
         limit = self._settings.subscriptions_max

@@ -66,6 +66,7 @@ class Session:
         "encoding",
         "held_back",
         "identity",
+        "is_renewing",
         "number",
         "paging",
         "publishes",
@@ -83,7 +84,9 @@ class Session:
         """The shell's own; never looked at by a core."""
         self.encoding = encoding
         self.client: Connection | None = client
-        """For the authorizer's first question only."""
+        """For the authorizer, as long as it can be asked who this is."""
+        self.is_renewing = False
+        """Whether it has sent a new token that the authorizer has not answered for."""
         self.vantage = vantage(client.host, client.origin)
         """Under which address it came: those that mean nothing there are not told to it."""
         self.number = 0
@@ -133,15 +136,16 @@ class Question:
         kind: str,
         client: Connection | None,
         subject: str,
-        frame: frames.Hello | frames.Subscribe | frames.Publish,
+        frame: frames.Hello | frames.Renew | frames.Subscribe | frames.Publish | Subscription,
     ) -> None:
         self.session = session
         self.kind = kind
-        """connect, subscribe or publish."""
+        """connect, renew, subscribe or publish."""
         self.client = client
-        """For `connect`."""
+        """For `connect` and `renew`."""
         self.subject = subject
         self.frame = frame
+        """What waits for the answer; a subscription that may have to end after a renewal."""
         self.identity = NOBODY
         self.decision: Decision | None = None
 

@@ -15,6 +15,7 @@ from gateway.link import codes
 from gateway.link import events as link
 from gateway.link.settings import GatewaySettings
 from gateway.sessions import frames
+from gateway.sessions.expiry import Expiry
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
@@ -48,7 +49,10 @@ class Sessions:
         self._wheel: Wheel[Session] = Wheel(now, TICK_S)
         self._subscribing = Subscribing(self.outputs, self.stats, settings.catches_up)
         self._publishing = PendingPublishes(self.outputs)
-        self._requests = Requests(settings, authorizer, self.outputs, self.stats, self._subscribing, self._publishing)
+        self._expiry = Expiry(settings.token_life_s)
+        self._requests = Requests(
+            settings, authorizer, self.outputs, self.stats, self._subscribing, self._publishing, self._expiry
+        )
 
     def __len__(self) -> int:
         return len(self._sessions)
@@ -148,8 +152,18 @@ class Sessions:
 
     # From the clock, and from whoever runs the worker.
 
-    def tick(self, now: float) -> None:
-        """Deadlines and heartbeats."""
+    def tick(self, now: float, wall_s: float) -> None:
+        """Deadlines and heartbeats.
+
+        Args:
+            wall_s: Seconds since 1970, for tokens.
+        """
+        for session, left_s in self._expiry.due(wall_s):
+            if left_s <= 0:
+                self.stats.expired += 1
+                self.close(session, codes.TOKEN_EXPIRED, "the token has expired")
+            else:
+                self.outputs.reply(session, frames.Expiring(round(left_s, 3)))
         made: dict[tuple[object, ...], bytes] = {}
         for session in self._wheel.advance(now):
             if session.state == GONE:

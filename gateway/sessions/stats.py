@@ -21,6 +21,7 @@ class Stats:
         "closes",
         "connections",  # gauge
         "connections_max",  # gauge: how many there may be
+        "expired",
         "handshakes",
         "http_requests",
         "idle_closed",
@@ -65,6 +66,8 @@ class Stats:
     resyncs: int
     """Times that the link had lost something."""
     authorizer_failures: int
+    expired: int
+    """Clients closed because their token had expired."""
     outboxes: int
     outbox_bytes: int
     loop_delay_s: float

@@ -215,6 +215,8 @@ class Authorizer(Section, frozen=True):
     """Headers of a client's request that the authorizer is shown."""
     cookies: Names = ()
     """Cookies of a client's request that the authorizer is shown."""
+    token_life_s: Duration = 86400.0
+    """How long a token may live from when it is shown; one that says more is refused. A revocation is kept so long."""
     options: Options = field(default_factory=dict)
     """All other keys of the section, handed to the authorizer as they are."""
 

@@ -156,6 +156,7 @@ _WORKER: list[tuple[str, str, str]] = [
     ("idle_closed", "counter", "Clients closed because they were silent"),
     ("closed", "counter", "Connections ended"),
     ("resyncs", "counter", "Times that the link had lost something"),
+    ("expired", "counter", "Clients closed because their token had expired"),
     ("authorizer_failures", "counter", "Times that the authorizer itself failed"),
     ("outboxes", "gauge", "Clients that something waits for"),
     ("outbox_bytes", "gauge", "Bytes that wait for slow clients"),

@@ -126,7 +126,7 @@ def test_a_token_function_that_fails_at_the_start_raises_there() -> None:
     def token() -> str:
         raise LookupError("no token")
 
-    with pytest.raises(LookupError, match="no token"), BlockingClient("ws://127.0.0.1:9", token=token):
+    with pytest.raises(LookupError, match="no token"), BlockingClient("ws://127.0.0.1:9", get_token=token):
         pass
 
 

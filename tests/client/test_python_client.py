@@ -263,11 +263,11 @@ async def test_a_function_gives_tokens_and_is_asked_again_when_it_fails(caplog: 
 
     async with FakeServer(FakeCluster("0.x")) as server:
         server.close_at_hello = [4200, 4201]
-        async with Client(server.url, token=token) as client:
+        async with Client(server.url, get_token=token) as client:
             await client.subscribe("/t/a")
             hellos = [frame["token"] for frame in server.frames if frame["op"] == "hello"]
             assert hellos == ["one", "one", "two"]
-    assert "the token function failed" in caplog.text
+    assert "get_token failed" in caplog.text
 
 
 @asynchronous

@@ -198,8 +198,8 @@ async def test_a_subscription_with_a_callback_that_is_refused_later_is_logged(ca
 
 @asynchronous
 async def test_a_token_function_that_gives_no_string_is_told() -> None:
-    with pytest.raises(TypeError, match="the token function is to give a string, and gave 5"):
-        async with Client(NOWHERE, token=lambda: 5):  # type: ignore[arg-type, return-value]
+    with pytest.raises(TypeError, match="get_token is to give a string, and gave 5"):
+        async with Client(NOWHERE, get_token=lambda: 5):  # type: ignore[arg-type, return-value]
             pass
 
 

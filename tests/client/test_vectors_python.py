@@ -212,6 +212,9 @@ class Runner:
             session.receive(self.now, data)
         elif "lost" in step:
             session.lost(self.now, step["lost"], "-")
+        elif "token" in step:
+            self.pass_time(self.now + 10)
+            session.set_token(self.now, step["token"])
         else:
             self.pass_time(self.now + step["wait_s"])
         self.flush()

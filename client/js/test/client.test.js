@@ -73,7 +73,7 @@ test("a code that says do not come back ends the client", async (t) => {
 test("a token is asked anew for each connection", async (t) => {
   const server = await serve(t, (frame, connection) => server.connections.length === 1 && connection.close(4200));
   let tokens = 0;
-  open(t, server.url, { token: async () => `token ${++tokens}` });
+  open(t, server.url, { getToken: async () => `token ${++tokens}` });
   await until(() => server.connections.length === 2 && server.connections[1].frames.length === 1);
   assert.deepEqual(server.connections.map(({ frames }) => frames[0].token), ["token 1", "token 2"]);
 });

@@ -170,13 +170,13 @@ test("what cannot be sent is refused here, because the server would end the conn
 });
 
 test("options and servers are checked", () => {
-  assert.throws(() => new Client(NOWHERE, { WebSocket, onstatus: () => {} }), /there is no option onstatus; there are token, onStatus/);
+  assert.throws(() => new Client(NOWHERE, { WebSocket, onstatus: () => {} }), /there is no option onstatus; there are token, getToken, onStatus/);
   for (const wrong of ["ftp://a", "", "a b", "ws://", "ws://a:0", "ws://a:65536", [], "http:a"]) assert.throws(() => new Client(wrong, { WebSocket }), TypeError, String(wrong));
 });
 
 test("a token function that gives no string is told", async (t) => {
-  const { client } = open(t, NOWHERE, { token: () => 5 });
-  await until(() => client.reason === "the token function is to give a string, and gave 5");
+  const { client } = open(t, NOWHERE, { getToken: () => 5 });
+  await until(() => client.reason === "getToken is to give a string, and gave 5");
 });
 
 test("iteration: what waits is bounded, nothing is lost, and the place is what was taken", async (t) => {
@@ -210,7 +210,7 @@ test("iteration: what waits is bounded, nothing is lost, and the place is what w
 
 test("a token that has expired is told, and another one asked for", async (t) => {
   const server = await serve(t, (frame, connection) => server.connections.length === 1 && connection.close(4200));
-  const { client, statuses } = open(t, server.url, { token: () => "token" });
+  const { client, statuses } = open(t, server.url, { getToken: () => "token" });
   await until(() => client.state === "connected" && server.connections.length === 2);
   assert.deepEqual(statuses.map(({ type }) => type).filter((type) => type !== "connected"), ["tokenNeeded", "reconnecting"]);
 });

@@ -144,12 +144,13 @@ function converse(steps) {
       then = ending(actionFor(step.lost ?? 1006));
       session.lost("lost");
     } else {
-      assert.ok("wait_s" in step, where);
-      for (const end = now + step.wait_s; now < end && then === undefined; ) {
+      assert.ok("wait_s" in step || "token" in step, where);
+      for (const end = now + (step.wait_s ?? 10); now < end && then === undefined; ) {
         now = Math.min(now + 0.5, end);
         session.tick(now);
         then = take();
       }
+      if (step.token) session.renew(step.token);
     }
     then = take() ?? then;
     assert.deepEqual(sends.map(comparable), (step.sends ?? []).map(comparable), where);

@@ -61,6 +61,9 @@ export type SessionEvent = SubscriptionEvent | {
     cluster: string;
     servers: string[];
 } | {
+    type: "tokenExpiring";
+    within_s: number;
+} | {
     type: "move";
     within_s: number;
     servers: string[];
@@ -112,6 +115,10 @@ export declare class Session {
     publish(now: number, timeout_s: number, subject: string, value: import("./message.js").Value, headers: import("./message.js").Headers): number;
     /** @param {number} key @returns {Place} */
     placeOf(key: number): Place;
+    /** A token, after `tokenExpiring`: for the connection that there is, if it still wants one. @param {string} token */
+    renew(token: string): void;
+    /** No token could be had. @param {number} now */
+    renewFailed(now: number): void;
     /** A connection is being made. @param {number} now */
     dial(now: number): void;
     /** The connection is there: say all that is to be said on it. @param {string | null} token */

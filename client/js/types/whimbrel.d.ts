@@ -62,6 +62,9 @@ export type Status = {
     code: number | null;
     reason: string;
 } | {
+    type: "tokenExpiring";
+    within_s: number;
+} | {
     type: "closed";
     code: number | null;
     reason: string;
@@ -101,9 +104,13 @@ export type Status = {
 }));
 export type ClientOptions = {
     /**
-     * for the server's authorizer; a function is asked anew for each connection
+     * for the server's authorizer; when the server wants another one the client closes
      */
-    token?: string | (() => string | Promise<string>);
+    token?: string;
+    /**
+     * instead of `token`: asked anew for each connection, and before the token ends
+     */
+    getToken?: () => string | Promise<string>;
     /**
      * called with each status; what it throws is logged
      */

@@ -140,7 +140,7 @@ class BlockingClient:
     def start(self) -> None:
         """Begin to connect; does not wait for the connection. `with` does it, and `close` at the end.
 
-        Raises what the token function raises.
+        Raises what `get_token` raises.
         """
         self._thread.start()
         self._runs = True

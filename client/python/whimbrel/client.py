@@ -31,7 +31,7 @@ MESSAGE_BYTES_MAX = 64 * 1024 * 1024
 PUBLISH_TIMEOUT_S = 30.0
 CLOCKS_EVERY_S = 1.0
 
-Token: TypeAlias = str | Callable[[], str | Awaitable[str]] | None
+GetToken: TypeAlias = Callable[[], str | Awaitable[str]]
 OnStatus: TypeAlias = Callable[[Status], object]
 State: TypeAlias = Literal["connecting", "connected", "reconnecting", "closed"]
 
@@ -51,8 +51,9 @@ class Client:
 
     Args:
         servers: One or more servers, such as `ws://host:8080` or, behind a proxy, `https://example.com/push/`.
-        token: For the server's authorizer: a string, or a function (also async) that is called for a new one
-            whenever the server wants one. With a string the client closes then.
+        token: For the server's authorizer. When the server wants another one the client closes.
+        get_token: Instead of `token`: a function (also async) that gives one. It is called at the start, before the
+            token ends, and whenever the server wants another one. Nothing is lost meanwhile.
         encoding: `json` or `msgpack`; the messages are the same.
         on_status: Called with each status (see `whimbrel.events`). Statuses of a subscription come in order with its
             messages, so when the application reaches them; those of the connection come at once. If it raises, that is
@@ -71,7 +72,8 @@ class Client:
         self,
         servers: str | Iterable[str],
         *,
-        token: Token = None,
+        token: str | None = None,
+        get_token: GetToken | None = None,
         encoding: str = "json",
         on_status: OnStatus | None = None,
         client_name: str = f"whimbrel-python/{version('whimbrel-client')}",
@@ -83,10 +85,11 @@ class Client:
         if encoding not in ENCODINGS:
             raise ValueError(f"encoding is one of {', '.join(ENCODINGS)}: {encoding!r}")
         self._encoding = ENCODINGS[encoding]
-        fixed_token = token if isinstance(token, str) else None
-        self._token_source = token if callable(token) else None
+        if token is not None and get_token is not None:
+            raise ValueError("a client has a token, or a function that gives one")
+        self._get_token = get_token
         servers = (servers,) if isinstance(servers, str) else tuple(servers)
-        config = SessionConfig(servers, self._encoding, client_name, fixed_token, learn_servers)
+        config = SessionConfig(servers, self._encoding, client_name, token, learn_servers)
         self._session = Session(config, SystemRandom())
         self._on_status = on_status
         self._queue_max = queue_max
@@ -135,11 +138,11 @@ class Client:
     async def start(self) -> None:
         """Begin to connect; does not wait for the connection. `async with` does it, and `close` at the end.
 
-        Raises what the token function raises.
+        Raises what `get_token` raises.
         """
         self._running = asyncio.get_running_loop()
-        if self._token_source is not None:
-            self._input(self._session.set_token, await self._new_token(self._token_source))
+        if self._get_token is not None:
+            self._input(self._session.set_token, await self._new_token(self._get_token))
         self._input(self._session.start)
         self._compare_clocks()
 
@@ -335,10 +338,14 @@ class Client:
                 self._resolve(self._publishing.pop(item, None), error)
             case events.TokenNeeded(code, reason):
                 self.tell(event)
-                if self._token_source is None:
+                if self._get_token is None:
                     asyncio.get_running_loop().call_soon(self._input, self._session.close, code, reason)
                 else:
-                    self._spawn(self._renew_token(self._token_source))
+                    self._spawn(self._renew_token(self._get_token))
+            case events.TokenExpiring():
+                self.tell(event)
+                if self._get_token is not None:
+                    self._spawn(self._renew_token(self._get_token))
             case events.Closed(code, reason):
                 self._handle_closed(ClosedError(code, reason))
                 self.tell(event)
@@ -405,7 +412,7 @@ class Client:
         try:
             token = await self._new_token(source)
         except Exception as error:
-            logger.exception("the token function failed")
+            logger.exception("get_token failed")
             self._input(self._session.token_failed, str(error))
         else:
             self._input(self._session.set_token, token)
@@ -415,7 +422,7 @@ class Client:
         if inspect.isawaitable(token):
             token = await token
         if not isinstance(token, str):
-            raise TypeError(f"the token function is to give a string, and gave {token!r}")
+            raise TypeError(f"get_token is to give a string, and gave {token!r}")
         return token
 
     def _spawn(self, coroutine: Any) -> None:

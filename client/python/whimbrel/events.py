@@ -60,6 +60,16 @@ class TokenNeeded:
 
 
 @dataclass(frozen=True, slots=True)
+class TokenExpiring:
+    """The token ends soon: the session takes a new one for the living connection."""
+
+    within_s: float
+
+    def __str__(self) -> str:
+        return f"the token expires in {self.within_s:.0f} s"
+
+
+@dataclass(frozen=True, slots=True)
 class Closed:
     """The session is over and will not come back."""
 
@@ -208,7 +218,7 @@ class PublishFailed:
 
 
 SubscriptionStatus: TypeAlias = Subscribed | Resumed | Live | Gap | Ended | Waiting | Missing | Refused
-ConnectionStatus: TypeAlias = Connected | Reconnecting | Moving | TokenNeeded | Closed
+ConnectionStatus: TypeAlias = Connected | Reconnecting | Moving | TokenNeeded | TokenExpiring | Closed
 Status: TypeAlias = ConnectionStatus | SubscriptionStatus
 SubscriptionEvent: TypeAlias = SubscriptionStatus | Received | PlaceMoved
 Event: TypeAlias = ConnectionStatus | SubscriptionEvent | PublishDone | PublishFailed

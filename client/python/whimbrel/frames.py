@@ -27,6 +27,16 @@ class Welcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Expiring:
+    within_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
 class GapSaid:
     """Messages of `log` after `start` up to and including `end` will not come. `end` is None: nor will the log."""
 
@@ -102,7 +112,19 @@ class Move:
 
 
 ServerFrame: TypeAlias = (
-    Welcome | Subscribed | Published | Error | Msg | Live | Gap | Ended | Waiting | Heartbeat | Move
+    Welcome
+    | Expiring
+    | Renewed
+    | Subscribed
+    | Published
+    | Error
+    | Msg
+    | Live
+    | Gap
+    | Ended
+    | Waiting
+    | Heartbeat
+    | Move
 )
 
 
@@ -185,6 +207,8 @@ def _gaps(said: list[Any]) -> list[GapSaid]:
 
 _READERS: dict[str, Callable[[FrameMap], ServerFrame]] = {
     "welcome": _welcome,
+    "expiring": lambda frame: Expiring(_number(frame["within_s"])),
+    "renewed": lambda frame: Renewed(_integer(frame["id"])),
     "subscribed": _subscribed,
     "published": _published,
     "error": _error,

@@ -15,8 +15,8 @@ A pure core, the whole of the client but for sockets, time and the application's
 Inputs of the connection: `opened`, `receive` (a frame: str if text, bytes if binary), `lost`. Of the application:
 `start`, `subscribe` and `unsubscribe` (an `Interest`, which events name), `publish` (an `Outgoing`, which ends in
 `PublishDone` or `PublishFailed`), `suspend` and `resume` (of an interest whose messages it cannot take), `reading`,
-`set_token` and `token_failed` (after `TokenNeeded`), `close`. Of time: `tick`, and `clocks` or `wake` where machines
-sleep.
+`set_token` and `token_failed` (after `TokenNeeded` or `TokenExpiring`), `close`. Of time: `tick`, and `clocks` or
+`wake` where machines sleep.
 
 `now` is in seconds, of any origin, and never goes back. The same seed and the same inputs give the same outputs, byte
 for byte. There is one connection at a time; after `Disconnect` the next is asked for by another `Connect`. The
@@ -44,6 +44,8 @@ from whimbrel.subscriptions import Stats, Subscriptions
 
 WELCOME_TIMEOUT_S = 10.0
 PONG_TIMEOUT_S = 5.0
+RENEW_AGAIN_S = 2.0
+"""After a renewal for which no token could be had, or that the server could not decide."""
 SLEPT_S = 5.0
 """So much more on the wall clock than in `now`, or so late a `tick`: the machine or the process stood still."""
 
@@ -92,6 +94,13 @@ class Session:
         self._heartbeat_s = 0.0
         self._move_at: float | None = None
         self._pong_due: float | None = None
+        self._expires_at = 0.0
+        """When the token of this connection ends, as the server has said."""
+        self._renew_at: float | None = None
+        """When to want a new one for it."""
+        self._is_token_wanted = False
+        self._renewal_id: int | None = None
+        """Of the `renew` that is not answered."""
         self._reading = True
         self._ahead_s: float | None = None
         """How far the wall clock is ahead of `now`."""
@@ -124,8 +133,11 @@ class Session:
         self._publishing.publish(now, item)
 
     def set_token(self, now: float, token: str) -> None:
-        """Use it from the next connection on; connect if one is waited for."""
+        """Use it from now on: for the connection that there is if it wants one, else for the next."""
         self._token = token
+        if self._is_token_wanted:
+            self._is_token_wanted = False
+            self._renewal_id = self._outputs.send("renew", {"token": token})
         if self.state is State.TOKEN:
             self._pause(now, None, "a new token is used")
 
@@ -133,6 +145,8 @@ class Session:
         """No new token could be had: try again after a pause, and the server says if it still wants another."""
         if self.state is State.TOKEN:
             self._pause(now, None, f"no new token: {reason}")
+        elif self._is_token_wanted:
+            self._renew_at = now + RENEW_AGAIN_S
 
     def reading(self, now: float, is_reading: bool) -> None:
         """Whether frames are being read: while the application is behind they are not, and silence means nothing."""
@@ -205,6 +219,11 @@ class Session:
                 self._welcome(now, frame)
             case frames.Move():
                 self._move(now, frame)
+            case frames.Expiring():
+                self._expires_at = now + frame.within_s
+                self._renew_at = now + self._rng.uniform(0, frame.within_s / 3)
+            case frames.Renewed():
+                self._renewal_id = None
             case None:
                 pass
 
@@ -222,6 +241,10 @@ class Session:
             self._outputs.disconnect()
             self._disconnected(State.PAUSING, None, "the server asked to move")
             self._attempt()
+        if self._renew_at is not None and now >= self._renew_at:
+            self._renew_at = None
+            self._is_token_wanted = True
+            self._outputs.tell(events.TokenExpiring(max(self._expires_at - now, 0.0)))
         self._subscriptions.tick(now)
         self._publishing.tick(now)
 
@@ -251,7 +274,8 @@ class Session:
     @property
     def deadline(self) -> float | None:
         """When to call `tick` next; it changes with every input."""
-        times = [self._subscriptions.deadline, self._publishing.deadline, self._silent_at(), self._move_at]
+        parts = self._subscriptions, self._publishing
+        times = [*(part.deadline for part in parts), self._silent_at(), self._move_at, self._renew_at]
         if self.state is State.PAUSING:
             times.append(self._attempt_at)
         return min((time for time in times if time is not None), default=None)
@@ -291,6 +315,8 @@ class Session:
         self.reason = f"{code}: {reason}" if code else reason
         self._move_at = None
         self._pong_due = None
+        self._renew_at = self._renewal_id = None
+        self._is_token_wanted = False
         self._subscriptions.disconnected()
         self._publishing.disconnected(self.reason)
 
@@ -316,6 +342,19 @@ class Session:
         self._outputs.tell(events.Moving(frame.within_s))
 
     def _error(self, now: float, frame: frames.Error) -> None:
-        answered = self._publishing.refused(now, frame) or self._subscriptions.refused(now, frame)
+        answered = (
+            self._publishing.refused(now, frame)
+            or self._subscriptions.refused(now, frame)
+            or self._renewal_refused(now, frame)
+        )
         if answered and codes.on_error(frame.code) in (codes.Action.ELSEWHERE, codes.Action.TOKEN):
             self._drop(now, frame.code, frame.reason)
+
+    def _renewal_refused(self, now: float, frame: frames.Error) -> bool:
+        """Take an error; False when it answers no `renew`. What is refused for good leaves the old token its time."""
+        if frame.id != self._renewal_id:
+            return False
+        self._renewal_id = None
+        if codes.on_error(frame.code) is codes.Action.RETRY:
+            self._renew_at = now + RENEW_AGAIN_S
+        return True

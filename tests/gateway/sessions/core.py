@@ -42,6 +42,10 @@ class Blocking(Authorizer):
         self.publish = authorizer.publish  # type: ignore[method-assign]
 
 
+WALL_S = 1_800_000_000.0
+"""What the wall clock is ahead of `now`."""
+
+
 class Harness:
     """A worker's sessions with an authorizer that is asked at once, or (`holds`) when told."""
 
@@ -52,6 +56,7 @@ class Harness:
         self.now = 100.0
         self.sessions = Sessions(self.now, msgspec.structs.replace(SETTINGS, **settings), self.authorizer)
         self.subscribing = self.sessions._subscribing
+        self.sessions.tick(self.now, WALL_S + self.now)
         self.questions: list[Question] = []
         """Those that wait for `answer`."""
         self.closed: list[tuple[Session, int, str]] = []
@@ -90,7 +95,7 @@ class Harness:
     def tick(self, after_s: float) -> dict[Session, list[dict[str, Any]]]:
         """Time passes; returns what the clients are sent, pings left out."""
         self.now += after_s
-        self.sessions.tick(self.now)
+        self.sessions.tick(self.now, WALL_S + self.now)
         return self.sent()
 
     def sent(self) -> dict[Session, list[dict[str, Any]]]:

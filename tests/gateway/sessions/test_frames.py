@@ -44,6 +44,8 @@ def as_vector(frame: frames.ClientFrame) -> dict[str, Any]:
         case frames.Hello():
             shown |= {"client": frame.client} if frame.client else {}
             shown |= {"token": frame.token} if frame.token is not None else {}
+        case frames.Renew():
+            shown["token"] = frame.token
         case frames.Unsubscribe():
             shown["sub"] = frame.sub
         case frames.Subscribe():
@@ -133,6 +135,8 @@ def to_client(frame: dict[str, Any], encoding: int) -> bytes:
         kind.__struct_config__.tag: kind
         for kind in (
             frames.Welcome,
+            frames.Expiring,
+            frames.Renewed,
             frames.Subscribed,
             frames.Unsubscribed,
             frames.Published,

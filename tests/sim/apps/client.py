@@ -272,8 +272,10 @@ class Client:
                 self._publishes.failed(item.subject, item.value.raw, is_known)
             case events.Closed():
                 raise AssertionError(f"{self.name} is sent away for good: {event}")
-            case events.Connected() | events.Reconnecting() | events.Moving() | events.TokenNeeded():
+            case events.Connected() | events.Reconnecting() | events.Moving():
                 pass
+            case events.TokenNeeded() | events.TokenExpiring():
+                raise AssertionError("the simulator has no tokens")
             case _:
                 subscription = self._by_interest.get(event.interest)
                 if subscription is not None:

@@ -177,7 +177,7 @@ class WorkerMachine:
         if self.is_over:
             return
         if not self.is_stalled:
-            self._sessions.tick(self.now)
+            self._sessions.tick(self.now, self.now)
             self._perform()
             was_silent, self._is_silent = self._is_silent, self.now - self._heard_at > SILENT_S
             if self._is_silent and not was_silent:
