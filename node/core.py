@@ -32,6 +32,7 @@ from mesh.feed.feed_log import FeedBatch, FeedBeacon
 from mesh.log import Gap
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
+from mesh.slots.detours import Datagram
 from mesh.slots.slot_log import item_bytes
 from mesh.slots.slots import Slots
 from mesh.transport.wire import MESSAGE_BYTES_MAX
@@ -40,7 +41,7 @@ from node.backfill.backfills import Backfills, Ticket
 from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
 from node.cluster.peers import Peers
 from node.config import NodeConfig
-from node.effects import WARNING, AskKafka, CancelQuestion, Effect, Effects, SavePromises, ToPeer
+from node.effects import WARNING, AskKafka, CancelQuestion, DatagramToPeer, Effect, Effects, SavePromises, ToPeer
 from node.intake import Intake
 from node.interest import Interest, WorkerId
 from node.kafka import events as kafka
@@ -244,6 +245,10 @@ class NodeCore:
         for packet in packets:
             self._receivers.get(type(packet), self.slots.receive)(now, sender, boot, packet)
 
+    def peer_datagram(self, now: float, sender: str, boot: str, packet: Datagram) -> None:
+        """A datagram of a node that is linked, in that start of it."""
+        self.slots.receive_datagram(now, sender, boot, packet)
+
     # Inputs from the disk.
 
     def promises_saved(self, now: float) -> None:
@@ -356,6 +361,8 @@ class NodeCore:
         for core in (self.slots, self.feed, self.transfer, self.scan):
             for to, packet in core.take_sends():
                 self._effects.add(ToPeer(to, packet))
+        for to, datagram in self.slots.take_datagrams():
+            self._effects.add(DatagramToPeer(to, datagram))
 
     def _take_events(self, now: float) -> bool:
         """What the mesh's cores have to say, to those that it concerns; whether there was anything."""

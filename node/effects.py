@@ -15,6 +15,7 @@ import msgspec
 from gateway.link.events import FromNode, Live
 from mesh.log import Headers
 from mesh.packets import Packet
+from mesh.slots.detours import Datagram
 from mesh.transport.links import PeerAddress
 from node.backfill.questions import Question
 from node.interest import WorkerId
@@ -50,6 +51,13 @@ class ToPeer(msgspec.Struct, frozen=True, gc=False):
 
     to: str
     packet: Packet
+
+
+class DatagramToPeer(msgspec.Struct, frozen=True, gc=False):
+    """Send a datagram to a node that links of TCP do not reach. It may be lost, doubled and overtaken."""
+
+    to: str
+    packet: Datagram
 
 
 class LinkPeers(msgspec.Struct, frozen=True):
@@ -149,7 +157,7 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
 Effect: TypeAlias = (
     ToWorker | Resync
     | FetchKeys
-    | SavePromises | ToPeer | LinkPeers | TellMembers
+    | SavePromises | ToPeer | DatagramToPeer | LinkPeers | TellMembers
     | Produce | LookUpTopics | FindStart | ReadFrom | StopReading | AskKafka | CancelQuestion
     | LogLine
 )  # fmt: skip

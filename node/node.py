@@ -28,12 +28,14 @@ from gateway.link.crash import crash, or_crash
 from gateway.link.logs import event
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
+from mesh.slots.detours import Datagram
 from mesh.slots.promises import Promises, PromisesError
 from node.cluster.network import Network
 from node.core import NodeCore
 from node.effects import (
     AskKafka,
     CancelQuestion,
+    DatagramToPeer,
     Effect,
     FetchKeys,
     FindStart,
@@ -214,6 +216,10 @@ class Node:
         """A message of a peer."""
         self.core.peer_packets(time.monotonic(), sender, boot, packets)
 
+    def peer_datagram(self, sender: str, boot: str, packet: Datagram) -> None:
+        """A datagram of a peer."""
+        self.core.peer_datagram(time.monotonic(), sender, boot, packet)
+
     def _connect(self, now: float, port: int) -> None:
         router_port, pub_port = self._network.ports if self._network is not None else (0, 0)
         self.core.connected(now, router_port, pub_port, url_of(self._settings, port))
@@ -305,7 +311,7 @@ class Node:
         return link.Reply(query.rid, 202, "application/json", b"{}")
 
 
-_NETWORK = (ToPeer, LinkPeers, TellMembers)
+_NETWORK = (ToPeer, DatagramToPeer, LinkPeers, TellMembers)
 
 
 def _drop(effect: Effect) -> None:
@@ -315,6 +321,7 @@ def _drop(effect: Effect) -> None:
 def _network_performers(network: Network) -> dict[type[Effect], Callable[[Any], None]]:
     return {
         ToPeer: lambda effect: network.send(effect.to, effect.packet),
+        DatagramToPeer: lambda effect: network.send_datagram(effect.to, effect.packet),
         LinkPeers: lambda effect: network.link_peers(effect.peers),
         TellMembers: lambda effect: network.tell_members(effect.meta),
     }

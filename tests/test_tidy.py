@@ -102,6 +102,7 @@ SHELLS = {
     "gateway/worker.py",
     "loadtest/",
     "mesh/transport/keys.py",
+    "mesh/transport/secrecy.py",
     "mesh/transport/addresses.py",
     "mesh/slots/promises.py",
     "mesh/transport/pump.py",

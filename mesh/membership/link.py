@@ -2,6 +2,8 @@
 
     datagram -> Seal -> payload -> packet -> Membership -> packet -> payload -> Seal -> datagram
 
+What is not membership's own is carried along, for links that TCP does not have (slots/detours.py).
+
 Boots that membership learns save the seal a question before the first packet to a member.
 
 Not here: sockets and the clock (udp.py; in tests a simulated network).
@@ -14,17 +16,17 @@ from collections.abc import Sequence
 import msgspec
 
 from mesh.membership.membership import Membership
-from mesh.membership.packets import MemberChanged, MembershipEvent, MembershipPacket
+from mesh.membership.packets import Carried, MemberChanged, MembershipEvent, Payload, Sender
 from mesh.membership.seal import Seal
 
 _encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(MembershipPacket).decode
+_decode = msgspec.msgpack.Decoder(Payload).decode
 
 
-def decode_packet(payload: bytes) -> MembershipPacket | None:
+def decode_packet(payload: bytes) -> Payload | None:
     """The packet, or None if these bytes are none."""
     try:
-        packet: MembershipPacket = _decode(payload)
+        packet: Payload = _decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return packet
@@ -37,6 +39,7 @@ class MembershipLink:
         self.membership = membership
         self.seal = seal
         self._events: list[MembershipEvent] = []
+        self._carried: list[tuple[Sender, bytes]] = []
 
     # Inputs.
 
@@ -54,8 +57,15 @@ class MembershipLink:
         if packet is None:
             self.seal.rejected["no_packet"] += 1
             return
+        if isinstance(packet, Carried):
+            self._carried.append((sender, packet.payload))
+            return
         self.membership.receive(now, sender, packet)
         self._pass_on()
+
+    def carry(self, address: str, payload: bytes) -> None:
+        """Have this taken to the member at an address, as it is: authentic, but not secret."""
+        self.seal.send(address, _encode(Carried(payload)))
 
     def tick(self, now: float) -> None:
         self.membership.tick(now)
@@ -69,7 +79,7 @@ class MembershipLink:
         self.membership.leave(now)
         self._pass_on()
 
-    # Outputs. Take both after every input.
+    # Outputs. Take all after every input.
 
     def take_sends(self) -> list[tuple[str, bytes]]:
         return self.seal.take_sends()
@@ -77,6 +87,11 @@ class MembershipLink:
     def take_events(self) -> list[MembershipEvent]:
         events, self._events = self._events, []
         return events
+
+    def take_carried(self) -> list[tuple[Sender, bytes]]:
+        """What others have had carried here."""
+        carried, self._carried = self._carried, []
+        return carried
 
     def _pass_on(self) -> None:
         for event in self.membership.take_events():

@@ -139,7 +139,15 @@ class PushPull(msgspec.Struct, array_like=True, tag="x", frozen=True, gc=False):
     gossip: list[Claim]
 
 
+class Carried(msgspec.Struct, array_like=True, tag="c", frozen=True, gc=False):
+    """Something of another kind, that has only its way in common with membership."""
+
+    payload: bytes
+
+
 MembershipPacket: TypeAlias = Ping | Ack | PingReq | Nack | Gossip | PushPull
+Payload: TypeAlias = MembershipPacket | Carried
+"""Of a datagram."""
 
 
 class Sender(msgspec.Struct, frozen=True, gc=False):

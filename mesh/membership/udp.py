@@ -27,7 +27,7 @@ import msgspec
 from gevent import get_hub
 
 from mesh.membership.link import MembershipLink
-from mesh.membership.packets import MembershipEvent
+from mesh.membership.packets import MembershipEvent, Sender
 from mesh.membership.seal import DATAGRAM_BYTES_MAX
 from mesh.transport.addresses import cannot_listen, join_address, split_address
 
@@ -76,7 +76,8 @@ class _Name(msgspec.Struct):
 class Udp:
     """The socket, the ticks and the names of one member.
 
-    `on_events` is called in the loop with what happened, in order. Call `start` once and `close` once.
+    `on_events` is called in the loop with what happened, in order, `on_carried` with what else has come. Call `start`
+    once and `close` once.
     """
 
     def __init__(
@@ -86,9 +87,11 @@ class Udp:
         link: MembershipLink,
         on_events: Callable[[list[MembershipEvent]], None],
         crash: Callable[[], None],
+        on_carried: Callable[[list[tuple[Sender, bytes]]], None] = lambda carried: None,
     ) -> None:
         self._link = link
         self._on_events = on_events
+        self._on_carried = on_carried
         self._crash = crash
         """Ends the process because of the current exception."""
         self._fault_shown_at = -FAULTS_SHOWN_S
@@ -112,6 +115,12 @@ class Udp:
     def set_meta(self, meta: bytes) -> None:
         self._link.set_meta(time.monotonic(), meta)
         self._flush()
+
+    def carry(self, address: str, payload: bytes) -> None:
+        """Send something that is not membership's to the member at an address."""
+        self._link.carry(address, payload)
+        for to, datagram in self._link.take_sends():
+            self._send(to, datagram)
 
     def leave(self) -> None:
         """Say goodbye; close half a second later, so that those hear it who are not told directly."""
@@ -172,6 +181,9 @@ class Udp:
         events = self._link.take_events()
         if events:
             self._on_events(events)
+        carried = self._link.take_carried()
+        if carried:
+            self._on_carried(carried)
 
     def _send(self, address: str, datagram: bytes) -> None:
         where = self._resolve(address)

@@ -6,6 +6,10 @@ RFC 2328). What is for a node that is deaf to this one goes through one that hea
 through several. So with a majority of voters connected by any path slots go on as if all links were there; nothing
 moves, and nothing moves back.
 
+Where packets pass one way only, TCP passes none. So between nodes of which one is deaf to the other there are
+datagrams, *hellos*, that say the same as beacons do. A node that hears the hellos of one that it is deaf to hears it
+*faintly*: a link for datagrams. It is used where no other way is left.
+
 Rules:
 - A link counts as missing after DEAF_S, and as there again only after it was well for WELL_S.
 - While all links are there, nothing of this is sent.
@@ -18,6 +22,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
+from itertools import pairwise
 
 import msgspec
 
@@ -40,6 +45,14 @@ class Deafness(msgspec.Struct, array_like=True, gc=False):
     boot: str
     number: int
     deaf_to: list[NodeName]
+    faint: list[NodeName] = []
+    """Those among them whose datagrams it hears."""
+
+
+class LinkHello(msgspec.Struct, array_like=True, tag="link_hello", gc=False):
+    """A datagram that says the same of links as a beacon does."""
+
+    deaf: list[Deafness]
 
 
 class Relayed(msgspec.Struct, array_like=True, tag="relayed", gc=False):
@@ -52,12 +65,14 @@ class Relayed(msgspec.Struct, array_like=True, tag="relayed", gc=False):
 
 
 class _Heard:
-    __slots__ = ("at", "boot", "seen_at", "well_since")
+    __slots__ = ("at", "boot", "hello_at", "seen_at", "well_since")
 
     def __init__(self, now: float) -> None:
         self.boot = ""
         self.at = now
         """When a beacon came directly, or the node became alive."""
+        self.hello_at = NEVER
+        """When a hello came."""
         self.seen_at = NEVER
         """When one came, by whatever way."""
         self.well_since = NEVER
@@ -101,9 +116,20 @@ class Reach:
                 elif self._ran - heard.at > DEAF_S:
                     heard.well_since = self._ran
                 heard.at = self._ran
+        self._learn(rows, sender if is_direct else "")
+
+    def hear_hello(self, sender: NodeName, rows: list[Deafness]) -> None:
+        """A hello of another node, of that start of it that is alive."""
+        heard = self._heard.get(sender)
+        if heard is not None:
+            heard.hello_at = heard.seen_at = self._ran
+            self._learn(rows, sender)
+
+    def _learn(self, rows: list[Deafness], speaker: NodeName) -> None:
+        """What a node says of links; `speaker`: whose own word this is, if it is anybody's."""
         for row in rows:
             known = self._said.get(row.node)
-            is_own = is_direct and row.node == sender
+            is_own = row.node == speaker
             if known is None or (is_own and known[1].boot != row.boot):
                 is_newer = True
             else:  # what is said of an earlier start is just not said again
@@ -133,7 +159,8 @@ class Reach:
         said = [row for _, row in self._said.values()]
         if self._deaf_to:
             self._number += 1
-            said.append(Deafness(self._me, self._boot, self._number, list(self._deaf_to)))
+            faint = [name for name in self._deaf_to if self._ran - self._heard[name].hello_at <= DEAF_S]
+            said.append(Deafness(self._me, self._boot, self._number, list(self._deaf_to), faint))
         return said
 
     # Questions.
@@ -149,9 +176,34 @@ class Reach:
         return name == self._me or (heard is not None and self._ran - heard.seen_at <= WELL_S)
 
     def detours(self) -> dict[NodeName, list[NodeName]]:
-        """The nodes that do not hear this one directly but could by others: the route there, the node itself last."""
-        deaf = [name for name, (_, row) in self._said.items() if self._me in row.deaf_to]
-        return {name: route for name in deaf if (route := self._route(name))} if deaf else {}
+        """The nodes that do not hear this one well but could by others, or faintly: the route, the node itself last."""
+        found = {}
+        for name in self._deaf_to_me():
+            route = self._route(name, by_faint=False) or self._route(name, by_faint=True)
+            if route:
+                found[name] = route
+        return found
+
+    def greeted(self) -> list[NodeName]:
+        """Whom to send hellos: the nodes to or from which a link is missing."""
+        return sorted({*self._deaf_to, *self._deaf_to_me()})
+
+    def boot_of(self, name: NodeName) -> str:
+        """The start of a node that has said of itself whom it does not hear; empty if it has not."""
+        said = self._said.get(name)
+        return said[1].boot if said is not None else ""
+
+    def is_deaf(self, listener: NodeName, speaker: NodeName = "") -> bool:
+        """Whether the listener says that it does not hear the speaker (default: this node), except faintly."""
+        said = self._said.get(listener)
+        return said is not None and (speaker or self._me) in said[1].deaf_to
+
+    def is_faint(self, route: list[NodeName]) -> bool:
+        """Whether a link of this route is one for datagrams."""
+        return any(self.is_deaf(listener, speaker) for speaker, listener in pairwise([self._me, *route]))
+
+    def _deaf_to_me(self) -> list[NodeName]:
+        return [name for name, (_, row) in self._said.items() if self._me in row.deaf_to]
 
     def _deaf_pairs(self) -> list[tuple[NodeName, NodeName]]:
         found = [(name, self._me) for name in self._deaf_to]
@@ -159,8 +211,8 @@ class Reach:
             found += [(name, listener) for name in row.deaf_to if name == self._me or name in self._heard]
         return found
 
-    def _route(self, to: NodeName) -> list[NodeName]:
-        """The shortest, in the order of names; empty if there is none."""
+    def _route(self, to: NodeName, by_faint: bool) -> list[NodeName]:
+        """The shortest, in the order of names; empty if there is none. `by_faint`: also by links for datagrams."""
         came_from: dict[NodeName, NodeName] = {self._me: ""}
         waiting = deque([self._me])
         while waiting:
@@ -174,7 +226,8 @@ class Reach:
             for listener in sorted(self._heard):
                 if listener not in came_from and (listener == to or listener in self._voters):
                     said = self._said.get(listener)
-                    if said is None or speaker not in said[1].deaf_to:
+                    is_missing = said is not None and speaker in said[1].deaf_to
+                    if not is_missing or (by_faint and said is not None and speaker in said[1].faint):
                         came_from[listener] = speaker
                         waiting.append(listener)
         return []

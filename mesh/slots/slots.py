@@ -29,6 +29,7 @@ from mesh.log import Position
 from mesh.placement import rank, slot_of
 from mesh.repeats import Repeats
 from mesh.slots.copying import Fetch, Range, Trimmed
+from mesh.slots.detours import Datagram, Detours
 from mesh.slots.election import Election, Grant, Resign, Vote
 from mesh.slots.forwarding import (
     AlreadyCommitted,
@@ -40,7 +41,8 @@ from mesh.slots.forwarding import (
     Streams,
 )
 from mesh.slots.obstacle import Lack, Obstacle
-from mesh.slots.reach import Deafness, Reach, Relayed
+from mesh.slots.pieces import Held, Piece
+from mesh.slots.reach import Deafness, LinkHello, Reach, Relayed
 from mesh.slots.replication import Append, AppendOk, Commit, Reject, Replication, StartEpoch, Sync
 from mesh.slots.slot import (
     EVERYONE,
@@ -58,6 +60,8 @@ from mesh.slots.slot import (
 from mesh.slots.slot_log import Item
 
 BEACON_S = 0.1
+BEACON_ROWS_MAX = 32
+"""More slots are told in several, so that each has room in a datagram."""
 RECALL_RETRY_S = 0.3
 SAVE_RETRY_S = 1.0
 """Between attempts to save promises, once that has failed."""
@@ -94,8 +98,8 @@ _OwnPacket: TypeAlias = (
     | Forward | AlreadyCommitted | Beacon | Recall | Recalled
 )  # fmt: skip
 SlotsPacket: TypeAlias = _OwnPacket | Relayed
-_encode_relayed = msgspec.msgpack.Encoder().encode
-decode_relayed = msgspec.msgpack.Decoder(list[_OwnPacket]).decode
+_RelayedPacket: TypeAlias = _OwnPacket | Piece | Held
+decode_relayed = msgspec.msgpack.Decoder(list[_RelayedPacket]).decode
 """What is in `Relayed.payload`."""
 _FREQUENT = (Append, AppendOk, Commit)
 """Nearly all packets under load, so they are recognised first."""
@@ -140,11 +144,10 @@ class Slots:
         ]
         self.forwarding = Forwarding(forwarding, slots, now)
         self._streams = [Streams() for _ in range(slots)]
-        self.reach = Reach(me, boot, config.voters)
+        self.detours = Detours(me, boot, config.voters, Beacon)
+        self.reach: Reach = self.detours.reach
         self._lacking: dict[NodeName, Beacon] = {}
         """The last beacon of each other voter that lacks something: memory, or a disk that takes promises."""
-        self.relayed = 0
-        """Packets of others that were passed on."""
         self._unknown: dict[NodeName, None] = {}
         """Other voters whose promises an amnesic voter does not know yet."""
         self.is_amnesic = promises is None and me in config.voters
@@ -238,7 +241,7 @@ class Slots:
 
     def members(self, now: float, alive: Collection[NodeName]) -> None:
         """Who is alive, this node included."""
-        self.reach.members(alive)
+        self.detours.members(alive)
         voters = [voter for voter in self.config.voters if voter in alive]
         if voters != self._voters:
             self._voters, self._stable_since = voters, now
@@ -288,6 +291,13 @@ class Slots:
         elif not (isinstance(packet, Range | Trimmed) and self.elections[packet.slot].fetched(now, sender, packet)):
             self.replications[packet.slot].receive(now, sender, boot, packet)
 
+    def receive_datagram(self, now: float, sender: NodeName, boot: str, packet: Datagram) -> None:
+        """A datagram of another node that is alive, in that start of it."""
+        if isinstance(packet, LinkHello):
+            self.reach.hear_hello(sender, packet.deaf)
+        else:
+            self._relayed(now, sender, boot, packet)
+
     def cache_filled(self, now: float, slot: int, end: Position, repeats: Repeats | None = None) -> None:
         """Answers `CacheWanted`: the cache has everything of the slot's log up to this position.
 
@@ -330,7 +340,7 @@ class Slots:
 
     def tick(self, now: float) -> None:
         """About every 50 ms."""
-        self.reach.tick(now)
+        self.detours.tick(now)
         if self.is_amnesic:
             if now - self._recalled_at >= RECALL_RETRY_S:
                 self._recalled_at = now
@@ -347,7 +357,10 @@ class Slots:
             self._beacon_at = now
             unsynced = [slot.number for slot in self.by_number if slot.is_voter and not slot.is_synced]
             rows = [self._row(now, slot) for slot in self.coordinated]
-            self._out.sends.append((EVERYONE, Beacon(rows, self.reach.rows(), unsynced, self.cannot_save)))
+            deaf = self.reach.rows()
+            for first in range(0, max(len(rows), 1), BEACON_ROWS_MAX):
+                beacon = Beacon(rows[first : first + BEACON_ROWS_MAX], deaf, unsynced, self.cannot_save)
+                self._out.sends.append((EVERYONE, beacon))
         self.forwarding.tick(now)
 
     def settle(self, now: float) -> None:
@@ -379,54 +392,53 @@ class Slots:
     def take_sends(self) -> list[tuple[NodeName, SlotsPacket]]:
         """Packets and where to: a node, or EVERYONE."""
         taken, self._out.sends = self._out.sends, []
-        sends: list[tuple[NodeName, SlotsPacket]] = [*_without_superseded(taken)]
-        detours = self.reach.detours() if sends else {}
-        return self._by_detours(sends, detours) if detours else sends
+        return self.detours.send(self._now, _without_superseded(taken))
+
+    def take_datagrams(self) -> list[tuple[NodeName, Datagram]]:
+        """Packets for nodes that hear this one faintly (reach.py)."""
+        return self.detours.take_datagrams()
 
     def take_events(self) -> list[SlotsEvent]:
         """What has happened, in order."""
         events, self._events = self._events, []
         return events
 
-    # By way of others (reach.py).
-
-    def _by_detours(
-        self, sends: list[tuple[NodeName, SlotsPacket]], detours: dict[NodeName, list[NodeName]]
-    ) -> list[tuple[NodeName, SlotsPacket]]:
-        """The same, and what is for those that do not hear this node through those that do."""
-        by_node: dict[NodeName, list[SlotsPacket]] = {}
-        direct = []
-        for to, packet in sends:
-            for name in detours if to == EVERYONE else [to] if to in detours else []:
-                by_node.setdefault(name, []).append(packet)
-            if to not in detours or isinstance(packet, Relayed):
-                direct.append((to, packet))
-        for name, packets in by_node.items():
-            route = detours[name]
-            own = [packet for packet in packets if not isinstance(packet, Relayed)]
-            direct.append((route[0], Relayed(route, self.me, self.boot, _encode_relayed(own))))
-        return direct
+    # By way of others (detours.py).
 
     def _relayed(self, now: float, sender: NodeName, boot: str, relayed: Relayed) -> None:
         """Packets on their way by others: to this node, or through it."""
-        is_mine = relayed.route[:1] == [self.me] and relayed.origin != self.me
-        is_trusted = relayed.boot == boot if relayed.origin == sender else sender in self.config.voters
-        if not is_mine or not is_trusted:
+        try:
+            payload = self.detours.relay(sender, boot, relayed)
+        except ValueError:
             self.packets_refused += 1
-        elif len(relayed.route) > 1:
-            self.relayed += 1
-            route = relayed.route[1:]
-            self._out.sends.append((route[0], Relayed(route, relayed.origin, relayed.boot, relayed.payload)))
+            return
+        if payload is None:
+            return
+        for packet in self._decoded(payload):
+            if isinstance(packet, Piece):
+                for message in self.detours.piece(relayed.origin, relayed.boot, packet):
+                    for whole in self._decoded(message):
+                        self._receive_relayed(now, relayed, whole)
+            else:
+                self._receive_relayed(now, relayed, packet)
+
+    def _receive_relayed(self, now: float, relayed: Relayed, packet: _RelayedPacket) -> None:
+        if isinstance(packet, Held):
+            self.detours.held(now, relayed.origin, relayed.boot, packet)
+        elif isinstance(packet, Piece):
+            self.packets_refused += 1  # a piece within a piece
         else:
-            try:
-                packets: list[_OwnPacket] = decode_relayed(relayed.payload)
-            except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-                self.packets_refused += 1
-                return
-            for packet in packets:
-                if isinstance(packet, Beacon):
-                    self._hear(relayed.origin, relayed.boot, packet, is_direct=False)
-                self._receive(now, relayed.origin, relayed.boot, packet)
+            if isinstance(packet, Beacon):
+                self._hear(relayed.origin, relayed.boot, packet, is_direct=False)
+            self._receive(now, relayed.origin, relayed.boot, packet)
+
+    def _decoded(self, payload: bytes) -> list[_RelayedPacket]:
+        try:
+            packets: list[_RelayedPacket] = decode_relayed(payload)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            self.packets_refused += 1
+            return []
+        return packets
 
     def _hear(self, sender: NodeName, boot: str, beacon: Beacon, is_direct: bool) -> None:
         self.reach.hear(sender, boot, beacon.deaf, is_direct)

@@ -2,6 +2,7 @@
 
     datagrams -> membership -> MemberChanged -> core;  LinkPeers -> links
     messages -> packets -> core;  ToPeer -> messages, one per destination and turn
+    datagrams -> packets -> core;  DatagramToPeer -> datagrams, where TCP has no way
 
 Not here: what packets and members mean (node/core.py), who is alive (mesh/membership/membership.py).
 """
@@ -22,12 +23,14 @@ from gateway.link.logs import event
 from mesh.membership.config import MembershipConfig
 from mesh.membership.link import MembershipLink
 from mesh.membership.membership import Membership
-from mesh.membership.packets import MemberChanged, MembershipEvent, NameTaken
+from mesh.membership.packets import MemberChanged, MembershipEvent, NameTaken, Sender
 from mesh.membership.seal import Seal
 from mesh.membership.udp import Udp
 from mesh.packets import Packet
+from mesh.slots.detours import Datagram, decode_datagram, encode_datagram
 from mesh.slots.slot import EVERYONE
 from mesh.transport.links import LinkStats, PeerAddress
+from mesh.transport.secrecy import Secrecy
 from mesh.transport.transport import Transport
 from mesh.transport.wire import Codec
 from node.settings import Settings
@@ -70,6 +73,9 @@ class NetworkOwner(Protocol):
     def peer_packets(self, sender: str, boot: str, packets: list[Packet]) -> None:
         """A message of a peer."""
 
+    def peer_datagram(self, sender: str, boot: str, packet: Datagram) -> None:
+        """A datagram of a peer."""
+
     def perform(self) -> None:
         """That was all for this turn."""
 
@@ -97,7 +103,12 @@ class Network:
             settings.node.name, cluster.advertised, boot, b"", MembershipConfig(), Random(randbits(64))
         )
         self._link = _Link(self.membership, seal)
-        self._udp = Udp(cluster.host, cluster.port, self._link, or_crash(self._membership_events), crash)
+        self._secrecy = Secrecy(keys, boot)
+        self._udp = Udp(
+            cluster.host, cluster.port, self._link, or_crash(self._membership_events), crash, self._carried
+        )  # fmt: skip
+        self.datagrams_refused = 0
+        """Datagrams of peers that could not be read."""
         self._is_joined = False
         self._outgoing: dict[str, list[Packet]] = {}
         self._linked: dict[str, PeerAddress] = {}
@@ -134,6 +145,15 @@ class Network:
     def send(self, to: str, packet: Packet) -> None:
         """Send a packet to a node or to EVERYONE, with the next `flush`."""
         self._outgoing.setdefault(to, []).append(packet)
+
+    def send_datagram(self, to: str, packet: Datagram) -> None:
+        """Send a packet to a node as a datagram, at once."""
+        peer, member = self._linked.get(to), self.membership.members.get(to)
+        if peer is None or member is None:
+            return
+        closed = self._secrecy.close(to, peer.boot, encode_datagram(packet))
+        if closed is not None:
+            self._udp.carry(member.address, closed)
 
     def flush(self) -> None:
         """Send what was given: everything for one destination in one message."""
@@ -194,6 +214,17 @@ class Network:
         self._transport.close()
 
     # Private.
+
+    def _carried(self, carried: list[tuple[Sender, bytes]]) -> None:
+        for sender, payload in carried:
+            peer = self._linked.get(sender.name)
+            data = self._secrecy.open(sender.name, sender.boot, payload)
+            packet = decode_datagram(data) if data is not None else None
+            if packet is None or peer is None or peer.boot != sender.boot:
+                self.datagrams_refused += 1
+            else:
+                self._owner.peer_datagram(sender.name, sender.boot, packet)
+        self._owner.perform()
 
     def _membership_events(self, events: list[MembershipEvent]) -> None:
         for said in events:

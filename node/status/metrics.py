@@ -102,7 +102,12 @@ _CLUSTER: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
         "Packets about slots that were refused",
         lambda core: core.slots.packets_refused,
     ),
-    ("slot_packets_relayed", "counter", "Packets passed on to nodes that miss a link", lambda core: core.slots.relayed),
+    (
+        "slot_packets_relayed",
+        "counter",
+        "Packets passed on to nodes that miss a link",
+        lambda core: core.slots.detours.relayed,
+    ),
     (
         "forwards_pending",
         "gauge",

@@ -1,7 +1,8 @@
 """The network between the machines: every packet leaves as bytes and arrives as bytes, late, twice, or not at all.
 
 A *cut* is one-way: nothing of the sender reaches the receiver. A *clogged* link keeps everything until it is free.
-Two channels, both as weak: "zmq" has messages of mesh/transport/wire.py, "udp" has sealed datagrams.
+Three channels: "zmq" has messages of mesh/transport/wire.py, and is TCP, which does not pass where one direction is
+cut; "udp" has sealed datagrams, "datagram" what is for slots in datagrams.
 
 Not here: what is in the bytes (machines/node.py), the lines of clients (apps/line.py).
 """
@@ -65,7 +66,7 @@ class SimNetwork:
     def send(self, sender: str, boot: str, to: str, channel: str, data: bytes) -> None:
         """Bytes leave."""
         traffic, rng, link = self.traffic, self._rng, (sender, to)
-        if link in self.cuts:
+        if link in self.cuts or (channel == "zmq" and (to, sender) in self.cuts):
             self.counts["packets cut"] += 1
             return
         if traffic.loss and rng.random() < traffic.loss:

@@ -40,6 +40,8 @@ class Rule:
     """What happens to packets from one host to another."""
 
     cut: bool = False
+    cut_tcp: bool = False
+    """Nothing of TCP passes, as behind a firewall that lets only datagrams through."""
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
     """Up to so much is added to the delay, by chance; the order stays."""
@@ -53,14 +55,14 @@ class Rule:
     last_due: float = 0.0
     is_free_at: float = 0.0
 
-    def fates(self, now: float, size: int, rng: Random) -> list[float]:
-        """When a packet of this size is to arrive: never, once, or twice."""
-        if self.cut or rng.random() < self.loss:
+    def fates(self, now: float, packet: bytes, rng: Random) -> list[float]:
+        """When a packet is to arrive: never, once, or twice."""
+        if self.cut or (self.cut_tcp and packet[9] == socket.IPPROTO_TCP) or rng.random() < self.loss:
             return []
         if self.bytes_per_s:
             if self.is_free_at - now > QUEUE_S:
                 return []
-            self.is_free_at = max(now, self.is_free_at) + size / self.bytes_per_s
+            self.is_free_at = max(now, self.is_free_at) + len(packet) / self.bytes_per_s
         due = max(now, self.is_free_at) + (self.delay_ms + rng.uniform(0, self.jitter_ms)) / 1000
         if rng.random() < self.reorder:
             found = [due + rng.uniform(*HOLD_MS) / 1000]
@@ -142,7 +144,7 @@ class Switch:
                 self._give(leave, packet, count)
                 continue
             now = time.monotonic()
-            fates = rule.fates(now, len(packet), self._rng)
+            fates = rule.fates(now, packet, self._rng)
             if not fates or len(self._waiting) > WAITING_MAX:
                 count[2] += 1
             for due in fates:

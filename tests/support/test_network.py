@@ -230,13 +230,16 @@ def test_nothing_is_left_at_the_end_and_what_a_killed_run_left_is_removed() -> N
 
 def test_what_a_rule_decides() -> None:
     rng = Random(1)
-    assert Rule(cut=True).fates(5, 100, rng) == []
-    assert Rule(loss=1.0).fates(5, 100, rng) == []
-    assert Rule(delay_ms=100).fates(5, 100, rng) == [5.1]
-    assert Rule(duplicate=1.0).fates(5, 100, rng) == [5, 5]
+    packet = bytes(9) + bytes([socket.IPPROTO_TCP]) + bytes(90)
+    assert Rule(cut=True).fates(5, packet, rng) == []
+    assert Rule(cut_tcp=True).fates(5, packet, rng) == []
+    assert Rule(cut_tcp=True).fates(5, bytes(100), rng) == [5]
+    assert Rule(loss=1.0).fates(5, packet, rng) == []
+    assert Rule(delay_ms=100).fates(5, packet, rng) == [5.1]
+    assert Rule(duplicate=1.0).fates(5, packet, rng) == [5, 5]
     slow = Rule(bytes_per_s=1024)
-    assert [slow.fates(5, 128, rng) for _ in range(6)] == [[5.125], [5.25], [5.375], [5.5], [5.625], []]
-    (held,) = Rule(reorder=1.0).fates(5, 100, rng)
+    assert [slow.fates(5, packet + bytes(28), rng) for _ in range(6)] == [[5.125], [5.25], [5.375], [5.5], [5.625], []]
+    (held,) = Rule(reorder=1.0).fates(5, packet, rng)
     assert 5.005 <= held <= 5.025
 
 

@@ -11,6 +11,7 @@ from loadtest.mesh.membership_simulated import Cluster, Weather, name_at
 from mesh.membership.link import decode_packet
 from mesh.membership.packets import (
     Ack,
+    Carried,
     Claim,
     MemberChanged,
     MembershipEvent,
@@ -56,6 +57,7 @@ def datagram_text(datagram: bytes) -> str:
         return f"who ({boot}) to ({to_boot}, {int.from_bytes(payload, 'big')})"
     packet = decode_packet(payload)
     assert packet is not None
+    assert not isinstance(packet, Carried)
     return packet_text(packet)
 
 

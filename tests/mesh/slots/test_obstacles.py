@@ -7,6 +7,7 @@ import pytest
 
 from mesh.slots.forwarding import NO_COORDINATOR, PublishRefused
 from mesh.slots.obstacle import Lack, Obstacle
+from mesh.slots.pieces import Piece
 from mesh.slots.reach import Deafness, Relayed
 from mesh.slots.replication import Append, AppendOk, StartEpoch
 from mesh.slots.slots import Beacon, Recall
@@ -103,7 +104,7 @@ def test_what_is_for_another_is_passed_on_as_it_is() -> None:
     node = follower()
     node.receive(0.1, "c", relayed(["a", "b"], Recall()))
     assert node.sends() == [("b", relayed(["b"], Recall()))]
-    assert node.slots.relayed == 1
+    assert node.slots.detours.relayed == 1
 
 
 @pytest.mark.parametrize(
@@ -123,3 +124,11 @@ def test_what_is_not_taken(sender: str, packet: Relayed) -> None:
     node = follower()
     node.receive(0.1, sender, packet)
     assert (node.sends(), node.slots.packets_refused) == ([], 1)
+
+
+def test_a_piece_within_a_piece_is_refused_and_so_is_what_is_no_packet() -> None:
+    node = follower()
+    inner = Piece("a1", 1, 0, True, msgspec.msgpack.encode([Recall()]))
+    for number, whole in enumerate([msgspec.msgpack.encode([inner]), b"nonsense"]):
+        node.receive(0.1, "c", relayed(["a"], Piece(node.slots.boot, 1, number, True, whole)))
+    assert node.slots.packets_refused == 2

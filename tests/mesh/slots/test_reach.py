@@ -142,3 +142,49 @@ def test_a_node_that_was_restarted_is_heard_at_once() -> None:
     reach.hear("b", "b2", [], is_direct=True)
     reach.tick(3.05)
     assert (reach.missing_links, reach.rows()) == ([], [])
+
+
+class FaintNet(Net):
+    """TCP passes where both directions are there; hellos pass wherever packets do."""
+
+    def run(self, seconds: float) -> None:
+        for _ in range(round(seconds * 20)):
+            self.now += 0.05
+            for name, reach in self.nodes.items():
+                reach.tick(self.now)
+                for other in reach.greeted():
+                    if (name, other) not in self.cut:
+                        self.nodes[other].hear_hello(name, reach.rows())
+                if round(self.now * 20) % 2 == 0:
+                    rows = reach.rows()
+                    for other, listener in self.nodes.items():
+                        if other != name and not {(name, other), (other, name)} & self.cut:
+                            listener.hear(name, f"{name}1", rows, is_direct=True)
+
+
+def test_where_packets_pass_one_way_around_only_all_are_reached_by_datagrams() -> None:
+    net = FaintNet(ABC, ABC)
+    net.run(2)
+    assert [reach.greeted() for reach in net.nodes.values()] == [[], [], []]
+    net.cut = {("a", "c"), ("c", "b"), ("b", "a")}
+    net.run(DEAF_S + 0.3)
+    assert net.nodes["a"].detours() == {"b": ["b"], "c": ["b", "c"]}
+    assert net.nodes["c"].detours() == {"a": ["a"], "b": ["a", "b"]}
+    assert all(reach.is_faint(route) for reach in net.nodes.values() for route in reach.detours().values())
+    assert all(reach.is_reached(name) for reach in net.nodes.values() for name in ("a", "b", "c") if reach.greeted())
+    net.run(SHOWN_S)
+    assert net.missing() == {frozenset(itertools.permutations(ABC, 2))}
+    net.cut = set()
+    net.run(WELL_S + 2)
+    assert [reach.detours() for reach in net.nodes.values()] == [{}, {}, {}]
+    assert net.missing() == {frozenset()}
+
+
+def test_a_way_over_tcp_is_preferred_to_one_for_datagrams() -> None:
+    net = FaintNet(ABC, ABC)
+    net.run(2)
+    net.cut = {("a", "b")}
+    net.run(2)
+    assert net.nodes["b"].detours() == {"a": ["c", "a"]}
+    assert not net.nodes["b"].is_faint(["c", "a"])
+    assert net.nodes["b"].is_faint(["a"])

@@ -19,6 +19,7 @@ from gateway.link.events import FromWorker
 from gateway.link.settings import GatewaySettings
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
+from mesh.slots.detours import decode_datagram, encode_datagram
 from mesh.slots.slot import EVERYONE
 from mesh.transport.links import PeerAddress
 from mesh.transport.wire import Codec
@@ -27,6 +28,7 @@ from node.core import NodeCore
 from node.effects import (
     AskKafka,
     CancelQuestion,
+    DatagramToPeer,
     Effect,
     FetchKeys,
     FindStart,
@@ -333,8 +335,7 @@ class NodeMachine:
 
     def receive(self, sender: str, boot: str, channel: str, data: bytes) -> None:
         """Bytes have come from another node."""
-        if self.process is not None:
-            self._input(self._datagram if channel == "udp" else self._message, self.process, sender, boot, data)
+        self._input(self._message, self.process, sender, boot, channel, data)
 
     def _input(self, call: Callable[..., None], *args: Any) -> None:
         if self.process is None:
@@ -346,16 +347,17 @@ class NodeMachine:
         call(*args)
         self._perform()
 
-    def _datagram(self, process: Process, sender: str, boot: str, data: bytes) -> None:
-        process.members.receive(self.now, sender, data)
-        self._members_moved(process)
-
-    def _message(self, process: Process, sender: str, boot: str, data: bytes) -> None:
+    def _message(self, process: Process, sender: str, boot: str, channel: str, data: bytes) -> None:
         peer = process.peers.get(sender)
-        if peer is not None and peer.boot == boot:
-            process.core.peer_packets(self.now, sender, boot, CODEC.decode(data).packets)
-        else:
+        if channel == "udp":
+            process.members.receive(self.now, sender, data)
+            self._members_moved(process)
+        elif peer is None or peer.boot != boot:
             self.setting.counts["messages of unlinked nodes"] += 1
+        elif channel == "zmq":
+            process.core.peer_packets(self.now, sender, boot, CODEC.decode(data).packets)
+        elif (packet := decode_datagram(data)) is not None:
+            process.core.peer_datagram(self.now, sender, boot, packet)
 
     def hear_worker(self, process: Process, worker: int, events: list[FromWorker]) -> None:
         """A worker says something."""
@@ -507,6 +509,8 @@ class NodeMachine:
                     self.disk.check(effect.packet)
                 self.setting.counts[f"sent {type(effect.packet).__name__}"] += 1
                 process.outgoing.setdefault(effect.to, []).append(effect.packet)
+            case DatagramToPeer():
+                self._network.send(self.name, process.boot, effect.to, "datagram", encode_datagram(effect.packet))
             case LinkPeers():
                 process.peers = effect.peers
             case TellMembers():

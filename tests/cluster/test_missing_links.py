@@ -1,0 +1,115 @@
+"""Links that are missing between real nodes: packets that pass one way only, TCP that does not pass, an observer that
+is alone. With a majority of voters connected by any path everything goes on; and people are told what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.cluster.clients import times_of
+from tests.cluster.trial import AFTER_S, KEYS, Step, Trial, longest_pause, run_trial
+from tests.support.cluster import Cluster, Status
+from tests.support.network import Network
+from tests.support.patience import PATIENCE_S
+from tests.support.raw import Frame, Raw
+from tests.support.require import require
+
+pytestmark = [pytest.mark.slow, pytest.mark.netns]
+
+VOTERS = "abc"
+RING = {("a", "b"), ("b", "c"), ("c", "a")}
+STALL_MAX_S = 2.0
+NO_COORDINATOR, OUTCOME_UNKNOWN = 4014, 4012
+
+
+def test_packets_pass_one_way_around_only_or_tcp_does_not_pass(tmp_path: Path) -> None:
+    require("netns")
+    steps: list[Step] = []
+
+    async def scenario(trial: Trial) -> None:
+        pairs = set(itertools.permutations(VOTERS, 2))
+        # Of a pair of which one direction is cut, TCP has neither.
+        missing = [f"node {b} does not hear node {a}" for a, b in sorted(pairs)]
+        for name, cut, rule in (
+            ("packets pass from a to b to c to a only", pairs - RING, {"cut": True}),
+            ("packets pass from a to c to b to a only", RING, {"cut": True}),
+            ("no TCP between the voters", pairs, {"cut_tcp": True}),
+        ):
+            before = await trial.do(terms, trial.cluster)
+            async with trial.step(name) as step:
+                network.set_many(cut, **rule)
+                await until(trial, lambda status: all(text in status["problems"] for text in missing))
+                states = {status["state"] for status in (await trial.do(trial.cluster.statuses)).values()}
+                assert states == {"degraded"}
+                network.heal()
+            assert await trial.do(terms, trial.cluster) == before, "nothing had to move"
+            await until(trial, lambda status: not status["problems"])
+            steps.append(step)
+
+    with Network("abcd") as network, Cluster(tmp_path, "abcd", voters=VOTERS, network=network) as cluster:
+        trial = run_trial(cluster, scenario)
+    stalls = [max(step.publish_stall_s, *deliveries(trial, step)) for step in steps]
+    assert sorted(stalls)[1] <= STALL_MAX_S, stalls  # the machine may be busy, but not most of the time
+
+
+def terms(cluster: Cluster) -> dict[int, tuple[int, str]]:
+    """The epoch and the coordinator of each slot."""
+    slots = cluster[VOTERS[0]].cluster_status()["cluster"]["slots"]
+    return {slot["slot"]: (slot["epoch"], slot["coordinator"]) for slot in slots}
+
+
+async def until(trial: Trial, is_so: Callable[[Status], bool]) -> None:
+    """Wait until this is so at all nodes."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not all(map(is_so, (found := await trial.do(trial.cluster.statuses)).values())):
+        assert time.monotonic() < deadline, {name: status.get("problems") for name, status in found.items()}
+        await asyncio.sleep(0.1)
+
+
+def deliveries(trial: Trial, step: Step) -> list[float]:
+    """The longest time in which a subscriber at a node got nothing of one of the subjects."""
+    return [
+        longest_pause(times_of(seen), step.begin, step.end + AFTER_S, KEYS)
+        for seen in trial.chat
+        if seen.name.startswith("at ")
+    ]
+
+
+def test_an_observer_that_is_alone_refuses_publishes_at_once_and_says_why(tmp_path: Path) -> None:
+    require("netns")
+    with (
+        Network("abcd") as network,
+        Cluster(tmp_path, "abcd", voters=VOTERS, network=network) as cluster,
+        Raw(cluster["d"].url) as client,
+    ):
+        assert publish(client, 1)["op"] == "published"
+        network.cut(["d"], VOTERS)
+        began = time.monotonic()
+        answers: list[tuple[Frame, float]] = []
+        while not answers or answers[-1][0]["code"] != NO_COORDINATOR or answers[-1][1] > 0.5:
+            assert time.monotonic() - began < PATIENCE_S, answers
+            sent_at = time.monotonic()
+            answers.append((publish(client, 2 + len(answers)), time.monotonic() - sent_at))
+        assert {answer["code"] for answer, _ in answers} <= {NO_COORDINATOR, OUTCOME_UNKNOWN}
+        assert "a, b, c cannot be reached" in answers[-1][0]["reason"]
+        status = cluster["d"].cluster_status()
+        assert status["state"] == "degraded"
+        assert status["problems"]
+        network.heal()
+        healed, number = time.monotonic(), 1_000
+        while publish(client, number)["op"] != "published":
+            assert time.monotonic() - healed < PATIENCE_S
+            number += 1
+            time.sleep(0.05)
+
+
+def publish(client: Raw, number: int) -> Frame:
+    """The answer to a publish."""
+    client.send("publish", subject="/chat/k", publisher="x" * 16, seq=number, text=str(number))
+    return client.until(lambda frame: frame["op"] in ("published", "error"))
