@@ -62,6 +62,8 @@ class Intake:
             at = (epoch, offset)
             if source.skips_first:
                 source.skips_first = False
+                if source.repeats is not None and (subject := self._subject(topic, key)) is not None:
+                    self._admit(now, source, subject, at, headers)  # it may come again all the same
                 self._cache.skip(log, at)
                 continue
             if at <= log.end:

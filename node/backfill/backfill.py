@@ -349,6 +349,7 @@ class Backfill:
         """Fill a page from the logs that can be read now; None if there is nothing to say yet."""
         frames: list[bytes] = []
         questions: list[tuple[LogBackfill, Question]] = []
+        gaps, self.gaps = self.gaps, []
         size = 0
         full = False
         for log in self.logs.values():
@@ -369,12 +370,17 @@ class Backfill:
                     question = self._refill(log)
                     if question is not None:
                         questions.append((log, question))
+                    if frames and self.gaps:
+                        full = True  # the gap comes behind what is on this page: it is told before the next one
+                    else:
+                        gaps += self.gaps
+                        self.gaps = []
         final = all(log.stage in (Stage.LIVE, Stage.WAITING) for log in self.logs.values())
-        if not (frames or self.lives or self.gaps or (final and not self.final_told)):
+        if not (frames or self.lives or gaps or (final and not self.final_told)):
             return None, questions
         self.final_told = final
-        page = Page(self.sid, b"".join(frames), self.lives, self.gaps, final)
-        self.lives, self.gaps = {}, []
+        page = Page(self.sid, b"".join(frames), self.lives, gaps, final)
+        self.lives = {}
         return page, questions
 
     def _refill(self, log: LogBackfill) -> Question | None:
@@ -384,7 +390,7 @@ class Backfill:
         log.snapshot = False
         log.at = max(log.at, log.cut)
         question = self._scan(log)
-        if question is not None:
+        if question is not None or self.gaps:
             return question
         if log.at < held.end:
             if is_pattern(self.subject):

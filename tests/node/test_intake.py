@@ -196,6 +196,16 @@ def test_what_only_warms_up_the_memory_of_publishes_is_not_kept() -> None:
     assert log.floor == (0, 1)
 
 
+def test_the_first_record_of_which_only_the_position_is_wanted_may_come_again() -> None:
+    node = Node(publish=True)
+    source = node.sources[0]
+    source.loaded, source.skips_first = False, True
+    node.apply(record(100, epoch=3, headers=by_publisher(1)))
+    source.loaded = True
+    node.apply(record(101, epoch=3, headers=by_publisher(1)))
+    assert node.intake.repeats_dropped == 1
+
+
 @pytest.mark.parametrize("odd", [-1, 0, 5000 - 400_000, 5000 + 400_000, 5000 + 3_600_000])
 def test_no_time_of_a_record_makes_a_publish_forgotten_or_known(odd: int) -> None:
     node = Node(publish=True)

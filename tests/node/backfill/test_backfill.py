@@ -5,7 +5,7 @@ from __future__ import annotations
 from gateway.link.events import Answer, Page, Start, Subscribe
 from gateway.link.settings import TopicRule
 from mesh.cache.cache import Cache, CacheConfig
-from mesh.log import Gap, Place, Truncation
+from mesh.log import EpochStart, Gap, Place, Truncation
 from node.backfill.backfill import ANSWER_WITHIN_S, Backfill, PageLimits
 from node.backfill.questions import Locate, Measure
 from node.topics import Source
@@ -97,6 +97,25 @@ def test_a_log_that_appeared_and_ended_before_it_was_read() -> None:
     assert page.live == {"0.x": (0, 2)}
     gaps, lives, _ = ended(found, "2.x")
     assert (gaps, "2.x" in lives) == ([Gap("2.x", (0, -1), None, "log_gone")], False)
+
+
+def test_what_kafka_loses_between_two_pages_is_told_behind_what_came_before() -> None:
+    """Told before, it would make the client drop the rest of what it has not lost."""
+    kept = cache()
+    one = source(kept, 0, 10)
+    found = backfill(Start("resume", place={"0.x": (0, 0)}), one, page=5)
+    found.step()
+    assert one.log is not None
+    kept.begin_epoch(one.log, EpochStart((0, 9), (1, 8)))
+    kept.append(one.log, "/t/k", (1, 8), 0, b"1", None)
+    pages = []
+    for _ in range(2):
+        found.more()
+        [page], _, over = found.step()
+        assert isinstance(page, Page)
+        pages.append((page.data.count(b'"at"'), page.gaps, page.live))
+    assert pages == [(4, [], {}), (1, [Gap("0.x", (0, 7), (1, 7), "truncated")], {"0.x": (1, 8)})]
+    assert over
 
 
 def test_a_place_that_the_log_has_lost_is_a_gap_from_what_is_still_true() -> None:
