@@ -159,7 +159,8 @@ class Import:
         self._log = log
         self._repeats = repeats
         self._end = head.end
-        log.floor = log.end = head.floor
+        log.floor = head.floor
+        log.end = BEGINNING  # where Kafka has lost something the floor may be above what is here of other subjects
         log.evicted_to = head.evicted_to
         log.epochs = head.epochs.copy()
 

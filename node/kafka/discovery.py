@@ -18,7 +18,7 @@ from concurrent.futures import Future
 from typing import Any
 
 import msgspec
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
 from mesh.log import BEGINNING
@@ -36,6 +36,8 @@ LOOK_UP_PAUSE_S = 0.3
 """The shortest time between two looks, however often they are asked for."""
 REPEATS_BACK = 10_000
 """Records before the first that is kept which are read at least where clients may publish."""
+OPEN_BACK = 100
+"""Records before an open transaction of which the first tells an epoch that surely comes before it."""
 NO_LEADER = -1
 NO_RECORD = -1
 """The offset that Kafka gives when there is no record of that time; librdkafka has lower ones for no answer."""
@@ -239,10 +241,13 @@ class Discoverer:
         latest = self._offset(source, OffsetSpec.latest())
         oldest_kept = max(earliest, latest[0] - self._depth.records_max)
         since, epoch = self._since(source, self._depth.ttl_s, earliest, latest)
+        is_unknown = since == latest[0] > earliest and self._has_open_transaction(source, latest[0])
+        if is_unknown:
+            since, epoch = max(earliest, since - OPEN_BACK), 0
         offset = max(since, oldest_kept)
         floor = (epoch, offset - 1) if offset else BEGINNING
         if not source.rule.publish or offset == earliest:
-            return StartFound(source, offset, earliest, floor, 0, skips_first=offset > since)
+            return StartFound(source, offset, earliest, floor, 0, skips_first=offset > (0 if is_unknown else since))
         # Times in records are hearsay: by position, too, so far back that publishes which come again are recognised.
         back_s = self._depth.ttl_s + self._depth.retry_window_s
         back = max(min(self._since(source, back_s, earliest, latest)[0], offset - REPEATS_BACK), oldest_kept)
@@ -257,14 +262,25 @@ class Discoverer:
         always = self._offset(source, OffsetSpec.for_timestamp(0))[0]
         return (earliest, 0) if always < 0 < latest[0] - earliest else latest
 
-    def _offset(self, source: Source, spec: OffsetSpec) -> tuple[int, int]:
+    def _has_open_transaction(self, source: Source, stable: int) -> bool:
+        """Whether something stands behind the last stable offset: it can be of a lower epoch than the leader's."""
+        return self._offset(source, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)[0] > stable
+
+    def _offset(
+        self, source: Source, spec: OffsetSpec, level: IsolationLevel = IsolationLevel.READ_COMMITTED
+    ) -> tuple[int, int]:
         """(offset, leader epoch); the offset is NO_RECORD if there is none.
+
+        Args:
+            level: AdminClient does not take this from `isolation.level`. Who begins behind what is not committed yet
+                never gets it.
 
         Raises:
             TimeoutError: If the leader does not answer.
         """
         where = TopicPartition(source.topic, source.partition)
-        answer = _result(self._admin.list_offsets({where: spec}, request_timeout=ASK_S)[where])
+        asked = self._admin.list_offsets({where: spec}, isolation_level=level, request_timeout=ASK_S)
+        answer = _result(asked[where])
         if answer.offset < NO_RECORD:
             raise TimeoutError
         epoch = answer.leader_epoch

@@ -10,7 +10,7 @@ path.
 
 What Kafka lost (an unclean election of a leader) is known by the epochs of records: the first of a higher epoch stands
 where a lower one was, and its predecessors from there on are forgotten. Where the reader may have jumped over it, Kafka
-is asked first (`Measure`).
+is asked first (`Measure`); and where it begins at the end, and nothing comes that would show it.
 
 Not here: who feeds (mesh/feed/feed.py), what records mean (node/intake.py), Kafka's threads (node/kafka/).
 """
@@ -93,6 +93,8 @@ class KafkaLogs:
         """What has come of them so far, by log; none before the first page."""
         self._measuring: dict[Ticket, Source] = {}
         """Sources of which Kafka is asked whether it has lost their end, before they are read on."""
+        self._checking: dict[Ticket, Source] = {}
+        """The same, while they are read on: what Kafka has ends there, but it may have lost some and grown again."""
         self._waiting: list[Source] = []
         """Sources that appeared before any peer did."""
         self.fed = 0
@@ -185,7 +187,10 @@ class KafkaLogs:
         self._feed.reached(now, source.log_id)
         if not source.loaded:
             source.warm_until = 0
+            source.skips_first = False
             self._loaded(source)
+        elif not source.is_continuous and source.torn is None and source not in self._checking.values():
+            self._ask_whether_lost(source, self._checking)
 
     def out_of_range(self, news: OutOfRange) -> None:
         """Kafka has deleted what was to be read next, or lost it: find out where to go on."""
@@ -208,7 +213,11 @@ class KafkaLogs:
 
     def measured(self, ticket: Ticket, truncation: Truncation | None) -> None:
         """Answers `Measure`, if this asked: read on, from the first record that came in place of what was lost."""
-        source = self._measuring.pop(ticket, None)
+        checked = self._checking.pop(ticket, None)
+        if checked is not None and truncation is None:
+            checked.is_continuous = True
+            return
+        source = checked if checked is not None else self._measuring.pop(ticket, None)
         if source is None or source.log is None:
             return
         end = source.log.end
@@ -223,7 +232,7 @@ class KafkaLogs:
 
     def unmeasured(self, ticket: Ticket) -> None:
         """Kafka did not answer: read on, and ask again if that is where a truncation may be jumped over."""
-        source = self._measuring.pop(ticket, None)
+        source = self._checking.pop(ticket, None) or self._measuring.pop(ticket, None)
         if source is not None and source.log is not None:
             self._read(source, source.log.end[1] + 1)
 
@@ -372,12 +381,18 @@ class KafkaLogs:
         assert source.log is not None
         self._stop_reading(source)
         source.generation = self._generation
+        self._ask_whether_lost(source, self._measuring)
+
+    def _ask_whether_lost(self, source: Source, asked: dict[Ticket, Source]) -> None:
+        assert source.log is not None
         ticket = self._backfills.new_ticket()
-        self._measuring[ticket] = source
+        asked[ticket] = source
         self._effects.add(AskKafka(ticket, Measure(source, source.log.end)))
 
     def _forget_measuring(self, source: Source) -> None:
-        self._measuring = {ticket: one for ticket, one in self._measuring.items() if one is not source}
+        for asked in (self._measuring, self._checking):
+            for ticket in [ticket for ticket, one in asked.items() if one is source]:
+                del asked[ticket]
 
     def _end(self, now: float, source: Source) -> bool:
         """A log is gone; whether everything that Kafka was known to have of it has been read."""

@@ -163,14 +163,18 @@ class SlotLogs:
         self._backfills.topics_changed(begun, [(source, False) for source in ended])
 
     def _loaded(self, now: float, slot: int) -> None:
-        log_id = self._log(slot).id
-        if log_id in self._wanted:
-            self._forget(now, log_id)  # it came by the log after all
-        for source in self._topics.of_slot(slot):
-            if not source.loaded:
-                source.loaded = True
-                (self._backfills.log_opened if source.is_new else self._backfills.log_loaded)(source)
-                source.is_new = False
+        log = self._log(slot)
+        if log.id in self._wanted:
+            self._forget(now, log.id)  # it came by the log after all
+        sources = [source for source in self._topics.of_slot(slot) if not source.loaded]
+        is_begun = log.end > BEGINNING
+        for source in sources:
+            source.loaded = True
+            (self._backfills.log_opened if source.is_new and not is_begun else self._backfills.log_loaded)(source)
+        if is_begun and any(source.is_new for source in sources):
+            self._workers.resync()  # it came with a peer's cache: live subscriptions are to have that, too
+        for source in sources:
+            source.is_new = False
 
     def _want(self, now: float, log_id: str, slot: int, peer: str) -> None:
         self._wanted[log_id] = (slot, peer)

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from confluent_kafka import Consumer, Producer, TopicCollection, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka import Consumer, IsolationLevel, Producer, TopicCollection, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from loadtest.kafka.broker import RealKafka
 from tests.support.require import require
@@ -104,6 +104,39 @@ def test_transactions_leave_gaps_and_aborted_ones_are_not_read(
     assert [(r.offset, r.value) for r in real_kafka.read_all(topic)] == [(0, b"yes"), (4, b"also")]
     uncommitted = real_kafka.read_all(topic, "read_uncommitted")
     assert [(r.offset, r.value) for r in uncommitted] == [(0, b"yes"), (2, b"no"), (4, b"also")]
+
+
+def test_offsets_end_at_an_open_transaction_if_they_are_asked_read_committed(
+    real_kafka: RealKafka, unique_topic: Callable[[], str]
+) -> None:
+    """Whoever begins behind what is not committed yet never gets it. AdminClient has to be told, consumers are."""
+    topic = unique_topic()
+    real_kafka.create_topic(topic)
+    now = int(time.time() * 1000)
+    properties = {"bootstrap.servers": real_kafka.bootstrap}
+    plain, writer = Producer(properties), Producer({**properties, "transactional.id": topic})
+    writer.init_transactions(20)
+    writer.begin_transaction()
+    for number, producer in enumerate((plain, writer, plain)):
+        producer.produce(topic, b"", timestamp=now + number)
+        assert producer.flush(10) == 0
+    where = TopicPartition(topic, 0)
+    admin = AdminClient(properties)
+
+    def asked(spec: OffsetSpec, **level: IsolationLevel) -> int:
+        offset: int = admin.list_offsets({where: spec}, **level)[where].result(10).offset
+        return offset
+
+    committed = {"isolation_level": IsolationLevel.READ_COMMITTED}
+    assert (asked(OffsetSpec.latest()), asked(OffsetSpec.latest(), **committed)) == (3, 1)
+    for number, found in ((0, (0, 0)), (1, (1, -1)), (2, (2, -1))):
+        spec = OffsetSpec.for_timestamp(now + number)
+        assert (asked(spec), asked(spec, **committed)) == found
+    consumer = Consumer({**properties, "group.id": topic, "isolation.level": "read_committed"})
+    assert consumer.get_watermark_offsets(where, timeout=10) == (0, 1)
+    assert consumer.offsets_for_times([TopicPartition(topic, 0, now + 2)], timeout=10)[0].offset == -1
+    consumer.close()
+    writer.abort_transaction(20)
 
 
 def test_partitions_can_be_added(real_kafka: RealKafka, unique_topic: Callable[[], str]) -> None:

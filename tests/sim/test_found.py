@@ -195,6 +195,24 @@ def test_the_observers_of_a_lone_voter_that_lost_everything_follow_its_new_log(s
         assert slot.incarnation != old
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_what_a_new_log_had_when_it_was_copied_reaches_live_subscriptions(seed: int) -> None:
+    """They were told that they were live from its beginning, and got what came after the copy."""
+    bench = Bench(seed, voters=1, observers=1, tail_items_max=20)
+    voter = bench.world.machines["a"]
+    bench.publish(voter, 5)
+    voter.crash()
+    voter.disk.lose()
+    bench.world.network.cut("a", "b")
+    voter.start()
+    bench.run(3.0)
+    bench.publish(voter, 60)
+    bench.world.network.heal()
+    bench.run(3.0)
+    assert bench.slot("b").commit == bench.slot("a").commit == 60
+    assert bench.world.setting.counts["effect Resync"] == 1
+
+
 def test_what_a_broken_off_repair_has_told_of_is_no_repeat_of_itself() -> None:
     """A peer's memory of publishes came, and then the peer went before the entries did: they came by the log."""
     replica = observer()

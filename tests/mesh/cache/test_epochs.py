@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 
 from mesh.cache.cache import ENTRY_BYTES, SUBJECT_BYTES, TOKEN_BYTES, Cache, CacheConfig, Log, size_of
@@ -73,6 +74,24 @@ def test_what_is_known_travels_with_a_copy() -> None:
     taken.take(0, export.page()[0])
     taken.finish()
     assert copy.truncation((0, 149)) == Truncation((0, 119), (1, 119))
+
+
+def test_a_copy_has_what_stands_below_the_floor_of_what_kafka_has_lost() -> None:
+    """A subject that was lost whole leaves what was evicted of it as the floor, above entries of others."""
+    cache = Cache(replace(CONFIG, messages_per_subject=1))
+    log = cache.open("0.x", "t")
+    for offset, subject in enumerate(("/t/a", "/t/c", "/t/b", "/t/c")):
+        apply(cache, log, subject, (0, offset))
+    assert apply(cache, log, "/t/d", (1, 3)) == Truncation((0, 2), (1, 2))
+    assert log.floor == (0, 1)
+    export = Export.copy(log, None, ExportLimits(1000, 10**6))
+    other = Cache(CONFIG)
+    copy = other.open("0.x", "t")
+    taken = Import(other, copy, None, export.head)
+    taken.take(0, export.page()[0])
+    taken.finish()
+    assert held(copy) == held(log) == [(0, 0), (0, 2), (1, 3)]
+    assert (copy.floor, copy.end) == (log.floor, log.end)
 
 
 def test_whatever_is_lost_bytes_and_tokens_are_those_of_what_is_left() -> None:

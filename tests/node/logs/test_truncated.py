@@ -109,6 +109,28 @@ def test_a_place_ahead_of_a_cache_that_lags_is_measured_and_all_of_the_new_epoch
     assert heard(node)[-10:] == NEW
 
 
+def test_a_log_that_grew_again_to_where_its_reader_begins_is_measured_there() -> None:
+    """Nothing comes that would show it: without asking it would be noticed with the next record only."""
+    node, generation = loaded(old(0, 130))
+    node.core.kafka_event(node.now, OutOfRange(generation, "orders", 0))
+    (find,) = node.all(FindStart)
+    node.core.kafka_event(node.now, StartFound(find.source, 130, 0, (0, 129), 0))
+    (begun,) = [*node.all(AskKafka)]
+    node.core.kafka_event(node.now, Unanswered(begun.ticket, "no answer"))
+    (read,) = node.all(ReadFrom)
+    node.reach_end(read.generation)
+    asked = question(node)
+    assert asked.question == Measure(find.source, (0, 129))
+    node.reach_end(read.generation)
+    assert node.all(AskKafka) == [], "once"
+    node.core.kafka_event(node.now, MeasureDone(asked.ticket, TRUNCATION))
+    (read,) = node.all(ReadFrom)
+    assert read.offset == 120
+    node.read(read.generation, *new())
+    resume(node)
+    assert heard(node)[-10:] == NEW
+
+
 # Replayed.
 
 

@@ -1,5 +1,6 @@
 """Consumer and AdminClient of the model, as far as the node's threads use them, with librdkafka's manners.
 
+- Consumers read and ask what is committed; AdminClient has to be told so with every question.
 - With the epoch of what came before, `assign` checks for truncation; not once the same consumer has asked for
   watermarks or times (librdkafka 2.x).
 - `auto.offset.reset` is `error`: an offset that is not there is an error of the partition.
@@ -16,7 +17,7 @@ from random import Random
 from types import SimpleNamespace
 from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, TopicCollection, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import ConfigResource, OffsetSpec
 
 from tests.sim.broker.cluster import ModelKafka, Topic
@@ -120,7 +121,8 @@ class Consumer:
         self._has_asked = True
         answers = []
         for where in wheres:
-            found = self._ask(where, timeout).offset_since(where.offset)
+            log = self._ask(where, timeout)
+            found = log.offset_since(where.offset, log.stable)
             answers.append(TopicPartition(where.topic, where.partition, -1 if found is None else found[0]))
         return answers
 
@@ -270,8 +272,14 @@ class Admin:
                 answers[name] = Answer(error=KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not allowed"))
         return answers
 
-    def list_offsets(self, wanted: dict[TopicPartition, Any], request_timeout: float = -1.0) -> dict[Any, Answer]:
-        return {where: self._offset(where, spec, request_timeout) for where, spec in wanted.items()}
+    def list_offsets(
+        self,
+        wanted: dict[TopicPartition, Any],
+        isolation_level: IsolationLevel = IsolationLevel.READ_UNCOMMITTED,
+        request_timeout: float = -1.0,
+    ) -> dict[Any, Answer]:
+        is_committed = isolation_level is IsolationLevel.READ_COMMITTED
+        return {where: self._offset(where, spec, is_committed, request_timeout) for where, spec in wanted.items()}
 
     def describe_configs(self, wanted: Iterable[ConfigResource], request_timeout: float = -1.0) -> dict[Any, Answer]:
         self._reach(request_timeout)
@@ -287,19 +295,20 @@ class Admin:
                 answers[resource] = Answer({"cleanup.policy": SimpleNamespace(value=policy)})
         return answers
 
-    def _offset(self, where: TopicPartition, spec: Any, timeout: float) -> Answer:
+    def _offset(self, where: TopicPartition, spec: Any, is_committed: bool, timeout: float) -> Answer:
         try:
             log = readable_log(self._kafka, self._node, where.topic, where.partition)
         except Broken as broken:
             self._clock.sleep(timeout)
             return Answer(error=broken.error)
+        end = log.stable if is_committed else log.end
         match type(spec):
             case kind if kind is type(OffsetSpec.earliest()):
                 offset, epoch = log.low, log.epoch_at(log.low)
             case kind if kind is type(OffsetSpec.latest()):
-                offset, epoch = log.stable, log.epoch
+                offset, epoch = end, log.epoch
             case _:
-                offset, epoch = log.offset_since(spec.timestamp) or (-1, -1)
+                offset, epoch = log.offset_since(spec.timestamp, end) or (-1, -1)
         return Answer(SimpleNamespace(offset=offset, leader_epoch=epoch))
 
     def _reach(self, timeout: float) -> None:

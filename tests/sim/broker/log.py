@@ -207,11 +207,11 @@ class PartitionLog:
                 found.append(record)
         return found
 
-    def offset_since(self, time: int) -> tuple[int, int] | None:
-        """Offset and epoch of the first record whose time is not below this."""
+    def offset_since(self, time: int, end: int) -> tuple[int, int] | None:
+        """Offset and epoch of the first record whose time is not below this, if that stands before an end."""
         for record in self.records:
             if record.time >= time and not record.is_marker:
-                return record.offset, record.epoch
+                return (record.offset, record.epoch) if record.offset < end else None
         return None
 
     def epoch_at(self, offset: int) -> int:
