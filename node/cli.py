@@ -25,6 +25,7 @@ COMMANDS = {
     "status": "show the state of a node and its cluster",
     "topics": "list what clients may subscribe to and publish into",
     "completion": "print a script that completes commands in your shell",
+    "bench": "load an installation for a moment, and say how long messages take",
     "capacity": "say how many machines a load needs",
     "version": "print versions",
 }

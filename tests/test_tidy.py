@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "gateway/link/": {"gateway.link", "mesh"},
     "node/": {"node", "mesh", "gateway.link"},
     "node/cli.py": {"node", "mesh", "gateway.link", "whimbrel"},
-    "node/commands/": {"node", "mesh", "whimbrel"},
+    "node/commands/": {"node", "mesh", "whimbrel", "loadtest.quick", "loadtest.swarm.receipts"},
     "loadtest/": {"loadtest", "whimbrel"},
     "loadtest/mesh/": {"loadtest", "mesh"},
     "client/python/whimbrel/": {"whimbrel"},

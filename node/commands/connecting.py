@@ -42,6 +42,11 @@ def servers(args: argparse.Namespace) -> list[str]:
     return [server.strip() for server in named.split(",") if server.strip()]
 
 
+def token(args: argparse.Namespace) -> str | None:
+    """The token from the arguments, else from the environment."""
+    return args.token or os.environ.get("WHIMBREL_TOKEN") or None
+
+
 def client(args: argparse.Namespace, on_status: OnStatus | None = None) -> Client:
     """A client for these arguments.
 
@@ -50,8 +55,7 @@ def client(args: argparse.Namespace, on_status: OnStatus | None = None) -> Clien
     """
     from whimbrel import Client
 
-    token = args.token or os.environ.get("WHIMBREL_TOKEN") or None
-    return Client(servers(args), token=token, client_name="whimbrel-command", on_status=on_status)
+    return Client(servers(args), token=token(args), client_name="whimbrel-command", on_status=on_status)
 
 
 class Teller:
