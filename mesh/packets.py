@@ -10,6 +10,7 @@ from typing import TypeAlias
 from mesh.cache.peer_scan import PeerScanPacket
 from mesh.cache.state_transfer import StateTransferPacket
 from mesh.feed.feed_log import FeedPacket
+from mesh.revocations import RevocationsPacket
 from mesh.slots.slots import SlotsPacket
 
-Packet: TypeAlias = SlotsPacket | StateTransferPacket | PeerScanPacket | FeedPacket
+Packet: TypeAlias = SlotsPacket | StateTransferPacket | PeerScanPacket | FeedPacket | RevocationsPacket

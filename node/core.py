@@ -32,6 +32,7 @@ from mesh.feed.feed_log import FeedBatch, FeedBeacon
 from mesh.log import Gap
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
+from mesh.revocations import Revocation, Revocations, RevocationsPacket
 from mesh.slots.detours import Datagram
 from mesh.slots.slot_log import item_bytes
 from mesh.slots.slots import Slots
@@ -41,7 +42,17 @@ from node.backfill.backfills import Backfills, Ticket
 from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
 from node.cluster.peers import Peers
 from node.config import NodeConfig
-from node.effects import WARNING, AskKafka, CancelQuestion, DatagramToPeer, Effect, Effects, SavePromises, ToPeer
+from node.effects import (
+    WARNING,
+    AskKafka,
+    CancelQuestion,
+    DatagramToPeer,
+    Effect,
+    Effects,
+    SavePromises,
+    SaveRevocations,
+    ToPeer,
+)
 from node.intake import Intake
 from node.interest import Interest, WorkerId
 from node.kafka import events as kafka
@@ -122,6 +133,7 @@ class NodeCore:
         )
         self.peers = Peers(config, effects)
         self.key_sets = KeySets(config.key_urls, effects)
+        self.revocations = Revocations()
         self._slot_ends = SlotEnds(self.slots)
         self._scans: dict[Ticket, Scan] = {}
         """Questions that peers are asked."""
@@ -137,6 +149,7 @@ class NodeCore:
         """Whose a packet is, if not the slots'."""
         return {
             FeedBatch: self.feed.receive,
+            **dict.fromkeys(get_args(RevocationsPacket), self.revocations.receive),
             FeedBeacon: self._receive_beacon,
             **dict.fromkeys(get_args(StateTransferPacket), self.transfer.receive),
             **dict.fromkeys(get_args(PeerScanPacket), self._receive_scan),
@@ -148,6 +161,7 @@ class NodeCore:
         """A worker process has begun; `worker` is a number that no other has or had."""
         self.workers.join(worker)
         self.key_sets.joined(worker)
+        self._tell_revoked(worker, self.revocations.all(now))
         if self._servers:
             self._effects.to_worker(worker, link.Servers(self._servers))
 
@@ -178,6 +192,8 @@ class NodeCore:
                 self._effects.to_worker(worker, link.Cancelled(event.sid))
             case link.Drop():
                 self.interest.drop(worker, event.subject, event.encoding)
+            case link.WantRevoked():
+                self._tell_revoked(worker, self.revocations.all(now))
             case link.WantKeys(url):
                 self.key_sets.wanted(now, worker, url)
             case link.Stats(values):
@@ -259,6 +275,20 @@ class NodeCore:
         """Answers `SavePromises`: they could not be saved. This voter goes on without, and tries again."""
         self.slots.promises_failed(now)
 
+    # Inputs from whoever runs the node.
+
+    def revoke(self, now: float, entry: Revocation) -> None:
+        """Have all nodes end the connections of these tokens, and let nobody in with them.
+
+        Raises:
+            TooManyRevocations: If there is no room for it.
+        """
+        self.revocations.revoke(now, entry)
+
+    def revocations_loaded(self, now: float, entries: list[Revocation]) -> None:
+        """What this node knew before it was started."""
+        self.revocations.loaded(now, entries)
+
     # Inputs from whoever issues tokens.
 
     def keys_fetched(self, now: float, url: str, jwks: bytes, error: str) -> None:
@@ -276,6 +306,7 @@ class NodeCore:
         self.kafka_logs.tick(now)
         self.publishing.tick(now)
         self.key_sets.tick(now)
+        self.revocations.tick(now)
         for ticket, exists in self._slot_ends.tick(now):
             if exists:
                 self.backfills.measured(ticket, None)
@@ -358,7 +389,7 @@ class NodeCore:
         promises = self.slots.take_promises()
         if promises:
             self._effects.add(SavePromises(promises))
-        for core in (self.slots, self.feed, self.transfer, self.scan):
+        for core in (self.slots, self.feed, self.transfer, self.scan, self.revocations):
             for to, packet in core.take_sends():
                 self._effects.add(ToPeer(to, packet))
         for to, datagram in self.slots.take_datagrams():
@@ -382,6 +413,10 @@ class NodeCore:
         of_scan = self.scan.take_events()
         for scan_event in of_scan:
             self._scanned(now, scan_event)
+        if revoked := self.revocations.take_news():
+            self._effects.add(SaveRevocations(self.revocations.all(now)))
+            for worker in self.workers.ids:
+                self._tell_revoked(worker, revoked)
         return bool(of_slots or of_transfer or of_feed or of_scan)
 
     def _members(self, now: float) -> None:
@@ -393,6 +428,7 @@ class NodeCore:
         self.feed.members(now, alive)
         self.transfer.members(now, alive)
         self.scan.members(now, alive)
+        self.revocations.members(now, alive)
         servers = self.peers.servers()
         if servers != self._servers:
             self._servers = servers
@@ -459,6 +495,10 @@ class NodeCore:
         self._tell_servers()  # a worker may have lost it
         self.workers.vacancies.repeat()
         self._log_share()
+
+    def _tell_revoked(self, worker: WorkerId, entries: list[Revocation]) -> None:
+        if entries:
+            self._effects.to_worker(worker, link.RevokedTokens(entries))
 
     def _tell_servers(self) -> None:
         if self._servers:

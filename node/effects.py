@@ -15,6 +15,7 @@ import msgspec
 from gateway.link.events import FromNode, Live
 from mesh.log import Headers
 from mesh.packets import Packet
+from mesh.revocations import Revocation
 from mesh.slots.detours import Datagram
 from mesh.transport.links import PeerAddress
 from node.backfill.questions import Question
@@ -35,6 +36,15 @@ class Resync(msgspec.Struct, frozen=True, gc=False):
     """Leave out a number of the worker's link, so that it asks again for all that it holds."""
 
     worker: WorkerId
+
+
+# To the disk.
+
+
+class SaveRevocations(msgspec.Struct, frozen=True):
+    """Keep these for the next start, instead of those kept before."""
+
+    entries: list[Revocation]
 
 
 # To other nodes.
@@ -156,7 +166,7 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
 
 Effect: TypeAlias = (
     ToWorker | Resync
-    | FetchKeys
+    | FetchKeys | SaveRevocations
     | SavePromises | ToPeer | DatagramToPeer | LinkPeers | TellMembers
     | Produce | LookUpTopics | FindStart | ReadFrom | StopReading | AskKafka | CancelQuestion
     | LogLine

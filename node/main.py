@@ -24,6 +24,7 @@ from node.run_dir import LINK, RunDirError, run_directory
 from node.settings import Settings, warnings
 from node.settings.cluster_files import data_dir
 from node.systemd import ServiceManager
+from node.tokens.store import RevocationStore
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,8 @@ def _run(
 ) -> int:
     count = settings.node.worker_count(len(os.sched_getaffinity(0)))
     try:
-        node = Node(settings, port, f"ipc://{link_path}", count, promises)
+        revocations = RevocationStore(data_dir(settings, os.environ))
+        node = Node(settings, port, f"ipc://{link_path}", count, promises, revocations)
     except (OSError, ValueError) as error:
         print(f"whimbrel: {error}", file=sys.stderr)
         return 1

@@ -11,6 +11,7 @@ Not here: decisions (core.py), start and stop (main.py).
 from __future__ import annotations
 
 import logging
+import math
 import os
 import secrets
 import signal
@@ -28,6 +29,7 @@ from gateway.link.crash import crash, or_crash
 from gateway.link.logs import event
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
+from mesh.revocations import Revocation
 from mesh.slots.detours import Datagram
 from mesh.slots.promises import Promises, PromisesError
 from node.cluster.network import Network
@@ -46,6 +48,7 @@ from node.effects import (
     ReadFrom,
     Resync,
     SavePromises,
+    SaveRevocations,
     StopReading,
     TellMembers,
     ToPeer,
@@ -59,6 +62,7 @@ from node.settings.cluster import host_of
 from node.settings.core import core_config
 from node.status.status import NodeStatus
 from node.tokens.fetch import Fetcher
+from node.tokens.store import RevocationStore, StoreError
 from node.workers import Worker, Workers
 
 log = logging.getLogger(__name__)
@@ -70,6 +74,8 @@ WORK_S = 0.005
 WORK_PAUSE_S = 0.0001
 """Zero would not let the loop look at its sockets in between."""
 LEAVE_MAX_S = 3.0
+LEEWAY_S = 600.0
+"""How much longer than tokens live revocations hold: clocks differ."""
 KILL_AFTER_S = 0.1
 """For the answer to leave, when a demonstration has this node killed."""
 
@@ -77,13 +83,22 @@ KILL_AFTER_S = 0.1
 class Node:
     """One node process."""
 
-    def __init__(self, settings: Settings, port: int, link_address: str, worker_count: int, promises: Promises | None):
+    def __init__(
+        self,
+        settings: Settings,
+        port: int,
+        link_address: str,
+        worker_count: int,
+        promises: Promises | None,
+        revocations: RevocationStore,
+    ) -> None:
         """Open all sockets for other nodes and start Kafka's threads; `start` starts the workers.
 
         Args:
             port: Where clients reach this node.
             link_address: ZeroMQ address for the workers.
             promises: Where a voter keeps what it promised; None: nowhere.
+            revocations: Where it is kept which tokens are revoked.
 
         Raises:
             OSError, ValueError: As `Network`.
@@ -109,6 +124,8 @@ class Node:
         self._kafka = (
             KafkaThreads(settings, is_mapped, self._kafka_event, self.perform) if settings.uses_kafka else None
         )
+        self._revocations = revocations
+        self.core.revocations_loaded(now, revocations.load())
         self._fetcher = Fetcher(or_crash(self._keys_fetched))
         self._status = NodeStatus(settings, self.core, self.workers, self._kafka, self._network)
         self._performers: dict[type[Effect], Callable[[Any], None]] = {
@@ -117,6 +134,7 @@ class Node:
             SavePromises: self._save_promises,
             LogLine: self._log_line,
             FetchKeys: self._fetch_keys,
+            SaveRevocations: self._save_revocations,
             **(_kafka_performers(self._kafka) if self._kafka is not None else {}),
             **(_network_performers(self._network) if self._network is not None else dict.fromkeys(_NETWORK, _drop)),
         }
@@ -198,6 +216,25 @@ class Node:
     def worker_cannot_run(self, status: int) -> None:
         """Nothing can be served."""
         self.stopped.set(status)
+
+    # From whoever runs the node.
+
+    def revoke(self, token_id: str | None, name: str | None, issued_before: float | None) -> None:
+        """Revoke the tokens that fit all that is given, on all nodes, for as long as one of them could live.
+
+        Args:
+            name: Of whom they are.
+            issued_before: Seconds since 1970; None: now, or whenever, for a single token.
+
+        Raises:
+            TooManyRevocations: If there is no room for it.
+        """
+        if issued_before is None:
+            issued_before = time.time() if token_id is None else math.inf
+        life_s = self._settings.authorizer.token_life_s + LEEWAY_S
+        self.core.revoke(time.monotonic(), Revocation(issued_before, life_s, token_id, name))
+        event(log, "revoked", token_id=token_id, name=name, issued_before=issued_before)
+        self.perform()
 
     # From Kafka's threads.
 
@@ -290,6 +327,12 @@ class Node:
 
     def _log_line(self, effect: LogLine) -> None:
         event(log, effect.name, effect.level, **effect.fields)
+
+    def _save_revocations(self, effect: SaveRevocations) -> None:
+        try:
+            self._revocations.save(effect.entries)
+        except StoreError as error:
+            event(log, "revocations_not_saved", logging.ERROR, error=str(error))
 
     def _fetch_keys(self, effect: FetchKeys) -> None:
         self._fetcher.fetch(effect.url)

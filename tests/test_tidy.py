@@ -136,6 +136,7 @@ SHELLS = {
     "node/status/",
     "node/systemd.py",
     "node/tokens/fetch.py",
+    "node/tokens/store.py",
     "node/workers.py",
     "tests/",
 }

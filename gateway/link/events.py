@@ -19,6 +19,7 @@ from typing import TypeAlias
 import msgspec
 
 from mesh.log import Gap, Place, Position
+from mesh.revocations import Revocation
 
 JSON, MSGPACK = 0, 1
 """Encodings: `whimbrel.v1.json` and `whimbrel.v1.msgpack`."""
@@ -157,7 +158,13 @@ class WantKeys(msgspec.Struct, array_like=True, tag="wantkeys", gc=False):
     url: str
 
 
-FromWorker: TypeAlias = Ready | Subscribe | More | Cancel | Drop | Publish | Query | Stats | CatchUp | WantKeys
+class WantRevoked(msgspec.Struct, array_like=True, tag="wantrevoked", gc=False):
+    """The worker has lost a part of what the node said. Answered by `RevokedTokens`, with all of them."""
+
+
+FromWorker: TypeAlias = (
+    Ready | Subscribe | More | Cancel | Drop | Publish | Query | Stats | CatchUp | WantKeys | WantRevoked
+)
 
 
 # From a node to a worker.
@@ -309,6 +316,12 @@ class IssuerKeys(msgspec.Struct, array_like=True, tag="keys", gc=False):
     """A JSON Web Key Set; empty: there was none to be had yet."""
 
 
+class RevokedTokens(msgspec.Struct, array_like=True, tag="revoked", gc=False):
+    """Tokens are revoked: end their clients, and let nobody in with them. Adds to what was said before."""
+
+    entries: list[Revocation]
+
+
 class Room(msgspec.Struct, array_like=True, tag="room", gc=False):
     """Whether other workers of the node take connections: `others` if some of them have fewer than they may have.
 
@@ -344,6 +357,7 @@ FromNode: TypeAlias = (
     | Reply
     | Servers
     | IssuerKeys
+    | RevokedTokens
     | Room
     | Drain
 )

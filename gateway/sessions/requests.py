@@ -24,6 +24,7 @@ from gateway.sessions.expiry import Expiry
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
+from gateway.sessions.revoked import Revoked
 from gateway.sessions.session import GONE, GREETED, NEW, OPEN, Decision, Question, Session, Step, Subscription
 from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
@@ -46,6 +47,7 @@ class Requests:
         subscribing: Subscribing,
         publishing: PendingPublishes,
         expiry: Expiry,
+        revoked: Revoked,
     ) -> None:
         self._settings = settings
         self._authorizer = authorizer
@@ -54,6 +56,7 @@ class Requests:
         self._subscribing = subscribing
         self._publishing = publishing
         self._expiry = expiry
+        self._revoked = revoked
         self._mapping = Mapping(settings.topics)
         self._servers = settings.servers
         heartbeat_s = settings.heartbeat_s
@@ -163,6 +166,8 @@ class Requests:
         if question.client is not None and not decision.code:
             reason = self._expiry.why_not(decision.identity)
             decision = Decision(codes.TOKEN_INVALID, reason) if reason else decision
+            if self._revoked.covers(decision.identity):
+                decision = Decision(codes.TOKEN_REVOKED, "the token has been revoked")
         question.decision = decision
         if failure is not None:
             self._stats.authorizer_failures += 1

@@ -20,11 +20,13 @@ from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
 from gateway.sessions.requests import Requests
+from gateway.sessions.revoked import Revoked
 from gateway.sessions.session import GONE, NEW, OPEN, Decision, Question, Session
 from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
 from gateway.sockets.websocket import PING, PONG, control_frame
 from gateway.sockets.wheel import Wheel
+from mesh.revocations import Revocation
 from whimbrel_server import Authorizer, Connection
 
 TICK_S = 0.05
@@ -50,8 +52,16 @@ class Sessions:
         self._subscribing = Subscribing(self.outputs, self.stats, settings.catches_up)
         self._publishing = PendingPublishes(self.outputs)
         self._expiry = Expiry(settings.token_life_s)
+        self._revoked = Revoked(now)
         self._requests = Requests(
-            settings, authorizer, self.outputs, self.stats, self._subscribing, self._publishing, self._expiry
+            settings,
+            authorizer,
+            self.outputs,
+            self.stats,
+            self._subscribing,
+            self._publishing,
+            self._expiry,
+            self._revoked,
         )
 
     def __len__(self) -> int:
@@ -143,10 +153,13 @@ class Sessions:
                     subscribing.log_ended(event)
                 case link.Servers():
                     self._requests.servers(event)
+                case link.RevokedTokens(entries):
+                    self._revoke(entries)
 
     def link_jumped(self) -> None:
         """The link has lost something of what the node said."""
         self.stats.resyncs += 1
+        self.outputs.events.append(link.WantRevoked())
         self._publishing.link_jumped()
         self._subscribing.link_jumped()
 
@@ -164,6 +177,7 @@ class Sessions:
                 self.close(session, codes.TOKEN_EXPIRED, "the token has expired")
             else:
                 self.outputs.reply(session, frames.Expiring(round(left_s, 3)))
+        self._revoked.now = now
         made: dict[tuple[object, ...], bytes] = {}
         for session in self._wheel.advance(now):
             if session.state == GONE:
@@ -180,6 +194,13 @@ class Sessions:
                 is_open = session.state == OPEN
                 frame = self._subscribing.heartbeat(session, made) if is_open else b""
                 self.outputs.send(session, _PING_FRAME + frame)
+
+    def _revoke(self, entries: list[Revocation]) -> None:
+        self._revoked.add(entries)
+        for session in self._sessions:
+            if session.state == OPEN and self._revoked.is_meant(entries, session.identity):
+                self.stats.revoked += 1
+                self.close(session, codes.TOKEN_REVOKED, "the token has been revoked")
 
     def move(self, within_s: float, servers: list[str]) -> None:
         """Ask all clients to go elsewhere."""

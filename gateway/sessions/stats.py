@@ -32,6 +32,7 @@ class Stats:
         "publishes",
         "refused",
         "resyncs",
+        "revoked",
         "slow_consumers",
         "subjects",  # gauge
         "subscriptions",  # gauge
@@ -66,6 +67,8 @@ class Stats:
     resyncs: int
     """Times that the link had lost something."""
     authorizer_failures: int
+    revoked: int
+    """Clients closed because their token had been revoked."""
     expired: int
     """Clients closed because their token had expired."""
     outboxes: int

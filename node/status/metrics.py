@@ -162,6 +162,7 @@ _WORKER: list[tuple[str, str, str]] = [
     ("closed", "counter", "Connections ended"),
     ("resyncs", "counter", "Times that the link had lost something"),
     ("expired", "counter", "Clients closed because their token had expired"),
+    ("revoked", "counter", "Clients closed because their token had been revoked"),
     ("authorizer_failures", "counter", "Times that the authorizer itself failed"),
     ("outboxes", "gauge", "Clients that something waits for"),
     ("outbox_bytes", "gauge", "Bytes that wait for slow clients"),

@@ -110,9 +110,9 @@ class Harness:
         return {session: frames_in(b"".join(pieces)) for session, pieces in sends.items()}
 
     def events(self) -> list[link.FromWorker]:
-        """What the node is told now."""
+        """What the node is told now, but for the question what is revoked."""
         first, then = self.sessions.outputs.take_events()
-        return first + then
+        return [event for event in first + then if not isinstance(event, link.WantRevoked)]
 
     def subscribe(self, session: Session, subject: str = "/t/a", id: int = 2, **more: Any) -> int:
         """Subscribe, not yet answered; returns the sid."""

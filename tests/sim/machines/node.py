@@ -39,6 +39,7 @@ from node.effects import (
     ReadFrom,
     Resync,
     SavePromises,
+    SaveRevocations,
     StopReading,
     TellMembers,
     ToPeer,
@@ -467,9 +468,8 @@ class NodeMachine:
     def _do(self, effects: list[Effect]) -> None:
         process = self.process
         assert process is not None
-        saves = any(isinstance(effect, SavePromises) for effect in effects)
         struck_at = self._rng.randrange(len(effects) + 1) if self._strike == ANYWHERE and len(effects) > 1 else -1
-        pauses = self._pause_s > 0 and saves
+        pauses = self._pause_s > 0 and any(isinstance(effect, SavePromises) for effect in effects)
         for index, effect in enumerate(effects):
             is_save = isinstance(effect, SavePromises)
             if index == struck_at and self._struck(process, "between effects"):
@@ -520,7 +520,7 @@ class NodeMachine:
             case LogLine():
                 if self.setting.transcript is not None:
                     self.say(f"{effect.name} {effect.fields}")
-            case FetchKeys():
+            case FetchKeys() | SaveRevocations():
                 raise AssertionError("the simulator has no tokens")
             case _ if threads is None:
                 raise AssertionError(f"{effect} without Kafka")
