@@ -292,6 +292,21 @@ async def test_a_silent_server_is_left() -> None:
 
 
 @asynchronous
+async def test_wake_ends_the_pause_before_the_next_attempt() -> None:
+    pauses: list[float] = []
+
+    def on_status(status: Status) -> None:
+        if isinstance(status, Reconnecting):
+            pauses.append(status.pause_s)
+
+    async with Client("ws://127.0.0.1:1", on_status=on_status) as client:
+        for n in range(1, 12):
+            await until(lambda n=n: len(pauses) == n)  # type: ignore[misc]
+            client.wake()
+    assert sum(pauses) > 5, "it would have waited for long"
+
+
+@asynchronous
 async def test_nothing_is_read_while_the_application_is_behind_and_nothing_is_lost() -> None:
     async with FakeServer(FakeCluster("0.x")) as server, Client(server.url, queue_max=10) as client:
         subscription = await client.subscribe("/t/a", start=Now())

@@ -137,3 +137,21 @@ test("a page that is put away lets go of its connection, goes on when it is take
   document.dispatchEvent(new Event("visibilitychange"));
   assert.equal(client.state, "closed");
 });
+
+test("wake asks a server that is there for a sign of life", async (t) => {
+  const server = await serve(t, subscribing);
+  const { client } = open(t, server.url);
+  await until(() => client.state === "connected");
+  client.wake();
+  await until(() => server.connections[0].frames.some(({ op }) => op === "ping"));
+});
+
+test("wake ends the pause before the next attempt", async (t) => {
+  const { client, statuses } = open(t, "ws://127.0.0.1:1");
+  const attempts = () => statuses.filter(({ type }) => type === "reconnecting");
+  for (let n = 1; n < 12; n++) {
+    await until(() => attempts().length === n);
+    client.wake();
+  }
+  assert.ok(attempts().reduce((sum, { pause_s }) => sum + pause_s, 0) > 20, "it would have waited for long");
+});

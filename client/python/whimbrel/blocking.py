@@ -157,6 +157,15 @@ class BlockingClient:
                 self.run(self._client.close)
                 self._stop()
 
+    def wake(self) -> None:
+        """Look at the connection now: end the pause before the next attempt, or ask the server for a sign of life."""
+        with self._closing:
+            if self._runs:
+                self.run(self._wake)
+
+    async def _wake(self) -> None:
+        self._client.wake()
+
     def subscribe(
         self,
         subject: str,

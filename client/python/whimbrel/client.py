@@ -159,6 +159,15 @@ class Client:
         current = asyncio.current_task()
         await asyncio.gather(*(task for task in self._tasks if task is not current), return_exceptions=True)
 
+    def wake(self) -> None:
+        """Look at the connection now.
+
+        While there is none, the pause before the next attempt ends; else the server is asked for a sign of life. It
+        happens by itself when the machine has slept.
+        """
+        if self._running is not None:
+            self._input(self._session.wake)
+
     async def subscribe(
         self,
         subject: str,
