@@ -16,7 +16,7 @@ import {
 } from "whimbrel";
 
 const options: ClientOptions = {
-  token: async () => "secret",
+  getToken: async () => "secret",
   learnServers: false,
   onStatus(status: Status) {
     if (status.type === "gap") for (const gap of status.gaps) console.log(status.subscription.subject, gap.log, gap.why);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from pathlib import Path
@@ -153,6 +154,7 @@ PUBLIC = pem(RSA)
         by_hand({"alg": "HS256"}, b"[" * 5000, SECRET), by_hand({"alg": "HS256"}, b'{"a":' * 1500, SECRET),
         by_hand({"alg": "HS256"}, b'{"exp":' + b"9" * 5000 + b"}", SECRET),
     ],
+    ids=itertools.count(),
 )  # fmt: skip
 def test_a_token_that_the_issuer_has_not_signed_is_refused(text: str, tmp_path: Path) -> None:
     (tmp_path / "keys").write_bytes(jwks(one=RSA))
