@@ -36,6 +36,7 @@ from gateway.link.logs import event, set_up
 from gateway.link.settings import GatewaySettings
 from gateway.sessions.authority import Authority
 from gateway.sessions.loading import LoadError, load
+from gateway.sessions.selecting import row
 from gateway.sessions.session import Decision, Question, Session
 from gateway.sessions.sessions import TICK_S, Sessions
 from gateway.sockets.connection import Connection
@@ -101,7 +102,7 @@ class Worker:
         self._ticked = self.now()
         self._stats_sent = self._ticked
         self._delay_s = 0.0
-        site = Site(self._queries.ask, self._origins, settings.controls)
+        site = Site(self._queries.ask, self._origins, settings.controls, settings.console)
         wanted = Wanted(settings.headers, settings.cookies)
         self._server = Server(listen(settings.host, settings.port), site, self, self._origins, wanted, self._stats)
         routing_id = f"worker-{settings.index}-{os.getpid()}"
@@ -296,6 +297,8 @@ class Worker:
             match one:
                 case link.Reply():
                     self._queries.replied(one)
+                case link.Select():
+                    self._select(one)
                 case link.Servers():
                     self._origins.learn(one.servers)
                 case link.IssuerKeys():
@@ -311,6 +314,11 @@ class Worker:
         self._queries.link_jumped()
         self.sessions.link_jumped()
         self.flush()
+
+    def _select(self, select: link.Select) -> None:
+        found = self.sessions.select(select)
+        rows = [row(one, one.connection.waiting_bytes) for one in found[: select.rows_max]]
+        self._outputs.events.append(link.Selected(select.number, len(found), rows))
 
     # The end.
 

@@ -20,6 +20,8 @@ from typing import Any, Self
 from loadtest.process import Failed, tree
 
 READY_TIMEOUT_S = 90
+ADMIN_STEP = 10
+"""From the clients' port to that of the admin listener."""
 
 
 class Node:
@@ -36,8 +38,7 @@ class Node:
             settings: Keys and values for `--set`.
             checkout: Whose `.venv/bin/whimbrel` it is; None: the one installed beside this Python.
         """
-        with socket.create_server(("127.0.0.1", 0)) as probe:
-            self.port = int(probe.getsockname()[1])
+        self.port = _free_port()
         self._log = log
         binaries = checkout / ".venv" / "bin" if checkout else Path(sys.executable).parent
         self._command = [str(binaries / "whimbrel"), "node", *flags]
@@ -119,15 +120,17 @@ class Node:
 
     def status(self) -> dict[str, Any]:
         """The document at /v1/status; empty if there is no answer."""
-        code, body = self._get("/v1/status")
+        code, body = self._get("/v1/status", self.port + ADMIN_STEP)
+        if not code:  # a checkout from before there was an admin listener
+            code, body = self._get("/v1/status", self.port)
         found: dict[str, Any] = json.loads(body) if code == 200 else {}
         return found
 
     def _ready(self) -> bool:
-        return self._get("/health/ready")[0] == 200
+        return self._get("/health/ready", self.port)[0] == 200
 
-    def _get(self, path: str) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
+    def _get(self, path: str, port: int) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)
         try:
             connection.request("GET", path)
             answer = connection.getresponse()
@@ -139,3 +142,15 @@ class Node:
 
     def _log_end(self) -> str:
         return self._log.read_text(errors="replace")[-2000:] or "(it said nothing)"
+
+
+def _free_port() -> int:
+    """One that is free, and that of the admin listener too."""
+    while True:
+        with socket.create_server(("127.0.0.1", 0)) as probe, socket.socket() as admin:
+            port = int(probe.getsockname()[1])
+            try:
+                admin.bind(("127.0.0.1", port + ADMIN_STEP))
+            except (OSError, OverflowError):
+                continue
+            return port

@@ -23,6 +23,8 @@ COMMANDS = {
     "subscribe": "print messages as they come",
     "publish": "send messages",
     "status": "show the state of a node and its cluster",
+    "connections": "list the clients of a node",
+    "disconnect": "close connections of a node's clients",
     "topics": "list what clients may subscribe to and publish into",
     "completion": "print a script that completes commands in your shell",
     "bench": "load an installation for a moment, and say how long messages take",

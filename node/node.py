@@ -32,6 +32,7 @@ from mesh.packets import Packet
 from mesh.revocations import Revocation
 from mesh.slots.detours import Datagram
 from mesh.slots.promises import Promises, PromisesError
+from node.admin.server import ADMIN, AdminListener
 from node.cluster.network import Network
 from node.core import NodeCore
 from node.effects import (
@@ -111,10 +112,14 @@ class Node:
         boot = secrets.token_urlsafe(9)
         known = promises.load() if promises is not None else {}
         self.core = NodeCore(now, core_config(settings), boot, known, Random(secrets.randbits(64)))
+        self._admin = AdminListener(settings, port, self) if settings.admin.listen != "off" else None
+        pages = self._admin.origins if self._admin is not None else []
         self._network = Network(settings, boot, self) if settings.cluster.is_on else None
         self.workers = Workers(
             [
-                gateway_settings(settings, index=i, cluster=settings.cluster.name, link=link_address, port=port)
+                gateway_settings(
+                    settings, index=i, cluster=settings.cluster.name, link=link_address, port=port, page_origins=pages
+                )
                 for i in range(worker_count)
             ],
             settings.link.queue_max,
@@ -146,6 +151,8 @@ class Node:
 
     def start(self) -> None:
         """Start the workers and the clock."""
+        if self._admin is not None:
+            self._admin.start()
         self.workers.start()
         self._timer.start(self._tick)
 
@@ -174,6 +181,8 @@ class Node:
         for timer in (self._timer, self._work):
             timer.stop()
             timer.close()
+        if self._admin is not None:
+            self._admin.close()
         if self._kafka is not None:
             self._kafka.stop()
         if self._network is not None:
@@ -202,6 +211,9 @@ class Node:
                 event(log, "worker_ready", index=said.index, pid=said.pid)
             case link.Query():
                 self.workers.send(worker.id, self._demo(said) or self._status.reply(said))
+            case link.Selected():
+                if self._admin is not None:
+                    self._admin.selected(said)
             case _:
                 self.core.worker_event(now, wall_ms, worker.id, said)
 
@@ -234,6 +246,28 @@ class Node:
         life_s = self._settings.authorizer.token_life_s + LEEWAY_S
         self.core.revoke(time.monotonic(), Revocation(issued_before, life_s, token_id, name))
         event(log, "revoked", token_id=token_id, name=name, issued_before=issued_before)
+        self.perform()
+
+    def answer(self, what: str) -> link.Reply:
+        """What the node says of itself."""
+        query = link.Query(0, what)
+        return self._demo(query) or self._status.reply(query)
+
+    def is_mapped(self, topic: str) -> bool:
+        """Whether there is such a topic or namespace."""
+        return topic in self.core.topics.namespaces or self.core.topics.is_mapped(topic)
+
+    def tell_workers(self, said: link.FromNode) -> int:
+        """Say it to all workers that speak; to how many."""
+        ids = [*self.core.workers.ids]
+        for id in ids:
+            self.workers.send(id, said)
+        self.workers.flush()
+        return len(ids)
+
+    def publish(self, worker: WorkerId, publish: link.Publish) -> None:
+        """As a worker would; the answer comes to the same number."""
+        self.core.worker_event(time.monotonic(), int(time.time() * 1000), worker, publish)
         self.perform()
 
     # From Kafka's threads.
@@ -309,6 +343,10 @@ class Node:
             crash()
 
     def _to_worker(self, effect: ToWorker) -> None:
+        if effect.worker == ADMIN:
+            if self._admin is not None:
+                self._admin.told(effect.event)
+            return
         self.workers.send(effect.worker, effect.event)
 
     def _resync(self, effect: Resync) -> None:

@@ -21,6 +21,7 @@ RESYNC = 4000
 SLOW_CONSUMER = 4001
 IDLE = 4002
 HELLO_TIMEOUT = 4003
+DISCONNECTED = 4004
 KAFKA_UNAVAILABLE = 4010
 QUEUE_FULL = 4011
 OUTCOME_UNKNOWN = 4012
@@ -56,6 +57,7 @@ TABLE = (
     ),
     Code(IDLE, "idle", "close", "nothing received for 2 × `heartbeat_s`"),
     Code(HELLO_TIMEOUT, "hello_timeout", "close", "no `hello` within 10 s"),
+    Code(DISCONNECTED, "disconnected", "close", "whoever runs the server closed the connection"),
     Code(KAFKA_UNAVAILABLE, "kafka_unavailable", "error", "Kafka does not answer"),
     Code(QUEUE_FULL, "queue_full", "error", "the node's publish queue is full"),
     Code(

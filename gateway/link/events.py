@@ -117,6 +117,31 @@ class Stats(msgspec.Struct, array_like=True, tag="stats", gc=False):
     values: dict[str, float]
 
 
+class ConnectionRow(msgspec.Struct, gc=False):
+    """A client, for those who run the node."""
+
+    address: str
+    identity: str
+    """Whom the authorizer takes it for; empty: nobody in particular, or not asked yet."""
+    encoding: str
+    subscriptions: int
+    subjects: list[str]
+    """Of the first of its subscriptions."""
+    publishes: int
+    """Not yet answered."""
+    waiting_bytes: int
+    """Not yet taken by the client."""
+
+
+class Selected(msgspec.Struct, array_like=True, tag="selected", gc=False):
+    """Answers `Select`."""
+
+    number: int
+    count: int
+    """Of all the worker's clients that are meant."""
+    rows: list[ConnectionRow]
+
+
 class CatchUp(msgspec.Struct, array_like=True, tag="catchup", gc=False):
     """The link has lost something: catch up the worker itself, log by log, once for all its live subscriptions.
 
@@ -163,7 +188,7 @@ class WantRevoked(msgspec.Struct, array_like=True, tag="wantrevoked", gc=False):
 
 
 FromWorker: TypeAlias = (
-    Ready | Subscribe | More | Cancel | Drop | Publish | Query | Stats | CatchUp | WantKeys | WantRevoked
+    Ready | Subscribe | More | Cancel | Drop | Publish | Query | Stats | Selected | CatchUp | WantKeys | WantRevoked
 )
 
 
@@ -298,6 +323,20 @@ class Reply(msgspec.Struct, array_like=True, tag="reply", gc=False):
     body: bytes
 
 
+class Select(msgspec.Struct, array_like=True, tag="select", gc=False):
+    """Whoever runs the node asks for clients: those that fit all that is given. Answered by `Selected`."""
+
+    number: int
+    identity: str | None = None
+    address: str | None = None
+    """`host`, or `host:port` for one."""
+    subject: str | None = None
+    """Subject or pattern of one of its subscriptions."""
+    rows_max: int = 0
+    close: str | None = None
+    """Also close them, with this reason."""
+
+
 class Servers(msgspec.Struct, array_like=True, tag="servers", gc=False):
     """WebSocket addresses of the cluster's nodes, told to clients in `welcome` from here on.
 
@@ -355,6 +394,7 @@ FromNode: TypeAlias = (
     | Published
     | Refused
     | Reply
+    | Select
     | Servers
     | IssuerKeys
     | RevokedTokens

@@ -72,3 +72,5 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the node answers `CatchUp` (link/events.py); else subscriptions are asked again one by one."""
     controls: bool = False
     """Whether the node can be killed and cut off over HTTP: in a demo only (http/controls.py)."""
+    console: bool = False
+    """Whether the clients' port has the page, metrics and status, too."""

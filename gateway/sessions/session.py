@@ -61,6 +61,7 @@ class Session:
     """One client, from the handshake to its end."""
 
     __slots__ = (
+        "address",
         "client",
         "connection",
         "encoding",
@@ -83,6 +84,7 @@ class Session:
         self.connection = connection
         """The shell's own; never looked at by a core."""
         self.encoding = encoding
+        self.address = client.address
         self.client: Connection | None = client
         """For the authorizer, as long as it can be asked who this is."""
         self.is_renewing = False

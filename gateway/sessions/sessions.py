@@ -21,6 +21,7 @@ from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
 from gateway.sessions.requests import Requests
 from gateway.sessions.revoked import Revoked
+from gateway.sessions.selecting import selected
 from gateway.sessions.session import GONE, NEW, OPEN, Decision, Question, Session
 from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
@@ -109,6 +110,14 @@ class Sessions:
         """End the session, telling its client why."""
         self._subscribing.close(session, code, reason)
 
+    def select(self, event: link.Select) -> list[Session]:
+        """Clients that whoever runs the node asks for; closed, if that is asked."""
+        found = selected(event, self._sessions)
+        if event.close is not None:
+            for session in found:
+                self.close(session, codes.DISCONNECTED, event.close)
+        return found
+
     def gone(self, session: Session) -> None:
         """The client's connection is gone, or it wants nothing more."""
         self._subscribing.gone(session)
@@ -123,7 +132,8 @@ class Sessions:
     # From the node.
 
     def handle(self, events: Iterable[link.FromNode]) -> None:
-        """What the node says, in order. `Reply`, `Room` and `Drain` are not for sessions but for the shell."""
+        """What the node says, in order. `Reply`, `Room`, `Select` and `Drain` are not for
+        sessions but for the shell."""
         subscribing, publishing = self._subscribing, self._publishing
         for event in events:
             match event:

@@ -105,6 +105,11 @@ class Connection:
         self._reader = owner.loop.io(fd, _READ)
         self._writer: Any = None
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What the socket has not taken yet."""
+        return self.outbox.size if self.outbox is not None else 0
+
     def start(self, data: bytes) -> None:
         """Begin, with bytes that came right behind the handshake."""
         self._reader.start(self._readable)

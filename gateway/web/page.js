@@ -38,7 +38,9 @@ class CuttableWebSocket extends WebSocket {
 /** The node that this page is or was connected to, and since when it has not been. */
 const at = { node: null, lostAt: null };
 
-const client = new Client(location.origin, { name: "page", onStatus, WebSocket: CuttableWebSocket });
+/** The admin listener, which has the page too, says in the address where clients connect. */
+const server = new URLSearchParams(location.search).get("server") ?? location.origin;
+const client = new Client(server, { name: "page", onStatus, WebSocket: CuttableWebSocket });
 const publishBox = new PublishBox(client, subjectOf);
 const map = new LiveMap(byID("map"), fleet, onPoint);
 const clusterView = new ClusterView();

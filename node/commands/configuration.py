@@ -33,6 +33,7 @@ _CLUSTER = [
 _NAME = [("--name", "NAME", "the node's name (default: the machine's)")]
 _NODE = [
     ("--listen", "HOST:PORT", "address for WebSockets and HTTP (default: 127.0.0.1:8080)"),
+    ("--admin-listen", "ADDRESS", "for status, metrics, connections, the page (default: 127.0.0.1, that port plus 10)"),
     ("--workers", "N", "gateway worker processes (default: one per core, less one)"),
     ("--log-format", "FORMAT", "text or json (default: text)"),
     ("--log-level", "LEVEL", "debug, info, warning or error (default: info)"),

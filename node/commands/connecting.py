@@ -19,20 +19,15 @@ QUIET_S = 10.0
 """How long `--quiet` hides that no server can be reached."""
 
 
-def add_server(parser: argparse.ArgumentParser, how: str) -> None:
-    """Add `--server`; `how` says how several are used."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add `--server` and `--token`."""
     parser.add_argument(
         "--server",
         action="append",
         metavar="URL[,...]",
-        help=f"servers, {how}: ws://HOST:PORT, http://HOST:PORT or HOST:PORT; may be repeated "
+        help="servers, any of which may be used: ws://HOST:PORT, http://HOST:PORT or HOST:PORT; may be repeated "
         f"(default: WHIMBREL_SERVER, else {SERVER})",
     )
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `--server` and `--token`."""
-    add_server(parser, "any of which may be used")
     parser.add_argument("--token", help="for a node that asks for one (default: WHIMBREL_TOKEN)")
 
 

@@ -1,25 +1,25 @@
 """`whimbrel topics`: what clients may subscribe to and publish into.
 
-Not here: asking a node (status.py), partitions and their lag (`whimbrel status`).
+Not here: asking a node (admin.py), partitions and their lag (`whimbrel status`).
 """
 
 from __future__ import annotations
 
 import argparse
 
-from node.commands import connecting, status
+from node.commands import admin, status
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "List the topics of Kafka and the namespaces that a node carries: the subjects, what values are, whether "
-        "clients may publish, partitions and messages per second. The exit code is 1 if no server answers."
+        "clients may publish, partitions and messages per second. The exit code is 1 if no admin listener answers."
     )
-    connecting.add_server(parser, "asked in turn until one answers")
+    admin.add_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
-    return status.ask(args, _text)
+    return admin.ask(args, "GET", "/v1/status", {}, _text)
 
 
 def _text(body: bytes) -> str:

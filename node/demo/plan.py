@@ -58,6 +58,7 @@ def settings_of_nodes(settings: Settings, places: Sequence[Place]) -> Settings:
         node=replace(
             settings.node,
             workers=settings.node.workers or 1,
+            console=True,
             drain_s=_DRAIN_S if settings.node.drain_s == Node().drain_s else settings.node.drain_s,
             servers=tuple(f"ws://{place.shown}/v1/ws" for place in places),
             # A page reconnects to another node when its own node dies.

@@ -1,6 +1,6 @@
-"""Reads the key files that `[cluster]` names; where promises are kept; warnings about files.
+"""Reads the files with keys that the configuration names; where promises are kept; warnings about files.
 
-Not here: the settings themselves (cluster.py), what the keys are for (mesh/transport/keys.py).
+Not here: the settings themselves (cluster.py, schema.py), what the keys are for (mesh/transport/keys.py).
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from pathlib import Path
 
 from mesh.transport.keys import SHARED_CHARACTERS_MIN, Keys, KeysError, derive
 from node.settings import relations
-from node.settings.cluster import Cluster
 from node.settings.effective import Effective
 from node.settings.layers import Problem
 from node.settings.schema import Settings
@@ -28,6 +27,15 @@ def mesh_keys(settings: Settings) -> Keys:
     key = _cluster_key(cluster.key_file) if cluster.key_file else cluster.key
     secret = _secret_key(cluster.secret_key_file) if cluster.secret_key_file else None
     return derive(key, cluster.name, settings.node.name, cluster.node_keys, secret)
+
+
+def admin_token(settings: Settings) -> str:
+    """What requests to the admin listener must bring; empty: nothing.
+
+    Raises:
+        ValueError: If the file cannot be read, or what is in it cannot be used.
+    """
+    return _token(settings.admin.token_file) if settings.admin.token_file else settings.admin.token
 
 
 def data_dir(settings: Settings, environment: Mapping[str, str]) -> Path:
@@ -50,7 +58,7 @@ def warnings(settings: Settings) -> list[str]:
     """What is allowed but dangerous, of the settings and of the files that they name."""
     return relations.warnings(settings) + [
         f"OTHERS CAN READ THE KEY: {path} is {name}, which its group or everybody may read. chmod 600 {name}"
-        for path, name, _ in _files(settings.cluster)
+        for path, name, _ in _files(settings)
         if name and _is_open(Path(name))
     ]
 
@@ -60,7 +68,7 @@ def problems(effective: Effective) -> list[Problem]:
     cluster = effective.settings.cluster
     others = {problem.key for problem in effective.problems + effective.missing()}
     found = []
-    for path, name, read in _files(cluster):
+    for path, name, read in _files(effective.settings):
         try:
             if name and path not in others:
                 read(name)
@@ -75,9 +83,11 @@ def problems(effective: Effective) -> list[Problem]:
     return found
 
 
-def _files(cluster: Cluster) -> list[tuple[str, str, Callable[[str], str]]]:
+def _files(settings: Settings) -> list[tuple[str, str, Callable[[str], str]]]:
     """Path of the key, name of the file, what reads it."""
+    cluster = settings.cluster
     return [
+        ("admin.token_file", settings.admin.token_file, _token),
         ("cluster.key_file", cluster.key_file, _cluster_key),
         ("cluster.secret_key_file", cluster.secret_key_file, _secret_key),
     ]
@@ -95,6 +105,13 @@ def _is_open(file: Path) -> bool:
 def _cluster_key(name: str) -> str:
     text = _text(name).strip()
     if len(text) < SHARED_CHARACTERS_MIN or len(text.split("\n")) > 1:
+        raise ValueError(f"a file of one line, at least {SHARED_CHARACTERS_MIN} characters: whimbrel keygen makes one")
+    return text
+
+
+def _token(name: str) -> str:
+    text = _text(name).strip()
+    if len(text) < SHARED_CHARACTERS_MIN or not text.isascii() or " " in text or not text.isprintable():
         raise ValueError(f"a file of one line, at least {SHARED_CHARACTERS_MIN} characters: whimbrel keygen makes one")
     return text
 

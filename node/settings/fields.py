@@ -132,6 +132,9 @@ def _is_electorate(names: tuple[str, ...]) -> bool:
 
 Name = Annotated[str, kind(_NAMES, NAME)]
 Listen = Annotated[str, kind("HOST:PORT, such as 127.0.0.1:8080", _ADDRESS)]
+AdminListen = Annotated[
+    str, kind("HOST:PORT, such as 127.0.0.1:8090, unix:PATH, or off", rf"(?:{_ADDRESS}|unix:/[^\0]{{1,100}}|off)?")
+]
 Brokers = Annotated[
     str, kind("HOST:PORT, such as kafka-1:9092, several separated by commas", rf"(?:{_ADDRESS}(?:,\s*{_ADDRESS})*)?")
 ]

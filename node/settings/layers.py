@@ -33,6 +33,7 @@ FLAGS = {
     "--publish": PUBLISH,
     "--namespaces": "namespaces",
     "--listen": "node.listen",
+    "--admin-listen": "admin.listen",
     "--workers": "node.workers",
     "--name": "node.name",
     "--cluster-listen": "cluster.listen",

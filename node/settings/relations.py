@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 from gateway.link.topic_rules import INTERNAL
-from node.settings.cluster import host_of, is_wildcard
+from node.settings.cluster import host_of, is_wildcard, port_of
 from node.settings.keys import KEYS, toml
 from node.settings.schema import Settings
 
@@ -73,6 +73,10 @@ def missing(settings: Settings, wrong: Collection[str]) -> Iterator[tuple[str, s
         how = "--cluster-key-file FILE, WHIMBREL_CLUSTER_KEY, or key or key_file in [cluster]"
         text = f"the cluster's secret, the same on all nodes (whimbrel keygen makes one): {how}"
         yield "cluster.key", "cluster.key_file", text
+    admin = settings.admin
+    if is_open(admin.listen) and not (admin.token or admin.token_file):
+        text = f"the token that protects what others can reach: admin.listen is {admin.listen}"
+        yield "admin.token", "admin.token_file", text
     if (cluster.join or "cluster.join" in wrong) and not cluster.voters:
         text = "the names of the voters, the same on all nodes, when other nodes are joined: --voters NAME,..."
         yield "cluster.voters", "", text
@@ -105,7 +109,17 @@ def broken(settings: Settings, values: Mapping[str, Any]) -> Iterator[Broken]:
 
 
 def _contradictions(settings: Settings) -> Iterator[Broken]:
-    cluster, clients = settings.cluster, settings.node
+    cluster, clients, admin = settings.cluster, settings.node, settings.admin
+    if admin.token and admin.token_file:
+        text = f'found "{admin.token_file}", expected only one of admin.token_file and admin.token ({{source}})'
+        yield "admin.token_file", "admin.token", text
+    if admin.listen not in ("", "off") and not admin.listen.startswith("unix:"):
+        is_one = (
+            host_of(admin.listen) == clients.host or is_wildcard(clients.host) or is_wildcard(host_of(admin.listen))
+        )
+        if clients.port and port_of(admin.listen) == clients.port and is_one:
+            text = f'found "{admin.listen}", expected a port other than that of node.listen ({{source}})'
+            yield "admin.listen", "node.listen", text
     if cluster.key and cluster.key_file:
         text = f'found "{cluster.key_file}", expected only one of cluster.key_file and cluster.key ({{source}})'
         yield "cluster.key_file", "cluster.key", text
@@ -162,12 +176,22 @@ def warnings(settings: Settings) -> list[str]:
             f"authorizer is allow_all, so whoever can connect may read every mapped topic and every namespace{also}. "
             "Configure an authorizer, or listen on 127.0.0.1."
         )
+    if settings.node.console:
+        found.append(
+            f"OTHERS CAN SEE THE INSIDES OF THIS NODE: it listens on {settings.node.listen} and node.console is true. "
+            "Leave it out, or listen on 127.0.0.1."
+        )
     if settings.cluster.controls:
         found.append(
             f"OTHERS CAN KILL THIS NODE: it listens on {settings.node.listen} and cluster.controls is true. "
             "Leave it out, or listen on 127.0.0.1."
         )
     return found
+
+
+def is_open(listen: str) -> bool:
+    """Whether others than this machine's own users can reach what listens there."""
+    return listen not in ("", "off") and not listen.startswith("unix:") and not _is_loopback(host_of(listen))
 
 
 def _is_loopback(host: str) -> bool:

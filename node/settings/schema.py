@@ -21,6 +21,7 @@ from msgspec import field
 from gateway.link.settings import TopicRule
 from node.settings.cluster import Cluster, host_of, port_of
 from node.settings.fields import (
+    AdminListen,
     Brokers,
     Listen,
     Name,
@@ -30,6 +31,7 @@ from node.settings.fields import (
     Origins,
     Plugin,
     Properties,
+    Secret,
     Section,
     TopicPattern,
     Urls,
@@ -64,6 +66,9 @@ class Node(Section, frozen=True):
     `https://app.example.com`; `*` accepts all. The node's own page is one that the browser has under `localhost`, an
     IP address, the host of `listen` or a host of `servers`; under any other name (which somebody else could point at
     the node) it must be here. Clients that are not browsers send no `Origin` and are accepted."""
+    console: bool = False
+    """Whether clients' port has the page, `/v1/status` and `/metrics` too, which are otherwise on `admin.listen` only:
+    for demonstrations."""
     run_dir: str = ""
     """Where the node makes its own directory for the sockets to its workers; empty: the directory for temporary
     files."""
@@ -81,6 +86,19 @@ class Node(Section, frozen=True):
     def worker_count(self, cores: int) -> int:
         """How many workers to start with so many cores."""
         return self.workers or max(1, cores - 1)
+
+
+class Admin(Section, frozen=True):
+    """The listener for those who run the node: page, status, metrics, health and why, connections, publishes."""
+
+    listen: AdminListen = ""
+    """`HOST:PORT`; `unix:PATH` for a socket that only the node's own user can reach; `off` for none. Empty: 127.0.0.1,
+    and the port of `node.listen` plus 10. Whatever others can reach needs a token."""
+    token: Secret = ""
+    """What every request but `/health/…` and the page's files must bring as `Authorization: Bearer TOKEN`. Empty: none
+    is asked for, which is allowed on loopback and for a `unix:` socket only."""
+    token_file: str = ""
+    """A file that has the token and nothing else."""
 
 
 class Log(Section, frozen=True):
@@ -235,6 +253,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The whole configuration of a node."""
 
     node: Node = Node()
+    admin: Admin = Admin()
     log: Log = Log()
     cluster: Cluster = field(default_factory=Cluster)
     namespaces: tuple[Namespace, ...] = ()

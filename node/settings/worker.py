@@ -5,19 +5,24 @@ Not here: starting the worker and handing it over (node/workers.py).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from msgspec.structs import asdict
 
 from gateway.link.settings import GatewaySettings, TopicRule
 from node.settings.schema import Settings
 
 
-def gateway_settings(settings: Settings, *, index: int, cluster: str, link: str, port: int) -> GatewaySettings:
+def gateway_settings(
+    settings: Settings, *, index: int, cluster: str, link: str, port: int, page_origins: Sequence[str] = ()
+) -> GatewaySettings:
     """The settings of worker `index`.
 
     Args:
         cluster: The cluster's id, told to clients.
         link: ZeroMQ address of the node's end of the link.
         port: Where to listen: `settings.node.port`, or the one chosen when that is 0.
+        page_origins: Of the page as the admin listener serves it.
     """
     return GatewaySettings(
         index=index,
@@ -27,7 +32,7 @@ def gateway_settings(settings: Settings, *, index: int, cluster: str, link: str,
         host=settings.node.host,
         port=port,
         servers=list(settings.node.servers),
-        origins=list(settings.node.origins),
+        origins=[*settings.node.origins, *page_origins],
         topics=topic_rules(settings),
         authorizer=settings.authorizer.use,
         authorizer_options=settings.authorizer.options,
@@ -38,6 +43,7 @@ def gateway_settings(settings: Settings, *, index: int, cluster: str, link: str,
         log_format=settings.log.format,
         log_level=settings.log.level,
         controls=settings.cluster.controls,
+        console=settings.node.console,
         **asdict(settings.client),
     )
 

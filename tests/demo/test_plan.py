@@ -78,14 +78,14 @@ def test_what_was_configured_holds_for_all_nodes(tmp_path: Path) -> None:
 def test_the_file_has_nothing_but_what_differs_from_the_defaults() -> None:
     text = text_of(settings_of_nodes(Settings(), PLACES))
     assert {name: sorted(table) for name, table in tomllib.loads(text).items() if isinstance(table, dict)} == {
-        "node": ["drain", "origins", "servers", "workers"],
+        "node": ["console", "drain", "origins", "servers", "workers"],
         "cluster": ["controls"],
         "kafka": ["consumer"],
     }
     assert tomllib.loads(text)["topics"] == [
-        {"name": "flights", "value": "json", "publish": False},
-        {"name": "airports", "value": "json", "publish": False},
-        {"name": "notes", "value": "text", "publish": True},
+        {"name": "flights", "value": "json", "publish": False, "compacted": False},
+        {"name": "airports", "value": "json", "publish": False, "compacted": False},
+        {"name": "notes", "value": "text", "publish": True, "compacted": False},
     ]
     assert len(text.splitlines()) < 40
 

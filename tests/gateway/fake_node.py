@@ -52,6 +52,7 @@ SETTINGS = GatewaySettings(
     log_format="text",
     log_level="info",
     node_silent_s=60.0,
+    console=True,
 )
 
 

@@ -15,6 +15,7 @@ from mesh.transport.keys import make_pair
 from tests.hosts.ansible import Ansible, Played
 from tests.hosts.machines import Machines
 from tests.hosts.root import SUITE, root, source
+from tests.support.node import ADMIN_TOKEN
 from tests.support.require import require
 
 
@@ -60,6 +61,8 @@ def ansible(machines: Machines, kafka: RealKafka, pairs: dict[str, dict[str, str
     """Playbooks for three voters, with the edge and monitoring on the last host."""
     variables = {
         "whimbrel_cluster_key": secrets.token_urlsafe(32),
+        "whimbrel_admin_token": ADMIN_TOKEN,
+        "whimbrel_monitoring_sources": [[*machines.addresses.values()][-1]],
         "whimbrel_node_keys": pairs,
         "whimbrel_kafka_bootstrap": kafka.bootstrap,
         "whimbrel_topics": [{"name": "notes", "value": "text", "publish": True}],

@@ -16,6 +16,7 @@ import pytest
 
 from tests.hosts.ansible import ANSIBLE
 from tests.hosts.machines import Machines
+from tests.hosts.test_site import from_admin
 from whimbrel import Client
 
 pytestmark = pytest.mark.usefixtures("deployed")
@@ -61,8 +62,7 @@ def test_prometheus_reads_all_nodes(machines: Machines) -> None:
 
 
 def test_rules_and_dashboard_ask_for_metrics_that_there_are(machines: Machines) -> None:
-    with urllib.request.urlopen(f"http://{machines.addresses['a']}:8080/metrics", timeout=10) as answer:
-        known = {*re.findall(r"^# TYPE (\S+)", answer.read().decode(), re.MULTILINE)}
+    known = {*re.findall(r"^# TYPE (\S+)", from_admin(machines, "a", "/metrics"), re.MULTILINE)}
     dashboard = json.loads((MONITORING / "whimbrel-dashboard.json").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     texts = [*asked, (MONITORING / "whimbrel.rules.yml").read_text()]

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from node import cli
-from node.commands.status import status_address
+from node.commands.admin import address_of
 from node.commands.summary import Status, summary
 
 STATUS: dict[str, Any] = {
@@ -235,15 +235,15 @@ def nobody() -> Iterator[str]:
 
 def test_the_summary_is_readable(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     address = serve(json.dumps(STATUS).encode(), 200)
-    for server in (address, f"http://{address}/", f"ws://{address}/v1/ws"):
-        assert cli.run(["status", "--server", server]) == 0
+    for server in (address, f"http://{address}/"):
+        assert cli.run(["status", "--admin", server]) == 0
         assert capsys.readouterr() == (TEXT, "")
 
 
 def test_json_is_what_the_node_says(
     serve: Serve, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("WHIMBREL_SERVER", serve(json.dumps(STATUS).encode(), 200))
+    monkeypatch.setenv("WHIMBREL_ADMIN_LISTEN", serve(json.dumps(STATUS).encode(), 200))
     assert cli.run(["status", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == STATUS
 
@@ -252,9 +252,9 @@ def test_a_server_that_cannot_be_reached_is_told_and_the_next_one_asked(
     serve: Serve, nobody: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     complaint = f"whimbrel: http://{nobody}/v1/status: cannot be reached: Connection refused\n"
-    assert cli.run(["status", "--server", nobody]) == 1
+    assert cli.run(["status", "--admin", nobody]) == 1
     assert capsys.readouterr() == ("", complaint)
-    assert cli.run(["status", "--server", f"{nobody}, {serve(b'{}', 200)}"]) == 0
+    assert cli.run(["status", "--admin", f"{nobody}, {serve(b'{}', 200)}"]) == 0
     out, err = capsys.readouterr()
     assert err == complaint
     assert "NOT READY" in out
@@ -274,7 +274,7 @@ def test_an_answer_that_is_no_status_is_told(
     serve: Serve, capsys: pytest.CaptureFixture[str], body: bytes, code: int, complaint: str
 ) -> None:
     for flags in ([],) if body.startswith(b'{"uptime') else ([], ["--json"]):
-        assert cli.run(["status", "--server", serve(body, code), *flags]) == 1
+        assert cli.run(["status", "--admin", serve(body, code), *flags]) == 1
         out, err = capsys.readouterr()
         assert out == ""
         assert f"/v1/status: {complaint}" in err
@@ -293,31 +293,29 @@ def test_a_server_that_does_not_speak_http_is_told(reply: bytes, capsys: pytest.
 
         thread = threading.Thread(target=answer)
         thread.start()
-        assert cli.run(["status", "--server", f"127.0.0.1:{listener.getsockname()[1]}"]) == 1
+        assert cli.run(["status", "--admin", f"127.0.0.1:{listener.getsockname()[1]}"]) == 1
         thread.join()
     assert capsys.readouterr().err.endswith("/v1/status: does not speak HTTP\n")
 
 
 @pytest.mark.parametrize(
-    ("server", "address"),
+    ("given", "address"),
     [
-        ("h", "http://h/v1/status"),
-        ("h:1", "http://h:1/v1/status"),
-        ("[::1]:1", "http://[::1]:1/v1/status"),
-        ("ws://h:1/v1/ws", "http://h:1/v1/status"),
-        ("wss://h/v1/ws", "https://h/v1/status"),
-        ("https://h/below/", "https://h/below/v1/status"),
-        ("wss://h/below/v1/ws", "https://h/below/v1/status"),
+        ("h", "http://h"),
+        ("h:1", "http://h:1"),
+        ("[::1]:1", "http://[::1]:1"),
+        ("https://h/below/", "https://h/below"),
+        ("unix:/run/x/admin.sock", "unix:/run/x/admin.sock"),
     ],
 )
-def test_the_status_is_found_from_any_address_of_a_server(server: str, address: str) -> None:
-    assert status_address(server) == address
+def test_the_forms_of_an_address(given: str, address: str) -> None:
+    assert str(address_of(given)) == address
 
 
-@pytest.mark.parametrize("server", ["ftp://h", "http://", "h:99999", "h:x", "http://h/?a=1", "ws://"])
-def test_what_is_no_address_is_a_usage_error(server: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["status", "--server", server]) == 2
-    assert capsys.readouterr().err.startswith(f"whimbrel: --server: found {server!r}, expected ws://HOST:PORT, http://")
+@pytest.mark.parametrize("given", ["ftp://h", "http://", "h:99999", "h:x", "http://h/?a=1", "ws://h", "unix:"])
+def test_what_is_no_address_is_a_usage_error(given: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["status", "--admin", given]) == 2
+    assert capsys.readouterr().err.startswith(f"whimbrel: --admin: found {given!r}, expected HOST:PORT, http")
 
 
 def test_the_cluster_is_shown_with_what_is_wrong_with_it() -> None:
@@ -397,12 +395,12 @@ def test_nothing_committed_is_told_and_long_lists_are_cut() -> None:
 def test_topics_are_listed_with_their_subjects(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
     namespaces = [{"name": "chat", "value": "text", "publish": True}]
     body = json.dumps({**STATUS, "namespaces": namespaces}).encode()
-    assert cli.run(["topics", "--server", serve(body, 200)]) == 0
+    assert cli.run(["topics", "--admin", serve(body, 200)]) == 0
     rows = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert rows[0] == ["SUBJECTS", "SOURCE", "VALUE", "PUBLISH", "PARTITIONS", "MSG/S"]
     assert rows[1][:4] == ["/flights/*", "Kafka", "json", "no"]
     assert rows[-1] == ["/chat/*", "namespace", "text", "yes"]
-    assert cli.run(["topics", "--server", serve(b"{}", 200)]) == 0
+    assert cli.run(["topics", "--admin", serve(b"{}", 200)]) == 0
     assert capsys.readouterr().out == "no topics\n"
 
 

@@ -219,7 +219,7 @@ def test_secrets_are_not_told_even_when_they_are_wrong() -> None:
 def test_of_our_own_keys_one_is_a_secret() -> None:
     from node.settings.keys import is_secret
 
-    assert [path for path in KEYS if is_secret(path)] == ["cluster.key"]
+    assert [path for path in KEYS if is_secret(path)] == ["admin.token", "cluster.key"]
     for secret in ("sasl.password", "ssl.key.password", "ssl.key.pem", "sasl.oauthbearer.client.secret"):
         assert is_secret(f"kafka.client.{secret}")
     for secret in ("key", "hs256_key", "token", "client_secret", "Password"):

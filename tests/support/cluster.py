@@ -15,8 +15,6 @@ import signal
 import socket
 import sys
 import time
-import urllib.error
-import urllib.request
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,7 +23,7 @@ from typing import Any
 
 from loadtest.kafka.ports import free_port
 from tests.support.network import Network
-from tests.support.node import QUICK, RunningNode
+from tests.support.node import ADMIN_TOKEN, QUICK, RunningNode
 from tests.support.patience import PATIENCE_S
 
 SLOTS = 16
@@ -58,6 +56,7 @@ class ClusterNode(RunningNode):
             *self._before,
             str(Path(sys.executable).with_name("whimbrel")),
             *("node", "--name", self.name, "--listen", f"{self.host}:{self.port}"),
+            *("--admin-listen", f"{self.host}:{self.admin_port}", "--set", f"admin.token={ADMIN_TOKEN}"),
             *("--cluster-listen", self.cluster_address, "--set", f"cluster.data_dir={self.data_dir}"),
             *flags,
         ]
@@ -74,15 +73,6 @@ class ClusterNode(RunningNode):
     @property
     def is_paused(self) -> bool:
         return bool(self._paused)
-
-    def get(self, path: str, timeout_s: float = 5) -> tuple[int, str]:
-        try:
-            with urllib.request.urlopen(f"http://{self.host}:{self.port}{path}", timeout=timeout_s) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError:
-            return 0, ""
 
     def cluster_status(self) -> Status:
         """The document at /v1/status; empty if the node does not answer."""

@@ -20,6 +20,7 @@ from loadtest.kafka.ports import free_port
 from loadtest.kafka.processes import start_process
 from tests.support.patience import PATIENCE_S
 
+ADMIN_TOKEN = "for-those-who-run-it"
 QUICK = {"kafka.metadata_interval": "200ms", "client.heartbeat": "2s", "client.hello_timeout": "2s", "node.drain": "1s"}
 """Settings that make tests quick."""
 
@@ -45,13 +46,16 @@ class RunningNode:
             topics, publish: As the flags take them.
             settings: Keys and values for `--set`, added to `QUICK`.
         """
+        self.host = "127.0.0.1"
         self.port = port or free_port()
+        self.admin_port = free_port()
         self.log_file = directory / f"node-{self.port}-{id(self):x}.log"
         self._workers = workers
         self._command = [
             str(Path(sys.executable).with_name("whimbrel")),
             "node",
             *("--kafka", bootstrap, "--topics", topics, "--listen", f"127.0.0.1:{self.port}"),
+            *("--admin-listen", f"127.0.0.1:{self.admin_port}"),
             *(("--publish", publish) if publish else ()),
             *("--workers", str(workers)),
         ]
@@ -63,6 +67,11 @@ class RunningNode:
     def url(self) -> str:
         """What a client is given."""
         return f"ws://127.0.0.1:{self.port}"
+
+    @property
+    def admin(self) -> str:
+        """Where its admin listener is."""
+        return f"{self.host}:{self.admin_port}"
 
     @property
     def process(self) -> subprocess.Popen[bytes]:
@@ -97,10 +106,17 @@ class RunningNode:
         self.process.kill()
         self.process.wait()
 
-    def get(self, path: str) -> tuple[int, str]:
-        """Status and body of an HTTP request; status 0 if nobody answers."""
+    def get(self, path: str, timeout_s: float = PATIENCE_S) -> tuple[int, str]:
+        """Status and body of an HTTP request; status 0 if nobody answers. What clients do not see is asked of the
+        admin listener.
+        """
+        is_seen = path.startswith(("/health/", "/sdk/"))
+        request = urllib.request.Request(
+            f"http://{self.host}:{self.port if is_seen else self.admin_port}{path}",
+            headers={"Authorization": f"Bearer {ADMIN_TOKEN}"},
+        )
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=PATIENCE_S) as answer:
+            with urllib.request.urlopen(request, timeout=timeout_s) as answer:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()

@@ -23,6 +23,7 @@ DEMO = replace(
     servers=["ws://10.0.0.1:8080/v1/ws", "ws://10.0.0.2:8080", "wss://C.Example", "ws://[::1]:80", "nonsense", "x://y"],
     origins=["http://localhost:8080", "*"],
     controls=True,
+    console=True,
 )
 MARK = {"HTTP_X_WHIMBREL_DEMO": "1"}
 
@@ -43,7 +44,9 @@ def send(method: str, path: str, settings: Any = DEMO, **headers: str) -> tuple[
     path, _, query = path.partition("?")
     environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "HTTP_HOST": "10.0.0.2:8080"}
     b"".join(
-        Site(ask, origins_of(settings), settings.controls)(environ | headers, lambda *answer: found.extend(answer))
+        Site(ask, origins_of(settings), settings.controls, settings.console)(
+            environ | headers, lambda *answer: found.extend(answer)
+        )
     )
     return found[0], dict(found[1]), asked
 

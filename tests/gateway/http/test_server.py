@@ -106,7 +106,7 @@ def test_sockets_that_say_nothing_do_not_keep_others_out(monkeypatch: pytest.Mon
         silent = []
         for count in range(1, 8):
             silent.append(connect())
-            silent[-1].sendall(b"GET / HT")
+            silent[-1].sendall(b"GET /health/live HT")
             with gevent.Timeout(5):
                 while len(server._under_way) < min(count, 5) or stats.refused < count - 5:
                     gevent.sleep(0.001)

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from gateway.http import site
 from gateway.http.origins import Origins
-from gateway.http.site import Site, find
+from gateway.http.site import Site
+from gateway.link import files
 from gateway.link.events import Reply
+from gateway.link.files import find
 
 
 @pytest.fixture(autouse=True)
@@ -27,8 +28,8 @@ def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (sdk / "whimbrel.d.ts").write_text("export {}")
     (sdk / "package.json").write_text("{}")
     (sdk / "test" / "t.js").write_text("x")
-    monkeypatch.setattr(site, "PAGE", page)
-    monkeypatch.setattr(site, "SDK", sdk)
+    monkeypatch.setattr(files, "PAGE", page)
+    monkeypatch.setattr(files, "SDK", sdk)
     return tmp_path
 
 
@@ -43,7 +44,9 @@ def get(
         return reply
 
     environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": ""} | headers
-    body = b"".join(Site(ask, Origins())(environ, lambda status, headers: found.extend([status, dict(headers)])))
+    body = b"".join(
+        Site(ask, Origins(), has_insides=True)(environ, lambda status, headers: found.extend([status, dict(headers)]))
+    )
     return found[0], found[1] | {"asked": ",".join(asked)}, body
 
 

@@ -1,0 +1,1 @@
+"""The listener for those who run a node."""

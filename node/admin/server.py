@@ -1,0 +1,301 @@
+"""The admin listener: HTTP in the node process itself, so that it answers whatever becomes of the workers.
+
+Not here: who may ask for what (requests.py), the answers about the node (node/status/).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+import socket as system
+import stat
+from collections.abc import Callable, Iterable
+from itertools import count
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import gevent
+import msgspec
+from gevent import socket
+from gevent.event import AsyncResult
+from gevent.pool import Pool
+from gevent.pywsgi import WSGIHandler, WSGIServer
+
+from gateway.link import events as link
+from gateway.link.files import file_response
+from gateway.link.logs import event
+from gateway.link.responses import Response, fresh, text
+from mesh.subject import to_key
+from node.admin.requests import AdminRequest, AskNode, PublishThis, ShowFile, wanted
+from node.interest import WorkerId
+from node.settings import Settings, admin_token
+from node.settings.cluster import host_of, port_of
+
+log = logging.getLogger(__name__)
+
+ADMIN: WorkerId = -2
+"""Whose publishes and answers are the listener's own: no worker has this number."""
+PORT_STEP = 10
+"""From the clients' port to the listener's, where nothing is configured."""
+WAIT_S = 30.0
+"""For a request, and for a client that does not read its answer."""
+ANSWER_WAIT_S = 5.0
+"""For workers and for Kafka."""
+CONNECTIONS_MAX = 64
+BODY_BYTES_MAX = 16 << 20
+_JSON = "application/json"
+
+
+class AdminOwner(Protocol):
+    """The node, as the listener sees it."""
+
+    def answer(self, what: str) -> link.Reply:
+        """What the node says of itself."""
+
+    def is_mapped(self, topic: str) -> bool:
+        """Whether there is such a topic or namespace."""
+
+    def tell_workers(self, said: link.FromNode) -> int:
+        """Say it to all workers; to how many."""
+
+    def publish(self, worker: WorkerId, publish: link.Publish) -> None:
+        """As a worker would; the answer comes to the same number."""
+
+
+class AdminListener:
+    """The listener, and what it waits for."""
+
+    def __init__(self, settings: Settings, clients_port: int, owner: AdminOwner) -> None:
+        """Listen; `start` serves.
+
+        Raises:
+            OSError: If that is not possible; the message has the address.
+            ValueError: If the token's file cannot be used.
+        """
+        self._owner = owner
+        self._token = admin_token(settings)
+        self._clients = f"ws://{_shown(settings.node.host)}:{clients_port}"
+        self.address = address_of(settings, clients_port)
+        """HOST:PORT or unix:PATH."""
+        self._names = {"localhost", "" if self._is_unix else host_of(self.address).lower()} - {""}
+        listener = _listen_unix(self._path) if self._is_unix else _listen(self.address)
+        if not self._is_unix:
+            self.address = f"{self.address.rpartition(':')[0]}:{listener.getsockname()[1]}"
+        self._server = _Server(listener, self._application)
+        self._numbers = count(1)
+        self._selecting: dict[int, list[AsyncResult[link.Selected]]] = {}
+        self._publishing: dict[int, AsyncResult[link.Published | link.Refused]] = {}
+        self._publisher = "admin-" + secrets.token_urlsafe(15)
+
+    @property
+    def origins(self) -> list[str]:
+        """Of the page, as a browser on this machine or elsewhere has it."""
+        if self._is_unix:
+            return []
+        host, _, port = self.address.rpartition(":")
+        names = ["127.0.0.1", "localhost"] if host in ("127.0.0.1", "0.0.0.0", "localhost") else [host]
+        return [f"http://{name}:{port}" for name in names]
+
+    def start(self) -> None:
+        self._server.start()
+        event(log, "admin_listens", address=self.address)
+
+    def close(self) -> None:
+        self._server.stop(timeout=0)
+        if self._is_unix:
+            self._path.unlink(missing_ok=True)
+
+    # From the node.
+
+    def selected(self, said: link.Selected) -> None:
+        """A worker has answered."""
+        if waiting := self._selecting.get(said.number):
+            waiting.pop().set(said)
+
+    def told(self, said: link.FromNode) -> None:
+        """What a worker would be told of its publishes."""
+        if isinstance(said, link.Published | link.Refused) and (result := self._publishing.pop(said.pid, None)):
+            result.set(said)
+
+    # Requests.
+
+    def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        try:
+            response = self._answer(environ)
+        except Exception:
+            event(log, "admin_failed", logging.ERROR, exc_info=True)
+            response = text("500 Internal Server Error", "a fault of the server's")
+        headers = [*response.headers, ("X-Content-Type-Options", "nosniff")]
+        if not response.status.startswith("304"):
+            headers.append(("Content-Length", str(len(response.body))))
+        start_response(response.status, headers)
+        return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
+
+    def _answer(self, environ: dict[str, Any]) -> Response:
+        headers = {
+            name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")
+        }
+        query, path = (
+            environ["QUERY_STRING"],
+            environ["PATH_INFO"].encode("latin-1", "replace").decode(errors="replace"),
+        )
+        found = wanted(AdminRequest(environ["REQUEST_METHOD"], path, query, headers), self._token, self._names)
+        match found:
+            case AskNode(what):
+                reply = self._owner.answer(what)
+                return fresh(reply.status, reply.content_type, reply.body)
+            case ShowFile("/") if not query:
+                where = f"/?server={quote(self._clients, safe=':/')}"
+                return text("302 Found", "the page", ("Location", where))
+            case ShowFile(path):
+                return file_response(path, headers.get("if-none-match", ""), ())
+            case PublishThis():
+                return self._publish(found, environ)
+            case link.Select():
+                return self._select(found)
+            case _:
+                return found
+
+    def _select(self, select: link.Select) -> Response:
+        select.number = next(self._numbers)
+        waiting: list[AsyncResult[link.Selected]] = []
+        self._selecting[select.number] = waiting
+        waiting += [AsyncResult() for _ in range(self._owner.tell_workers(select))]
+        asked = [*waiting]
+        try:
+            gevent.wait(asked, timeout=ANSWER_WAIT_S)
+        finally:
+            del self._selecting[select.number]
+        answers = [one.value for one in asked if one.ready()]
+        total = sum(answer.count for answer in answers)
+        body: dict[str, Any] = {"count": total, "workers_silent": len(asked) - len(answers)}
+        if select.close is None:
+            body["connections"] = [row for answer in answers for row in answer.rows][: select.rows_max]
+        return fresh(200, _JSON, msgspec.json.encode(body))
+
+    def _publish(self, asked: PublishThis, environ: dict[str, Any]) -> Response:
+        value = environ["wsgi.input"].read(BODY_BYTES_MAX + 1)
+        if len(value) > BODY_BYTES_MAX:
+            return text("413 Content Too Large", f"a value has at most {BODY_BYTES_MAX} bytes")
+        topic = to_key(asked.subject)[0]
+        if not self._owner.is_mapped(topic):
+            return text("404 Not Found", f"this node does not carry the topic {topic}")
+        number = next(self._numbers)
+        result: AsyncResult[link.Published | link.Refused] = AsyncResult()
+        self._publishing[number] = result
+        self._owner.publish(
+            ADMIN,
+            link.Publish(number, asked.subject, self._publisher, number, None if asked.is_tombstone else value, []),
+        )
+        try:
+            outcome = result.get(timeout=ANSWER_WAIT_S)
+        except gevent.Timeout:
+            self._publishing.pop(number, None)
+            return text("504 Gateway Timeout", "no answer yet whether the message was taken")
+        if isinstance(outcome, link.Refused):
+            body: dict[str, Any] = {"code": outcome.code, "reason": outcome.reason}
+            return fresh(503 if outcome.code < 4300 else 400, _JSON, msgspec.json.encode(body))
+        return fresh(200, _JSON, msgspec.json.encode({"log": outcome.log, "at": outcome.at}))
+
+    @property
+    def _is_unix(self) -> bool:
+        return self.address.startswith("unix:")
+
+    @property
+    def _path(self) -> Path:
+        return Path(self.address.removeprefix("unix:"))
+
+
+def address_of(settings: Settings, clients_port: int) -> str:
+    """Where the listener is, HOST:PORT or unix:PATH."""
+    if settings.admin.listen:
+        return settings.admin.listen
+    port = clients_port + PORT_STEP
+    return f"127.0.0.1:{port if port <= 65535 else clients_port - PORT_STEP}" if settings.node.port else "127.0.0.1:0"
+
+
+class _Handler(WSGIHandler):  # type: ignore[misc]
+    """Says nothing of requests, right or wrong, in the log."""
+
+    def log_request(self) -> None:
+        pass
+
+    def log_error(self, msg: str, *args: object) -> None:
+        pass
+
+    def _handle_client_error(self, error: Exception) -> Any:
+        if not isinstance(error, (ValueError, OSError)):
+            error = ValueError(str(error))
+        return super()._handle_client_error(error)
+
+    def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
+        if isinstance(error, OSError):
+            return  # the client is gone, or does not read
+        event(log, "admin_failed", logging.ERROR, error=f"{kind.__name__}: {error}")
+        self._send_error_response_if_possible(500)
+
+
+class _Server(WSGIServer):  # type: ignore[misc]
+    handler_class = _Handler
+
+    def __init__(self, listener: Any, application: Callable[..., Any]) -> None:
+        super().__init__(listener, application, spawn=Pool(CONNECTIONS_MAX), log=None, error_log=None)
+
+    def update_environ(self) -> None:
+        """Nothing: theirs asks the name service."""
+        self.environ.update(SERVER_NAME="", SERVER_PORT="")
+
+    def handle(self, sock: Any, address: Any) -> None:
+        sock.settimeout(WAIT_S)
+        try:
+            super().handle(sock, address)
+        except OSError:
+            pass
+
+
+def _listen(address: str) -> Any:
+    host, port = host_of(address), port_of(address)
+    try:
+        family, _, _, _, where = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(where)
+            listener.listen(CONNECTIONS_MAX)
+            listener.setblocking(False)
+        except OSError:
+            listener.close()
+            raise
+        return listener
+    except OSError as error:
+        why = f"cannot listen on {address}: {error.strerror} (another with --set admin.listen=HOST:PORT)"
+        raise OSError(why) from error
+
+
+def _listen_unix(path: Path) -> Any:
+    """A socket that only this user reaches; one that a killed node has left is replaced."""
+    try:
+        if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
+            with system.socket(system.AF_UNIX) as probe:
+                if probe.connect_ex(str(path)):
+                    path.unlink()
+        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        mask = os.umask(0o177)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(mask)
+        listener.listen(CONNECTIONS_MAX)
+        listener.setblocking(False)
+        return listener
+    except OSError as error:
+        raise OSError(f"cannot listen on unix:{path}: {error.strerror}") from error
+
+
+def _shown(host: str) -> str:
+    """The clients' host as a browser on this machine can use it."""
+    if host in ("", "0.0.0.0", "::"):
+        return "127.0.0.1"
+    return f"[{host}]" if ":" in host else host

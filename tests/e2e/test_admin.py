@@ -1,0 +1,172 @@
+"""The admin listener of a real node, what the clients' port shows beside it, and the commands that ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import stat
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from node import cli
+from tests.support.cluster import Cluster, ClusterNode
+from tests.support.node import ADMIN_TOKEN
+from tests.support.patience import PATIENCE_S
+from whimbrel import Client
+from whimbrel.events import Reconnecting
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ClusterNode]:
+    """One with two workers and a namespace."""
+    with Cluster(tmp_path_factory.mktemp("admin"), "a", settings={"node.workers": "2"}) as cluster:
+        cluster["a"].wait(lambda: cluster["a"].status()["ready"], "readiness")
+        time.sleep(0.15)  # a worker may still give an answer that it got before (gateway/http/queries.py)
+        yield cluster["a"]
+
+
+def ask(node: ClusterNode, method: str, path: str, body: bytes | None = None, token: str = ADMIN_TOKEN) -> Any:
+    request = urllib.request.Request(
+        f"http://{node.host}:{node.admin_port}{path}", body, {"Authorization": f"Bearer {token}"}, method=method
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return json.loads(answer.read())
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def seen(node: ClusterNode, path: str) -> tuple[int, str]:
+    """What clients get at a path."""
+    try:
+        with urllib.request.urlopen(f"http://{node.host}:{node.port}{path}", timeout=PATIENCE_S) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def test_clients_see_nothing_of_the_insides(node: ClusterNode) -> None:
+    assert seen(node, "/health/live") == (200, "live\n")
+    assert seen(node, "/health/ready") == (200, "ready\n")
+    assert seen(node, "/sdk/whimbrel.js")[0] == 200
+    for path in ("/", "/page.js", "/metrics", "/v1/status", "/v1/connections", "/v1/demo/kill"):
+        assert seen(node, path)[0] == 404
+
+
+def test_the_listener_shows_them_with_its_token(node: ClusterNode) -> None:
+    assert node.status()["node"] == "a"
+    assert node.metric("whimbrel_ready") == 1
+    assert json.loads(node.get("/v1/connections")[1])["count"] == 0
+    assert "<title>" in node.get("/?server=ws://x")[1]
+    assert ask(node, "GET", "/v1/status", token="x" * 20) == 401
+
+
+def test_connections_are_listed_published_to_and_closed(
+    node: ClusterNode, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHIMBREL_ADMIN_LISTEN", f"{node.host}:{node.admin_port}")
+    monkeypatch.setenv("WHIMBREL_ADMIN_TOKEN", ADMIN_TOKEN)
+
+    def command(*arguments: str) -> str:
+        assert cli.run([*arguments]) == 0
+        return capsys.readouterr().out
+
+    async def story() -> None:
+        lost: list[Reconnecting] = []
+
+        def on_status(status: object) -> None:
+            lost.extend([status] if isinstance(status, Reconnecting) else [])
+
+        async with Client(node.url, on_status=on_status) as one, Client(node.url) as other:
+            messages = aiter(await one.subscribe("/chat/1"))
+            await other.subscribe("/chat/*")
+            await listed(2)
+            found = ask(node, "GET", "/v1/connections?subject=/chat/1")
+            (row,) = found["connections"]
+            assert (found["workers_silent"], row["subjects"], row["encoding"]) == (0, ["/chat/1"], row["encoding"])
+            assert row["address"].startswith("127.0.0.1:")
+            said = await asyncio.to_thread(ask, node, "POST", "/v1/publish?subject=/chat/1", b"from the admin")
+            assert said["log"]
+            assert (await anext(messages)).text == "from the admin"
+            assert await asyncio.to_thread(ask, node, "POST", "/v1/publish?subject=/nothing/1", b"x") == 404
+            shown = await asyncio.to_thread(command, "connections", "--address", "127.0.0.1")
+            assert "/chat/*" in shown
+            assert shown.endswith("2 connections\n")
+            closed = await asyncio.to_thread(command, "disconnect", "--subject", "/chat/1", "--reason", "so it is")
+            assert closed == "closed 1 connection\n"
+            await listed(2)  # it came back
+            assert [(one.code, one.reason) for one in lost] == [(4004, "so it is")]
+            await other.publish("/chat/1", text="after it")
+            assert (await anext(messages)).text == "after it"
+
+    async def listed(count: int) -> None:
+        until = time.monotonic() + PATIENCE_S
+        while True:
+            found = await asyncio.to_thread(ask, node, "GET", "/v1/connections")
+            if [len(one["subjects"]) for one in found["connections"]] == [1] * count:
+                return
+            assert time.monotonic() < until, found
+            await asyncio.sleep(0.05)
+
+    asyncio.run(story())
+
+
+_HEADS = st.sampled_from(
+    [b"GET /v1/connections?", b"POST /v1/publish?subject=/chat/1", b"POST /v1/disconnect?", b"GET /", b"PUT /", b""]
+)
+_TAILS = st.sampled_from(
+    [
+        b" HTTP/1.1\r\n\r\n",
+        b" HTTP/1.1\r\nContent-Length: 5\r\n\r\nabc",
+        b" HTTP/1.1\r\nContent-Length: -1\r\n\r\n",
+        b" HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+        b" HTTP/9\r\n\r\n",
+        b"\r\n" * 3,
+        b"",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(_HEADS, st.binary(max_size=200), _TAILS)
+def test_bytes_of_any_kind_do_no_harm(node: ClusterNode, head: bytes, middle: bytes, tail: bytes) -> None:
+    with socket.create_connection((node.host, node.admin_port), timeout=PATIENCE_S) as sock:
+        try:
+            sock.sendall(head + middle + tail)
+            sock.shutdown(socket.SHUT_WR)
+            while sock.recv(65536):
+                pass
+        except ConnectionError:
+            pass
+    assert "Traceback" not in node.log
+    assert "admin_failed" not in node.log
+
+
+def test_a_socket_that_only_this_user_reaches(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "admin.sock"
+    with socket.socket(socket.AF_UNIX) as left:
+        left.bind(str(path))  # as a node that was killed leaves it
+    with Cluster(tmp_path, "a") as cluster:
+        node = cluster["a"]
+        assert node.stop() == 0
+        node._command += ["--admin-listen", f"unix:{path}"]
+        node.start()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        monkeypatch.setenv("WHIMBREL_ADMIN_TOKEN", ADMIN_TOKEN)
+        assert cli.run(["status", "--admin", f"unix:{path}"]) == 0
+        assert capsys.readouterr().out.startswith("node a ")
+        assert node.stop() == 0
+        assert not path.exists()

@@ -1,0 +1,1 @@
+"""The admin listener, its decisions and its answers."""

@@ -1,0 +1,113 @@
+"""Who may ask the admin listener for what."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gateway.link.events import Select
+from gateway.link.responses import Response
+from node.admin.requests import ASKED, POSTS, REASON, AdminRequest, AskNode, PublishThis, ShowFile, wanted
+
+TOKEN = "x" * 20
+
+
+def ask(path: str, method: str = "GET", query: str = "", token: str = "", **headers: str) -> object:
+    return wanted(AdminRequest(method, path, query, headers), token, {"localhost", "push.example"})
+
+
+def status(found: object) -> str:
+    assert isinstance(found, Response), found
+    return found.status[:3]
+
+
+@pytest.mark.parametrize("path", ["/v1/status", "/metrics", "/v1/connections", "/v1/nothing"])
+def test_without_its_token_nothing_is_told(path: str) -> None:
+    for headers in (
+        {},
+        {"authorization": "Bearer " + "y" * 20},
+        {"authorization": TOKEN},
+        {"authorization": "Bearer é"},
+    ):
+        assert status(ask(path, token=TOKEN, **headers)) == "401"
+    found = ask(path, token=TOKEN, authorization=f"bearer {TOKEN}")
+    assert not isinstance(found, Response) or found.status.startswith("404")
+
+
+@pytest.mark.parametrize("path", ["/health/live", "/health/ready", "/", "/page.js"])
+def test_health_and_the_page_need_none(path: str) -> None:
+    found = ask(path, token=TOKEN)
+    assert isinstance(found, AskNode | ShowFile) or found == Response("200 OK", found.headers, b"live\n")  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("host", "origin", "is_let_in"),
+    [
+        ("", None, True),
+        ("127.0.0.1:8090", None, True),
+        ("LocalHost:8090", "http://localhost:8090", True),
+        ("[::1]:8090", "http://[::1]:8090", True),
+        ("push.example", "https://push.example", True),
+        ("evil.example:8090", None, False),
+        ("evil.example:8090", "http://evil.example:8090", False),
+        ("127.0.0.1:8090", "http://evil.example", False),
+        ("127.0.0.1:8090", "null", False),
+        ("127.0.0.1:8090", "http://127.0.0.1:8080", False),
+        ("127.0.0.1@evil:1", None, False),
+    ],
+)
+def test_a_foreign_page_on_the_machine_can_do_nothing(host: str, origin: str | None, is_let_in: bool) -> None:
+    headers = {"host": host} if host else {}
+    headers |= {"origin": origin} if origin is not None else {}
+    for path, method in (("/v1/status", "GET"), ("/v1/demo/kill", "POST"), ("/", "GET")):
+        found = ask(path, method, **headers)
+        assert (not isinstance(found, Response) or not found.status.startswith("403")) == is_let_in
+
+
+def test_what_can_be_asked() -> None:
+    for path, what in ASKED.items():
+        assert ask(path) == AskNode(what)
+    assert ask("/v1/connections") == Select(0, rows_max=100)
+    assert ask("/v1/connections", query="identity=a%20b&address=::1&subject=/t/*&limit=7") == Select(
+        0, "a b", "::1", "/t/*", 7
+    )
+    assert ask("/v1/disconnect", "POST", "identity=a") == Select(0, "a", close=REASON)
+    assert ask("/v1/disconnect", "POST", "subject=/t/a&reason=bye") == Select(0, subject="/t/a", close="bye")
+    assert ask("/v1/publish", "POST", "subject=/t/a") == PublishThis("/t/a", False)
+    assert ask("/v1/publish", "POST", "subject=/t/a&tombstone") == PublishThis("/t/a", True)
+    assert ask("/v1/demo/cut", "POST", "seconds=5") == AskNode("demo/cut?seconds=5")
+
+
+@pytest.mark.parametrize(
+    ("path", "method", "query", "code"),
+    [
+        ("/v1/disconnect", "GET", "identity=a", "405"),
+        ("/v1/status", "POST", "", "405"),
+        ("/", "DELETE", "", "405"),
+        ("/v1/disconnect", "POST", "", "400"),
+        ("/v1/disconnect", "POST", "identity=", "400"),
+        ("/v1/disconnect", "POST", "idenity=a", "400"),
+        ("/v1/connections", "GET", "limit=0", "400"),
+        ("/v1/connections", "GET", "limit=1e9", "400"),
+        ("/v1/connections", "GET", "limit=1&limit=2", "400"),
+        ("/v1/connections", "GET", "subject=t", "400"),
+        ("/v1/publish", "POST", "", "400"),
+        ("/v1/publish", "POST", "subject=/t/*", "400"),
+        ("/v1/demo/cut", "POST", "", "400"),
+        ("/v1/demo/cut", "POST", "seconds=121", "400"),
+        ("/v1/", "GET", "", "404"),
+    ],
+)
+def test_what_cannot_is_refused(path: str, method: str, query: str, code: str) -> None:
+    assert status(ask(path, method, query)) == code
+
+
+_PATHS = st.one_of(st.sampled_from([*ASKED, *POSTS, "/v1/connections", "/"]), st.text())
+
+
+@given(st.sampled_from(["GET", "POST", "HEAD", "PUT"]), _PATHS, st.text(), st.dictionaries(st.text(), st.text()))
+def test_anything_has_an_answer(method: str, path: str, query: str, headers: dict[str, str]) -> None:
+    for token in ("", TOKEN):
+        found = wanted(AdminRequest(method, path, query, headers), token, {"localhost"})
+        assert not token or not isinstance(found, Select | PublishThis) or headers.get("authorization")
