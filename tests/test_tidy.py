@@ -90,6 +90,7 @@ SHELLS = {
     "gateway/__main__.py",
     "gateway/authorizers/jwt.py",
     "gateway/authorizers/keys.py",
+    "gateway/authorizers/webhook.py",
     "gateway/http/queries.py",
     "gateway/sessions/authority.py",
     "gateway/sessions/loading.py",

@@ -15,8 +15,8 @@ import jwt
 import msgspec
 
 from gateway.authorizers.keys import BadKeys, KeySet, VerifyingKey, of_issuer, of_jwks
+from gateway.authorizers.later import KeysWanted
 from gateway.authorizers.permissions import BadPermission, Permissions, check_rules, filled
-from gateway.authorizers.wanted_keys import KeysWanted
 from gateway.link import codes
 from gateway.link.jwt_options import Issuer, Rules, read
 from whimbrel_server import Authorizer, Connection, Identity, Refusal

@@ -5,7 +5,7 @@ Not here: when it is asked (requests.py), in which thread (authority.py).
 
 from __future__ import annotations
 
-from gateway.authorizers.wanted_keys import KeysWanted
+from gateway.authorizers.later import AskBlocking, KeysWanted
 from gateway.link import codes
 from gateway.sessions.session import Decision, Question
 from whimbrel_server import Authorizer, Refusal
@@ -25,6 +25,8 @@ def ask(authorizer: Authorizer, question: Question) -> tuple[Decision, Exception
         return YES, None
     except KeysWanted as wanted:
         return Decision(wanted.code, wanted.reason, wants=wanted.url), None
+    except AskBlocking as other:
+        return Decision(codes.INTERNAL, "", instead=other.authorizer), None
     except Refusal as refusal:
         code = refusal.code if question.client is not None else codes.FORBIDDEN
         return Decision(code, refusal.reason), None

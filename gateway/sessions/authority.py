@@ -56,7 +56,9 @@ class Authority:
             self._decided(question, *self._threads.apply(ask, (self._authorizer, question)))
             return
         decision, failure = ask(self._authorizer, question)
-        if decision.wants:
+        if decision.instead is not None:
+            decision, failure = self._threads.apply(ask, (decision.instead, question))
+        elif decision.wants:
             self._wait_for_keys(decision.wants)
             decision, failure = ask(self._authorizer, question)
         self._decided(question, decision, failure)

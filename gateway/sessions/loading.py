@@ -19,10 +19,11 @@ import msgspec
 from gateway.authorizers.allow_all import AllowAll
 from gateway.authorizers.jwt import Jwt
 from gateway.authorizers.rules import StaticRules
+from gateway.authorizers.webhook import Webhook
 from whimbrel_server import Authorizer
 
 GROUP = "whimbrel.authorizers"
-BUILT_IN: Mapping[str, type[Authorizer]] = {"allow_all": AllowAll, "jwt": Jwt, "rules": StaticRules}
+BUILT_IN: Mapping[str, type[Authorizer]] = {"allow_all": AllowAll, "jwt": Jwt, "rules": StaticRules, "webhook": Webhook}
 
 
 class LoadError(ValueError):

@@ -157,7 +157,7 @@ class Requests:
             self._outputs.questions.append(question)
             return
         decision, failure = ask(self._authorizer, question)
-        if decision.wants:
+        if decision.wants or decision.instead is not None:
             self._outputs.questions.append(question)
         else:
             self._decide(question, decision, failure)

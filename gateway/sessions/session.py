@@ -15,7 +15,7 @@ from gateway.link.events import Start
 from gateway.sessions import frames
 from gateway.sessions.reachable import vantage
 from gateway.sockets.wheel import NEVER
-from whimbrel_server import Connection, Identity
+from whimbrel_server import Authorizer, Connection, Identity
 
 NEW, GREETED, OPEN, GONE = range(4)
 NOBODY = Identity()
@@ -117,12 +117,22 @@ class Session:
 class Decision:
     """The authorizer's answer to a question; `code` 0 is yes."""
 
-    __slots__ = ("code", "identity", "reason", "wants")
+    __slots__ = ("code", "identity", "instead", "reason", "wants")
 
-    def __init__(self, code: int = 0, reason: str = "", identity: Identity = NOBODY, wants: str = "") -> None:
+    def __init__(
+        self,
+        code: int = 0,
+        reason: str = "",
+        identity: Identity = NOBODY,
+        *,
+        wants: str = "",
+        instead: Authorizer | None = None,
+    ) -> None:
         self.code = code
         self.reason = reason
         self.identity = identity
+        self.instead = instead
+        """Whom to ask, in a thread, to have a decision."""
         self.wants = wants
         """URL of keys that may make it another answer, once they have been fetched."""
 

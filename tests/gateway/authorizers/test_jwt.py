@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gateway.authorizers.jwt import TOKEN_BYTES_MAX, Jwt
-from gateway.authorizers.wanted_keys import KeysWanted
+from gateway.authorizers.later import KeysWanted
 from gateway.sessions.loading import LoadError, load
 from tests.gateway.authorizers.signing import EC, ED, RSA, SECRET, by_hand, connect, jwks, pem, refusal, token
 from whimbrel_server import Identity, Refusal
