@@ -50,6 +50,9 @@ class Uplink:
         self._arrivals = Arrivals()
         self._arrived: list[link.FromNode] = []
         self._arrived_bytes = 0
+        self._fetched = 0
+        self.taken = 0
+        """Packets that have been handled."""
         self.heard_at = time.monotonic()
         """When the node said something last. It does at least once a second."""
         self._waiting: deque[bytes] = deque()
@@ -98,6 +101,7 @@ class Uplink:
             event(log, "link_jumped", packets=jump)
             self._jumped()
         self.heard_at = time.monotonic()
+        self._fetched += 1
         self._arrived += self._decode(packet)
         self._arrived_bytes += len(packet)
         if self._arrived_bytes >= HANDLED_BYTES_MAX:
@@ -107,3 +111,4 @@ class Uplink:
         if self._arrived:
             events, self._arrived, self._arrived_bytes = self._arrived, [], 0
             self._handle(events)
+        self.taken = self._fetched

@@ -100,6 +100,7 @@ class Worker:
         self._is_sending = False
         self._is_flushing = False
         self._ticked = self.now()
+        self._taken_told = 0
         self._stats_sent = self._ticked
         self._delay_s = 0.0
         site = Site(self._queries.ask, self._origins, settings.controls, settings.console)
@@ -238,6 +239,9 @@ class Worker:
         if now - self._stats_sent >= STATS_S:
             self._stats_sent = now
             self._outputs.events.append(self._measured())
+        if self._uplink.taken != self._taken_told:
+            self._taken_told = self._uplink.taken
+            self._outputs.events.append(link.Taken(self._taken_told))
         self._send()
 
     def _look_at_node(self, now: float) -> None:

@@ -39,6 +39,7 @@ from mesh.slots.slots import Slots
 from mesh.transport.wire import MESSAGE_BYTES_MAX
 from node.attached_workers import AttachedWorkers
 from node.backfill.backfills import Backfills, Ticket
+from node.backfill.catch_ups import CatchUps
 from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
 from node.cluster.peers import Peers
 from node.config import NodeConfig
@@ -95,7 +96,8 @@ class NodeCore:
         self.publishing = Publishing(config.publishing, self.topics, effects)
         look_ups = LookUps(effects)
         self.backfills = Backfills(self.topics, self.interest, config.pages, look_ups, effects)
-        self.workers = AttachedWorkers(self.interest, self.backfills, self.publishing, effects)
+        self.catch_ups = CatchUps(self.topics, self.interest, self.backfills, effects)
+        self.workers = AttachedWorkers(self.interest, self.backfills, self.catch_ups, self.publishing, effects)
         self.intake = Intake(self.cache, self.topics, self.interest, self.publishing, effects, config.subject_bytes_max)
         self.slots = Slots(now, config.name, boot, config.slots, config.forwarding, config.slot_count, promises, rng)
         self.feed = Feed(config.name, config.feed)
@@ -166,7 +168,7 @@ class NodeCore:
             self._effects.to_worker(worker, link.Servers(self._servers))
 
     def worker_lost_place(self, now: float, worker: WorkerId) -> None:
-        """The worker will find a jump in its link: it asks again for all that it holds."""
+        """The worker will find a jump in its link, and say `CatchUp`."""
         self.workers.lost_place(worker)
 
     def worker_gone(self, now: float, worker: WorkerId) -> None:
@@ -196,6 +198,10 @@ class NodeCore:
                 self._tell_revoked(worker, self.revocations.all(now))
             case link.WantKeys(url):
                 self.key_sets.wanted(now, worker, url)
+            case link.MissedTaken(number):
+                self.catch_ups.taken(worker, number)
+            case link.CatchUp():
+                self.workers.catch_up(worker, event)
             case link.Stats(values):
                 self.workers.vacancies.measured(worker, values["connections"], values["connections_max"])
 
@@ -230,7 +236,7 @@ class NodeCore:
             case kafka.NotDelivered():
                 self.publishing.failed(event.ticket, event.code, event.reason)
             case kafka.ScanDone():
-                self.backfills.scanned(event.ticket, event.scanned)
+                self._tell_scanned(event.ticket, event.scanned)
             case kafka.LocateDone():
                 self.backfills.located(event.ticket, event.position)
             case kafka.MeasureDone():
@@ -239,7 +245,7 @@ class NodeCore:
             case kafka.Unanswered():
                 self.kafka_health.failed(now, event.reason)
                 self.kafka_logs.unmeasured(event.ticket)
-                self.backfills.unanswered(event.ticket)
+                self._tell_unanswered(event.ticket)
 
     # Inputs from other nodes.
 
@@ -347,11 +353,14 @@ class NodeCore:
     @property
     def has_work(self) -> bool:
         """Whether history that somebody has asked for can be made."""
-        return self.backfills.has_work
+        return self.backfills.has_work or self.catch_ups.has_work
 
     def work(self) -> None:
         """A slice of it: some milliseconds. Live messages, publishes and other clients have their turn in between."""
-        self.backfills.work()
+        if self.catch_ups.has_work:
+            self.catch_ups.work()
+        if self.backfills.has_work:
+            self.backfills.work()
 
     # Questions.
 
@@ -364,12 +373,12 @@ class NodeCore:
     def _settle(self, now: float) -> bool:
         """One step towards the end of the inputs; whether there may be more."""
         self._offer_items(now)
-        for ticket in self.backfills.take_cancelled():
+        for ticket in [*self.backfills.take_cancelled(), *self.catch_ups.take_cancelled()]:
             if self._scans.pop(ticket, None) is not None:
                 self.scan.cancel(ticket)
             elif not self._slot_ends.cancel(ticket):
                 self._effects.add(CancelQuestion(ticket))
-        questions = self.backfills.take_questions()
+        questions = [*self.backfills.take_questions(), *self.catch_ups.take_questions()]
         for ticket, question in questions:
             self._ask(now, ticket, question)
         self.slots.settle(now)
@@ -460,12 +469,21 @@ class NodeCore:
         if isinstance(event, NotHeld):
             self._ask_log(now, event.ticket, question)
         else:
-            self.backfills.scanned(event.ticket, Scanned(question.after, [], event.found, event.reached))
+            self._tell_scanned(event.ticket, Scanned(question.after, [], event.found, event.reached))
+
+    def _tell_scanned(self, ticket: Ticket, scanned: Scanned) -> None:
+        """One of the two has asked."""
+        self.backfills.scanned(ticket, scanned)
+        self.catch_ups.scanned(ticket, scanned)
+
+    def _tell_unanswered(self, ticket: Ticket) -> None:
+        self.backfills.unanswered(ticket)
+        self.catch_ups.unanswered(ticket)
 
     def _ask_log(self, now: float, ticket: Ticket, question: Question) -> None:
         if not question.source.is_slot:
             if self.kafka_health.is_leaderless(question.source):
-                self.backfills.unanswered(ticket)  # a thread would wait for it in vain
+                self._tell_unanswered(ticket)  # a thread would wait for it in vain
             else:
                 self._effects.add(AskKafka(ticket, question))
             return
@@ -473,7 +491,7 @@ class NodeCore:
         match question:
             case Scan():
                 gap = Gap(question.source.log_id, question.after, question.until, "retention")
-                self.backfills.scanned(ticket, Scanned(question.until, [gap], [], question.until))
+                self._tell_scanned(ticket, Scanned(question.until, [gap], [], question.until))
             case Locate():
                 self.backfills.located(ticket, None)
             case Measure():
@@ -485,7 +503,8 @@ class NodeCore:
         self.cache.expire(now)
         ends = self.intake.ends()
         for worker in self.workers.ids:
-            self._effects.to_worker(worker, link.Live(ends, ([], []), ([], [])))
+            self._effects.to_worker(worker, link.Live(self.interest.ends_for(worker, ends), ([], []), ([], [])))
+        self.catch_ups.retry()
         self.backfills.retry(self._why_waiting)
         if all(slot.accepts for slot in self.slots.by_number):
             self.backfills.slots_known()

@@ -33,7 +33,7 @@ class ToWorker(msgspec.Struct, frozen=True, gc=False):
 
 
 class Resync(msgspec.Struct, frozen=True, gc=False):
-    """Leave out a number of the worker's link, so that it asks again for all that it holds."""
+    """Leave out a number of the worker's link, so that it says `CatchUp`."""
 
     worker: WorkerId
 
@@ -207,7 +207,7 @@ class Effects:
         return live
 
     def resync(self, worker: WorkerId) -> None:
-        """Have a worker ask again for all that it holds."""
+        """Have a worker say `CatchUp`."""
         self._live.pop(worker, None)
         self._effects.append(Resync(worker))
 

@@ -177,7 +177,9 @@ class HandOut:
         self.source = source
         self._log_id = source.log_id
         self._value = source.rule.value
-        self._wanting_json, self._wanting_msgpack = interest.finder(JSON), interest.finder(MSGPACK)
+        behind = interest.behind(source.topic, source.log_id)
+        self._wanting_json = interest.finder(JSON, source.topic, behind)
+        self._wanting_msgpack = interest.finder(MSGPACK, source.topic, behind)
         self._rates = rates
         self._effects = effects
         self._lives: dict[WorkerId, Live] = {}

@@ -122,7 +122,6 @@ class Node:
                 )
                 for i in range(worker_count)
             ],
-            settings.link.queue_max,
             self,
         )
         is_mapped = self.core.topics.is_mapped
@@ -218,7 +217,7 @@ class Node:
                 self.core.worker_event(now, wall_ms, worker.id, said)
 
     def worker_lost_place(self, worker: WorkerId) -> None:
-        """A worker's queue was full: it asks again for all that it holds."""
+        """A worker's queue was full."""
         self.core.worker_lost_place(time.monotonic(), worker)
 
     def worker_gone(self, worker: WorkerId) -> None:
@@ -313,7 +312,6 @@ class Node:
             crash()
 
     def _second(self, now: float) -> None:
-        self.workers.poke()
         if self._network is not None:
             self._network.second(self.core.peers.alive())
         late_s, self._late_s = self._late_s, 0.0

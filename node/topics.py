@@ -44,6 +44,7 @@ class Source:
         "is_new",
         "is_slot",
         "is_table",
+        "live_from",
         "loaded",
         "log",
         "log_id",
@@ -74,6 +75,8 @@ class Source:
         self.log: Log | None = None
         """None while it is not known where to read from."""
         self.loaded = False
+        self.live_from: Position | None = None
+        """Where those became live in it that were live in its topic before it could be read."""
         self.generation = 0
         """Records read in an earlier generation are not of this log (node/kafka/reader.py)."""
         self.is_continuous = False
@@ -223,6 +226,10 @@ class Topics:
     def share_of(self, source: Source) -> tuple[int, int] | None:
         """Which of its topic's subjects a source has: those of (slot, number of slots); None: any."""
         return (source.partition, len(self.slots)) if source.is_slot else None
+
+    def share_of_log(self, topic: str, log_id: str) -> tuple[int, int] | None:
+        """As `share_of`, of a log that may be gone."""
+        return (slot_number(log_id), len(self.slots)) if topic in self.namespaces else None
 
     def all(self) -> list[Source]:
         """Every source there is."""

@@ -1,8 +1,9 @@
 """The node's gateway workers: their processes, kept alive, and the node's end of the link.
 
 One ROUTER socket serves all workers; each worker process has its own connection, so a FIFO of its own. Packets to a
-worker are numbered (gateway/link/numbering.py). A worker whose queue is full is cut off: it gets nothing until there is
-room, and then finds the jump in the numbers and asks again for what it needs (gateway/link/events.py).
+worker are numbered (gateway/link/numbering.py), and it says which it has taken. A worker that does not keep up, so that
+too much waits for it or for too long, is cut off: it gets nothing until it has taken all that waits, and then finds the
+jump in the numbers and is caught up (gateway/link/events.py).
 
 Not here: what is said (node/node.py), when the socket is read (mesh/transport/pump.py), in which order what came is
 handled (worker_queue.py), which workers stand still (standstill.py).
@@ -24,19 +25,25 @@ import zmq
 from gevent import get_hub
 
 from gateway.link.crash import crash
-from gateway.link.events import FromNode, FromWorker
+from gateway.link.events import FromNode, FromWorker, Taken
 from gateway.link.logs import event
 from gateway.link.numbering import Numbers
 from gateway.link.settings import GatewaySettings
 from mesh.transport.pump import Pump
 from node.interest import WorkerId
+from node.link_queue import LinkQueue
 from node.standstill import SILENT_S, Standstill
 from node.worker_queue import WorkerQueue
 
 log = logging.getLogger(__name__)
 
+QUEUE_BYTES_MAX = 64 * 1024 * 1024
+QUEUE_AGE_S = 1.5
+"""What waits for a worker, and how long the first of it has waited, at which the worker is cut off."""
 TURN_S = 0.01
 """How long one turn of handling what workers say may last."""
+EMPTY = b"\x90"
+"""A packet without events: only its number counts."""
 PAUSE_S = 0.0001
 """Zero would not let the loop look at its other sockets in between."""
 _DONTWAIT, _MORE = int(zmq.DONTWAIT), int(zmq.DONTWAIT | zmq.SNDMORE)
@@ -59,6 +66,7 @@ class Worker:
         """A new number for each process, so that what belongs to a dead one is never mixed up with the next."""
         self.route = b""
         self.numbers = Numbers()
+        self.queue = LinkQueue()
         self.cut_off = False
         self.restarts = 0
         self.stood_still_at: float | None = None
@@ -83,7 +91,7 @@ class WorkersOwner(Protocol):
         """One event of a worker; `perform` follows the last of a turn."""
 
     def worker_lost_place(self, worker: WorkerId) -> None:
-        """A worker will not get something that it was told, and asks again for all that it holds."""
+        """A worker will not get something that it was told, and will find that out."""
 
     def worker_gone(self, worker: WorkerId) -> None:
         """A process has ended."""
@@ -98,7 +106,7 @@ class WorkersOwner(Protocol):
 class Workers:
     """All workers of the node."""
 
-    def __init__(self, settings: list[GatewaySettings], queue_max: int, owner: WorkersOwner) -> None:
+    def __init__(self, settings: list[GatewaySettings], owner: WorkersOwner) -> None:
         """Listen on the link."""
         self.all = [Worker(one) for one in settings]
         self.cut_offs = 0
@@ -117,13 +125,18 @@ class Workers:
         self._socket.setsockopt(zmq.LINGER, 0)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         self._socket.setsockopt(zmq.ROUTER_HANDOVER, 1)
-        self._socket.setsockopt(zmq.SNDHWM, queue_max)
+        self._socket.setsockopt(zmq.SNDHWM, 0)  # what waits is counted by its bytes
         self._socket.setsockopt(zmq.RCVHWM, 0)
         self._socket.bind(settings[0].link)
         loop = get_hub().loop
         self._again = loop.timer(PAUSE_S)
         self._pump = Pump(loop, crash, self._handle)
         self._pump.add(self._socket, self._fetch, self._take)
+
+    @property
+    def queue_bytes(self) -> int:
+        """What has been sent to workers and not been taken yet."""
+        return sum(worker.queue.bytes for worker in self.all)
 
     def start(self) -> None:
         """Start every worker and keep it alive."""
@@ -141,9 +154,13 @@ class Workers:
         if not self._outgoing:
             return
         outgoing, self._outgoing = self._outgoing, {}
+        now = time.monotonic()
         for id, said in outgoing.items():
             worker = self._by_id.get(id)
             if worker is None or worker.cut_off:
+                continue
+            if worker.queue.bytes > QUEUE_BYTES_MAX or worker.queue.age_s(now) > QUEUE_AGE_S:
+                self._cut(worker)
                 continue
             packet = self._encode(said)
             try:
@@ -151,14 +168,13 @@ class Workers:
                 self._socket.send(worker.numbers.header(), _MORE)
                 self._socket.send(packet, _DONTWAIT)
                 worker.numbers.use()
-            except zmq.Again:
-                self._cut(worker)
+                worker.queue.put(now, len(packet))
             except zmq.ZMQError:
                 self._cut(worker)  # not connected: it has died, or will find the jump when it is back
         self._pump.check(self._socket)
 
     def tick(self, now: float) -> None:
-        """About every 50 ms: kill workers that stand still. The kernel gives them connections that nobody serves."""
+        """About every 50 ms: kill workers that stand still (the kernel gives them connections that nobody serves)."""
         for id in self._standstill.tick(now):
             worker = self._by_id[id]
             worker.stood_still_at = now
@@ -167,23 +183,26 @@ class Workers:
             if worker.process is not None:
                 worker.process.kill()
 
-    def poke(self) -> None:
-        """About once a second: give cut-off workers another chance."""
-        for worker in self._by_id.values():
-            if worker.cut_off:
-                with contextlib.suppress(zmq.ZMQError):
-                    self._socket.send_multipart((worker.route, worker.numbers.header(), b"\x90"), zmq.DONTWAIT)
-                    worker.numbers.use()
-                    worker.cut_off = False
-                    event(log, "worker_back", index=worker.settings.index)
+        self._poke(now)
 
     def resync(self, worker: WorkerId) -> None:
-        """Leave out a number, so that the worker asks again for all that it holds, as the core knows already."""
+        """Leave out a number, so that the worker says `CatchUp`, as the core knows already."""
         found = self._by_id.get(worker)
         if found is not None and not found.cut_off:
             found.cut_off = True
             found.numbers.use()
             self._outgoing.pop(worker, None)
+
+    def _poke(self, now: float) -> None:
+        """Give workers that were cut off and have taken what waited another chance."""
+        for worker in self._by_id.values():
+            if worker.cut_off and not worker.queue.bytes:
+                with contextlib.suppress(zmq.ZMQError):
+                    self._socket.send_multipart((worker.route, worker.numbers.header(), EMPTY), _DONTWAIT)
+                    worker.numbers.use()
+                    worker.queue.put(now, len(EMPTY))
+                    worker.cut_off = False
+                    event(log, "worker_back", index=worker.settings.index)
 
     def stop(self, wait_s: float) -> None:
         """Wait for the workers to end by themselves; then end them."""
@@ -269,7 +288,11 @@ class Workers:
         worker = self._by_route.get(route) or self._welcome(route)
         if worker is not None:
             self._standstill.heard(worker.id)
-            self._queue.put(worker.id, self._decode(packet))
+            said = self._decode(packet)
+            if said and isinstance(last := said[-1], Taken):
+                worker.queue.taken(last.packets)
+                said.pop()
+            self._queue.put(worker.id, said)
 
     def _handle(self) -> None:
         """Handle what the workers have said, for a bounded time: the mesh and Kafka have their turn in between."""
@@ -296,13 +319,14 @@ class Workers:
         if str(worker.pid) != name[2]:
             return None
         self._next_id += 1
-        worker.id, worker.route, worker.numbers, worker.cut_off = self._next_id, route, Numbers(), False
+        worker.id, worker.route, worker.cut_off = self._next_id, route, False
+        worker.numbers, worker.queue = Numbers(), LinkQueue()
         self._by_route[route] = self._by_id[worker.id] = worker
         self._owner.worker_joined(worker.id)
         return worker
 
     def _cut(self, worker: Worker) -> None:
-        """Its queue is full. Whatever it is not sent now it asks for again, so forget what it was waiting for."""
+        """It does not keep up, or is not connected."""
         worker.cut_off = True
         worker.numbers.use()  # by the packet that is not sent: the jump
         self.cut_offs += 1

@@ -145,8 +145,8 @@ class Selected(msgspec.Struct, array_like=True, tag="selected", gc=False):
 class CatchUp(msgspec.Struct, array_like=True, tag="catchup", gc=False):
     """The link has lost something: catch up the worker itself, log by log, once for all its live subscriptions.
 
-    Only where `GatewaySettings.catches_up` says that the node can. `ends` is what the worker has handed out: topic ->
-    log -> position. What follows these positions, of the subjects and patterns that the worker holds, is what it lacks.
+    `ends` is what the worker has handed out, of each topic in which it has live subscriptions: topic -> log ->
+    position. What follows these positions, of the subjects and patterns that the worker holds, is what it lacks.
 
     The worker has ended the clients for which this is not enough (those in the middle of their pages), and asks anew,
     behind this event, for subscriptions that were not answered. It ignores all news of topics and logs (`Live`,
@@ -156,7 +156,7 @@ class CatchUp(msgspec.Struct, array_like=True, tag="catchup", gc=False):
 
     1. forgets the worker's unfinished subscriptions and an earlier `CatchUp` of it, and says `Resuming`;
     2. sends no `Live` messages or ends of any log to the worker, until that log is caught up (4). Others go on;
-    3. sends for each log of each topic in which the worker holds anything, in slices, logs in turn, behind live
+    3. sends for each log of each of these topics, in slices, logs in turn, behind live
        traffic: what stands in the log after the worker's position, from the cache, else as for a resume. Only the
        messages of subjects that the worker holds, each in the encodings in which it holds them, as `Missed`.
        What cannot be had is stated before, as `LogGap`. A log that `ends` does not name is new to the worker:
@@ -187,8 +187,33 @@ class WantRevoked(msgspec.Struct, array_like=True, tag="wantrevoked", gc=False):
     """The worker has lost a part of what the node said. Answered by `RevokedTokens`, with all of them."""
 
 
+class MissedTaken(msgspec.Struct, array_like=True, tag="missedtaken", gc=False):
+    """The worker has handed out a `Missed` of this `CatchUp`: the node has only few on their way at a time."""
+
+    number: int
+
+
+class Taken(msgspec.Struct, array_like=True, tag="taken", gc=False):
+    """So many packets of the node have come and been handled, in this worker's life: what it has sent beyond waits."""
+
+    packets: int
+
+
 FromWorker: TypeAlias = (
-    Ready | Subscribe | More | Cancel | Drop | Publish | Query | Stats | Selected | CatchUp | WantKeys | WantRevoked
+    Ready
+    | Subscribe
+    | More
+    | Cancel
+    | Drop
+    | Publish
+    | Query
+    | Stats
+    | Selected
+    | CatchUp
+    | MissedTaken
+    | Taken
+    | WantKeys
+    | WantRevoked
 )
 
 

@@ -68,8 +68,6 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     cookies: tuple[str, ...] = ()
     node_silent_s: float = 3.0
     """A node process that has said nothing for so long is taken for lost until it speaks again."""
-    catches_up: bool = False
-    """Whether the node answers `CatchUp` (link/events.py); else subscriptions are asked again one by one."""
     controls: bool = False
     """Whether the node can be killed and cut off over HTTP: in a demo only (http/controls.py)."""
     console: bool = False

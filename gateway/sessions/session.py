@@ -29,7 +29,7 @@ first page, or was told that it has to wait.
 class Subscription:
     """One subscription of a session."""
 
-    __slots__ = ("id", "is_final", "is_live", "is_reasked", "session", "sid", "stage", "start", "subject", "waiting")
+    __slots__ = ("id", "is_final", "is_live", "session", "sid", "stage", "start", "subject", "waiting")
 
     def __init__(self, sid: int, request: int, subject: str, session: Session, start: Start) -> None:
         self.sid = sid
@@ -46,8 +46,6 @@ class Subscription:
         """Whether it gets live messages."""
         self.is_final = False
         """Whether it has had its final page."""
-        self.is_reasked = False
-        """Whether it is being caught up again after the link lost something, which its client does not see."""
         self.waiting: set[str] | None = None
         """Logs in which it is not live yet."""
 

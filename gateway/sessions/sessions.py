@@ -50,7 +50,7 @@ class Sessions:
         self._sessions: dict[Session, None] = {}
         """Also those that are GONE, as long as their connection is not."""
         self._wheel: Wheel[Session] = Wheel(now, TICK_S)
-        self._subscribing = Subscribing(self.outputs, self.stats, settings.catches_up)
+        self._subscribing = Subscribing(self.outputs, self.stats)
         self._publishing = PendingPublishes(self.outputs)
         self._expiry = Expiry(settings.token_life_s)
         self._revoked = Revoked(now)

@@ -40,13 +40,11 @@ asked for no new ones. Clients that subscribe and disconnect, again and again, a
 class Subscribing:
     """What the node says of subscriptions, carried to the sessions, and what they want, carried to the node."""
 
-    def __init__(self, outputs: SessionOutputs, stats: Stats, catches_up: bool) -> None:
+    def __init__(self, outputs: SessionOutputs, stats: Stats) -> None:
         self.ends: dict[str, Place] = {}
         """Topic -> log -> position up to which everything that live subscriptions want has been handed out."""
         self._outputs = outputs
         self._stats = stats
-        self._catches_up = catches_up
-        """Whether the node catches the worker up log by log."""
         self._last_number = 0
         """The number of the client that got one last."""
         self._catch_up = 0
@@ -125,8 +123,7 @@ class Subscribing:
         if subscription is None:
             return
         self._taken(subscription)
-        if not subscription.is_reasked:
-            self._outputs.reply(subscription.session, frames.Waiting(subscription.id, event.why))
+        self._outputs.reply(subscription.session, frames.Waiting(subscription.id, event.why))
 
     def answer(self, event: link.Answer) -> None:
         """Where a subscription starts."""
@@ -136,15 +133,12 @@ class Subscribing:
         if not event.at.keys() - event.waiting:
             self._taken(subscription)
         subscription.start = None
-        gaps = frames.shown(event.gaps)
         subscription.waiting = {*event.at, *event.waiting}
         _stop_waiting(subscription, event.gaps)
-        if not subscription.is_reasked:
-            self._outputs.reply(
-                subscription.session, frames.Subscribed(subscription.id, event.answer, event.at, gaps, event.waiting)
-            )
-        elif gaps:
-            self._outputs.reply(subscription.session, frames.GapFrame(subscription.id, gaps))
+        gaps = frames.shown(event.gaps)
+        self._outputs.reply(
+            subscription.session, frames.Subscribed(subscription.id, event.answer, event.at, gaps, event.waiting)
+        )
 
     def cancelled(self, event: link.Cancelled) -> None:
         """The node has dropped what was cancelled."""
@@ -175,17 +169,11 @@ class Subscribing:
                 ends[log] = max(at, ends.get(log, at))
             if subscription.waiting:
                 subscription.waiting = subscription.waiting - page.live.keys() or None
-        if subscription.is_reasked and subscription.waiting and (page.live or page.final):
-            # Its client believes that it is live in all of them. Live messages would come before what it missed.
-            self.close(session, codes.RESYNC, "not all logs can be caught up at once: resume")
-            return
         if page.live or page.final:
             subscription.is_live = True
         subscription.is_final = page.final  # not for good: a log that had to wait has pages of its own
-        if page.final:
-            subscription.is_reasked = False
-            if subscription.is_complete:
-                del self._incomplete[page.sid]
+        if page.final and subscription.is_complete:
+            del self._incomplete[page.sid]
         if page.final and not page.data:
             self._taken(subscription)
         else:
@@ -212,6 +200,7 @@ class Subscribing:
         if not self._is_lost and event.number == self._catch_up:
             self._deliver(event)
             self._ends(event.topic)[event.log] = event.at
+            self._outputs.events.append(link.MissedTaken(event.number))
 
     def new_log(self, event: link.NewLog) -> None:
         """Live subscriptions of the topic are live in the log from its beginning."""
@@ -246,7 +235,7 @@ class Subscribing:
             self._outputs.reply(one.session, frames.Ended(one.id, event.log))
 
     def link_jumped(self) -> None:
-        """The link has lost something: ask again for what can be asked again, end what cannot."""
+        """The link has lost something: what is live is caught up, what is unanswered asked again; the rest ends."""
         self._undropped.clear()
         held = sorted((one for topic in self._by_topic.values() for one in topic.values()), key=lambda one: one.sid)
         for session in {one.session: None for one in held}:
@@ -255,16 +244,15 @@ class Subscribing:
             for one in subscriptions:
                 if one.stage == ASKED:
                     one.stage = TAKEN
-            is_partly_told = any(one.start is None and not one.is_complete for one in subscriptions)
-            if is_partly_told or (not self._catches_up and _overlap([one.subject for one in subscriptions])):
+            if any(one.start is None and not one.is_complete for one in subscriptions):
                 self.close(session, codes.RESYNC, "the server lost track of a subscription: resume")
-        if self._catches_up:
-            self._catch_up += 1
-            self._is_lost = True
-            ends = {topic: {**place} for topic, place in self.ends.items()}
-            self._outputs.events.append(link.CatchUp(self._catch_up, ends))
+        self._catch_up += 1
+        self._is_lost = True
+        topics = {topic_of(one.subject) for one in held if one.is_live and one.session.state != GONE}
+        ends = {topic: {**self.ends.get(topic, {})} for topic in topics}
+        self._outputs.events.append(link.CatchUp(self._catch_up, ends))
         for subscription in held:
-            if subscription.session.state != GONE and not (self._catches_up and subscription.start is None):
+            if subscription.session.state != GONE and subscription.start is not None:
                 self._ask_again(subscription)
         for session in list(self._held_back):
             self._ask_more(session)
@@ -273,14 +261,8 @@ class Subscribing:
 
     def heartbeat(self, session: Session, made: dict[tuple[object, ...], bytes]) -> bytes:
         """The session's `heartbeat` frame; `made` keeps those already made since `ends` changed last."""
-        topics: dict[str, None] = {}
-        unsure: set[str] = set()
-        for subscription in session.subscriptions.values():
-            topic = topic_of(subscription.subject)
-            topics[topic] = None
-            if subscription.is_reasked:
-                unsure.add(topic)
-        key = (session.encoding, *sorted(topics.keys() - unsure))
+        topics = {topic_of(subscription.subject) for subscription in session.subscriptions.values()}
+        key = (session.encoding, *sorted(topics))
         frame = made.get(key)
         if frame is None:
             at = {log: at for topic in key[1:] for log, at in self.ends.get(str(topic), {}).items()}
@@ -362,20 +344,14 @@ class Subscribing:
             self._ask_more(session)
 
     def _ask_again(self, subscription: Subscription) -> None:
-        """Ask anew; what was live is resumed for its client, from what this worker has had of the topic."""
-        topic = topic_of(subscription.subject)
-        if subscription.start is None:
-            subscription.start = link.Start("resume", place={**self.ends.get(topic, {})})
-            subscription.is_reasked = True
-        elif subscription.stage == HELD_BACK:
+        """Ask anew for one that was not answered."""
+        if subscription.stage == HELD_BACK:
             return
-        else:
-            self._outputs.cancel(subscription.sid)
+        self._outputs.cancel(subscription.sid)
         self._fan_outs[subscription.session.encoding].remove(subscription)
-        del self._by_topic[topic][subscription.sid]
-        self._incomplete.pop(subscription.sid, None)
+        del self._by_topic[topic_of(subscription.subject)][subscription.sid]
+        del self._incomplete[subscription.sid]
         subscription.sid = self._next_sid()
-        subscription.is_live = subscription.is_final = False
         self._hold(subscription)
         self._ask(subscription)
 
@@ -430,10 +406,3 @@ def _stop_waiting(subscription: Subscription, gaps: list[Gap]) -> None:
     """Wait no longer for logs that are gone."""
     if subscription.waiting:
         subscription.waiting -= {gap.log for gap in gaps if gap.end is None}
-
-
-def _overlap(subjects: list[str]) -> bool:
-    """Whether two may match the same message: its client would take it for both once one of them is caught up."""
-    topics = [topic_of(subject) for subject in subjects]
-    patterns = {topic_of(subject) for subject in subjects if is_pattern(subject)}
-    return len({*subjects}) < len(subjects) or any(topics.count(topic) > 1 for topic in patterns)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mesh.cache.prefix_index import PrefixIndex
@@ -146,9 +147,26 @@ class Log:
         Returns:
             The entries, and the position up to which these are all (the log's end if there are no more).
         """
+        return self._after(self._index.matching(pattern), position, most)
+
+    def after_any(
+        self, subjects: Iterable[str], position: Position, most: int
+    ) -> tuple[list[tuple[str, Entry]], Position]:
+        """As `after_matching`, of several subjects and patterns together; each entry once."""
+        found: dict[str, SubjectLog] = {}
+        for subject in subjects:
+            if is_pattern(subject):
+                found.update((one.subject, one) for one in self._index.matching(subject))
+            elif (one := self.subjects.get(subject)) is not None:
+                found[subject] = one
+        return self._after(found.values(), position, most)
+
+    def _after(
+        self, subjects: Iterable[SubjectLog], position: Position, most: int
+    ) -> tuple[list[tuple[str, Entry]], Position]:
         rest = [
             (one, bisect_right(one.entries, position, key=_at))
-            for one in self._index.matching(pattern)
+            for one in subjects
             if one.entries and one.entries[-1].at > position
         ]
         rest = [(one, index) for one, index in rest if index < len(one.entries)]
@@ -163,7 +181,7 @@ class Log:
             for entry in one.entries[index : bisect_right(one.entries, cut, key=_at)]
         ]
         found.sort(key=_at_of_pair)
-        return found, found[-1][1].at
+        return found, self.end if cut >= self.end else found[-1][1].at
 
     def last(self, subject: str, most: int) -> list[tuple[str, Entry]]:
         """The last entries of a subject or pattern, in log order."""

@@ -80,8 +80,14 @@ class Backfills:
         if backfill is not None:
             self._remove(backfill)
 
+    def caught_up(self, worker: WorkerId, topic: str) -> None:
+        """The worker is not behind any more in a log of this topic."""
+        for backfill in self._of(topic):
+            if backfill.worker == worker:
+                self._soon(backfill)
+
     def forget(self, worker: WorkerId) -> None:
-        """The worker is gone."""
+        """The worker is gone, or has lost its place: it asks anew for what was not answered."""
         for backfill in [one for one in self._backfills.values() if one.worker == worker]:
             self._remove(backfill)
 
@@ -96,7 +102,8 @@ class Backfills:
             for backfill in self._of(source.topic):
                 backfill.remove_log(source.log_id)
             if was_read:
-                self._tell(LogEnded(source.topic, source.log_id, self._topics.share_of(source)))
+                ended_event = LogEnded(source.topic, source.log_id, self._topics.share_of(source))
+                self._tell(source.topic, source.log_id, ended_event)
             else:
                 end = None if source.log is None else source.log.end
                 self._log_gap(source, Gap(source.log_id, end, None, source.why_gone))
@@ -128,7 +135,7 @@ class Backfills:
     def log_opened(self, source: Source) -> None:
         """A log that is new since the node was watching can be read from its beginning."""
         assert source.log is not None
-        self._tell(NewLog(source.topic, source.log_id, source.log.floor, self._topics.share_of(source)))
+        self._begin_live(source, source.log.floor)
         self.log_loaded(source)
 
     def log_loaded(self, source: Source) -> None:
@@ -138,18 +145,23 @@ class Backfills:
             # Subscriptions that are live without it are live in it from here; what it had before is not theirs.
             if (before := self._topics.ended_at(source.log_id)) is not None and before < source.log.end:
                 self._log_gap(source, Gap(source.log_id, before, source.log.end, "unreadable"))
-            self._tell(NewLog(source.topic, source.log_id, source.log.end, self._topics.share_of(source)))
+            self._begin_live(source, source.log.end)
         for backfill in self._of(source.topic):
             self._soon(backfill)
 
     def log_torn(self, topic: str, gap: Gap) -> None:
         """The node itself missed entries of a log."""
         self.gaps_told[gap.why] += 1
-        self._tell(LogGap(topic, gap))
+        self._tell(topic, gap.log, LogGap(topic, gap))
 
     def _log_gap(self, source: Source, gap: Gap) -> None:
         self.gaps_told[gap.why] += 1
-        self._tell(LogGap(source.topic, gap, self._topics.share_of(source)))
+        self._tell(source.topic, source.log_id, LogGap(source.topic, gap, self._topics.share_of(source)))
+
+    def _begin_live(self, source: Source, at: Position) -> None:
+        source.live_from = at
+        share = self._topics.share_of(source)
+        self._tell(source.topic, source.log_id, NewLog(source.topic, source.log_id, at, share))
 
     def scanned(self, ticket: Ticket, scanned: Scanned) -> None:
         """Answers `Scan`."""
@@ -199,6 +211,8 @@ class Backfills:
                 backfill.waiting_told = True
                 is_read_back = backfill.is_asking and not self._is_of_slots(backfill)
                 told = "it is being read back from Kafka" if is_read_back else why(topic_of(backfill.subject))
+                if self._interest.is_behind(backfill.worker, topic_of(backfill.subject)):
+                    told = "clients that were here before are caught up first"
                 self._effects.to_worker(backfill.worker, Waiting(backfill.sid, told))
 
     # Work.
@@ -262,6 +276,8 @@ class Backfills:
         self._turns.setdefault(backfill.client, {})[backfill.worker, backfill.sid] = None
 
     def _step(self, backfill: Backfill) -> None:
+        if self._interest.is_behind(backfill.worker, topic_of(backfill.subject)):
+            return  # until `caught_up`
         if not backfill.opened:
             self._open(backfill)
         if not backfill.opened:
@@ -306,6 +322,9 @@ class Backfills:
     def _of(self, topic: str) -> list[Backfill]:
         return [self._backfills[one] for one in self._by_topic.get(topic, ())]
 
-    def _tell(self, event: FromNode) -> None:
+    def _tell(self, topic: str, log_id: str, event: FromNode) -> None:
+        """News of a log; who is behind in it hears of them in its turn (catch_ups.py)."""
+        behind = self._interest.behind(topic, log_id)
         for worker in self._interest.workers:
-            self._effects.to_worker(worker, event)
+            if worker not in behind:
+                self._effects.to_worker(worker, event)

@@ -244,8 +244,6 @@ class Link(msgspec.Struct, frozen=True):
 
     page_bytes_max: int
     """One page of history; a single larger message is a page."""
-    queue_max: int = 4000
-    """Packets that may wait for a worker; one that falls further behind asks again."""
     page_messages_max: int = 500
 
 

@@ -25,7 +25,7 @@ from node.core import NodeCore
 from node.kafka.kafka import KafkaThreads
 from node.settings import Settings
 from node.status.problems import cluster_problems
-from node.workers import Workers
+from node.workers import QUEUE_BYTES_MAX, Workers
 
 _NODE: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
     ("records", "counter", "Records read from Kafka", lambda core: core.intake.records),
@@ -55,7 +55,7 @@ _NODE: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
 ]  # fmt: skip
 
 _LIMITS: list[tuple[str, str, Callable[[Settings], float]]] = [
-    ("link_queue_max", "Limit: packets waiting for a worker", lambda settings: settings.link.queue_max),
+    ("link_queue_bytes_max", "Limit: bytes waiting for a worker", lambda _: QUEUE_BYTES_MAX),
     ("replay_messages_max", "Limit: replay.messages", lambda settings: settings.replay.messages_max),
     ("client_connections_max", "Limit: client.connections",
      lambda settings: settings.client.connections_max),
@@ -208,7 +208,8 @@ class _Collector(Collector):
              kafka.replay_records if kafka is not None else 0),
             ("replay_queue", "gauge", "Questions waiting for a replay thread",
              kafka.replay_queue if kafka is not None else 0),
-            ("link_cut_offs", "counter", "Times that a worker's queue was full", self._workers.cut_offs),
+            ("link_cut_offs", "counter", "Times that a worker did not keep up and was cut off", self._workers.cut_offs),
+            ("link_queue_bytes", "gauge", "Bytes waiting for workers", self._workers.queue_bytes),
         ):  # fmt: skip
             yield _metric(kind, f"whimbrel_{name}", meaning, (), [((), float(value))])
         build = InfoMetricFamily("whimbrel_build", "What this node is made of")

@@ -269,6 +269,36 @@ def test_a_worker_that_stands_still_is_killed_and_replaced_and_its_clients_lose_
     assert node.log.count("worker_stands_still") == 1
 
 
+def test_a_worker_that_lost_its_place_is_caught_up_and_its_clients_do_not_notice(
+    start_node: StartNode, kafka: EmbeddedKafka, source: Source
+) -> None:
+    node = start_node(kafka.bootstrap, "t", workers=1, settings=SETTINGS)
+    (pid,) = worker_pids(node, 1)
+    logs = node.wait_for_topic("t", 2)
+    with Subscriber(node.url, "/t/*") as sub, Subscriber(node.url, "/t/k1", encoding="msgpack") as one:
+        sub.wait_live(logs)
+        one.wait_live(logs)
+        with Feed(source) as feed:
+            sub.wait_messages(20)
+            for _ in range(2):
+                cut_offs = node.log.count("worker_cut_off")
+                os.kill(pid, signal.SIGSTOP)
+                node.wait(lambda before=cut_offs: node.log.count("worker_cut_off") > before, "it is cut off")
+                os.kill(pid, signal.SIGCONT)
+                node.wait(lambda: node.log.count("worker_back") == node.log.count("worker_cut_off"), "it is back")
+                sub.wait_messages(feed.count)
+        sub.wait_messages(feed.count)
+        records = read_all(kafka.bootstrap, "t")
+        assert_exactly(settled(sub), records)
+        wanted = [record for record in records if record.key == b"k1"]
+        one.wait_messages(len(wanted))
+        assert_exactly(one.messages, wanted)
+        for each in (sub, one):
+            assert not each.gaps
+            assert not each.all(events.Reconnecting)
+    assert worker_pids(node, 1) == [pid]
+
+
 def test_a_full_worker_leaves_clients_to_the_other(start_node: StartNode, kafka: EmbeddedKafka) -> None:
     settings = {**SETTINGS, "client.connections": "50", "client.heartbeat": "10m"}
     node = start_node(kafka.bootstrap, "t", workers=2, settings=settings)

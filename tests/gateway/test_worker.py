@@ -352,18 +352,12 @@ def test_when_the_link_lost_something_live_clients_do_not_notice() -> None:
         node.say()
         assert busy.closed()[0] == 4000
         assert client.receive()["code"] == 4012
-        again = node.expect(link.Subscribe)
-        assert (again.sub, again.subject, again.start) == (2, "/t/a", link.Start("resume", place={"0.x": (0, 6)}))
-        assert again.sid > partly.sid
-        missed = encode_json("/t/a", "0.x", 0, 7, (0, 6), 1, b"7", "json", None, 2)
-        node.say(
-            link.Answer(again.sid, "full", {"0.x": (0, 6)}, [], []),
-            link.Page(again.sid, missed, {"0.x": (0, 7)}, [], True),
-            live(8),
-        )
-        found = [client.receive() for _ in range(3)]
-        assert [frame["op"] for frame in found] == ["msg", "live", "msg"]
-        assert (found[0]["at"], found[2]["at"]) == ([0, 7], [0, 8])
+        assert node.expect(link.CatchUp) == link.CatchUp(1, {"t": {"0.x": (0, 6)}})
+        frame = encode_json("/t/a", "0.x", 0, 7, (0, 6), 1, b"7", "json", None)
+        missed = link.Missed(1, "t", "0.x", (0, 7), True, (["/t/a"], [frame]), ([], []))
+        node.say(link.Resuming(1), missed, live(8))
+        assert node.expect(link.MissedTaken) == link.MissedTaken(1)
+        assert [client.receive()["at"] for _ in range(2)] == [[0, 7], [0, 8]]
 
 
 def get(node: FakeNode, path: str) -> tuple[int, bytes]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.subject import topic_of
 from node.interest import Interest
 from tests.support.truth import covers
 
@@ -13,7 +14,7 @@ SUBJECTS = ["/t", "/t/", "/t/a", "/t/a/", "/t/a/b", "/t/ab", "/u/a", "/u"]
 
 
 def wanting(interest: Interest, subject: str, encoding: int) -> list[int]:
-    return sorted(interest.finder(encoding)(subject) or ())
+    return sorted(interest.finder(encoding, topic_of(subject))(subject) or ())
 
 
 def test_a_worker_is_named_once_however_much_of_it_matches() -> None:

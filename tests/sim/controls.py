@@ -9,8 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from gateway.link.events import FromNode, Live, Page
-from gateway.link.numbering import Arrivals
+from gateway.link.events import CatchUp, FromNode, Live, Page
 from mesh.cache.cache import CacheConfig
 from mesh.log import Position
 from mesh.repeats import Repeats
@@ -19,14 +18,15 @@ from mesh.slots.replication import Replication, StartEpoch
 from mesh.slots.slot import SlotConfig
 from mesh.slots.slots import Slots
 from node.attached_workers import AttachedWorkers
+from node.backfill.catch_ups import CatchUps
 from node.core import NodeCore
 from node.effects import Produce
+from node.interest import WorkerId
 from node.kafka.events import Delivered
 from tests.sim.apps.client import Client
 from tests.sim.broker.threads import KafkaThreads
 from tests.sim.machines.disk import Disk
 from tests.sim.machines.link import Link
-from tests.sim.machines.worker import WorkerMachine
 from tests.sim.options import (
     CLIENT_FAULTS,
     HARD,
@@ -252,20 +252,21 @@ class LateLiveWorld(World):
     link_type = LateLiveLink
 
 
-class Blind(Arrivals):
-    """A jump of the link is not noticed."""
+class Careless(CatchUps):
+    """A worker that has lost its place is taken to have everything."""
 
-    def arrived(self, header: bytes) -> int:
-        super().arrived(header)
-        return 0
-
-
-class BlindWorker(WorkerMachine):
-    arrivals_type = Blind
+    def begin(self, worker: WorkerId, event: CatchUp) -> None:
+        super().begin(worker, CatchUp(event.number, {}))
 
 
-class BlindWorld(World):
-    worker_type = BlindWorker
+class CarelessCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.catch_ups.__class__ = Careless
+
+
+class CarelessWorld(World):
+    core_type = CarelessCore
 
 
 class SinceForgotten(Track):
@@ -358,8 +359,8 @@ CONTROLS = {
         voters=1,
         changes=(("heartbeat_s", 0.1), *_often("client subscribes anew", "connection cut")),
     ),
-    "a worker does not notice a jump of its link": Control(
-        world_type=BlindWorld, changes=(("link_packets_max", 3), *_often("worker stalls", "connection cut"))
+    "a worker is not caught up": Control(
+        world_type=CarelessWorld, changes=(("link_packets_max", 3), *_often("worker stalls", "connection cut"))
     ),
     "a client forgets from where on it has everything": Control(
         world_type=ForgetfulClientWorld,

@@ -37,7 +37,7 @@ def seen(found: dict[Session, list[dict[str, Any]]], session: Session) -> list[A
 
 @pytest.fixture
 def harness() -> Harness:
-    return Harness(catches_up=True, subscriptions_max=100)
+    return Harness(subscriptions_max=100)
 
 
 def test_live_clients_get_what_they_missed_and_nothing_else(harness: Harness) -> None:
@@ -185,7 +185,7 @@ class Node:
 @pytest.mark.parametrize("seed", range(100))
 def test_every_client_gets_every_message_once_and_in_order_whatever_the_link_loses(seed: int) -> None:
     random = Random(seed)
-    harness = Harness(catches_up=True)
+    harness = Harness()
     node = Node(harness, random)
     clients = {harness.open(): subject for subject in ("/t/a", "/t/b", "/t/*", "/t/a")}
     found: dict[Session, list[dict[str, Any]]] = {session: [] for session in clients}

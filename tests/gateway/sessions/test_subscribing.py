@@ -185,53 +185,6 @@ def test_heartbeats_say_how_far_the_topics_of_a_connection_are() -> None:
     assert harness.subscribing.ends == {}
 
 
-def test_after_a_loss_live_subscriptions_are_asked_again_without_their_clients_noticing() -> None:
-    harness = Harness()
-    one, other = harness.open(), harness.open(link.MSGPACK)
-    old = harness.go_live(one, "/t/a", 2)
-    harness.go_live(one, "/t2/a", 3, seq=1)
-    harness.go_live(other, "/t/a", 2)
-    harness.say(live(("/t/a", 6), ends={"t": {"0.x": (0, 6)}}))
-    harness.sessions.link_jumped()
-    assert harness.sent() == {}
-    asked = harness.events()
-    place = {"0.x": (0, 6)}
-    start = link.Start("resume", place={**place})
-    assert asked == [
-        link.Subscribe(4, 2, "/t/a", link.JSON, start, 1),
-        link.Subscribe(5, 3, "/t2/a", link.JSON, link.Start("resume", place={"0.x": (0, 1)}), 1),
-        link.Subscribe(6, 2, "/t/a", link.MSGPACK, start, 2),
-    ]
-
-    # Until it is caught up, a live message or a heartbeat would claim what is not so.
-    found = harness.say(live(("/t/a", 9), ends={"t": {"0.x": (0, 9)}}))
-    assert found == {}
-    assert heartbeat(harness, other) is None
-
-    gap = Gap("0.x", (0, 6), (0, 7), "retention")
-    message = encode_json("/t/a", "0.x", 0, 8, None, -1, b"1", "json", None, 2)
-    assert harness.say(link.Page(old, message, {}, [], True)) == {}
-    found = harness.say(
-        link.Waiting(4, "reading"),
-        link.Answer(4, "gap", {"0.x": (0, 6)}, [gap], []),
-        link.Page(4, message, {"0.x": (0, 9)}, [], True),
-        live(("/t/a", 10)),
-    )
-    assert [frame["op"] for frame in found[one]] == ["gap", "msg", "live", "msg"]
-    assert other not in found
-    assert heartbeat(harness, one) == {"0.x": [0, 9]}
-    harness.say(link.Answer(6, "full", place, [], []), link.Page(6, b"", {"0.x": (0, 10)}, [], True))
-    assert heartbeat(harness, other) == {"0.x": [0, 10]}
-    harness.sessions.gone(one)
-    harness.sessions.gone(other)
-    assert harness.events() == [
-        link.Drop("/t/a", link.JSON),
-        link.Cancel(5),
-        link.Drop("/t2/a", link.JSON),
-        link.Drop("/t/a", link.MSGPACK),
-    ]
-
-
 def test_after_a_loss_what_was_under_way_is_ended_or_answered() -> None:
     harness = Harness()
     catching_up, waiting, idle = harness.open(), harness.open(), harness.open()
@@ -251,23 +204,6 @@ def test_after_a_loss_what_was_under_way_is_ended_or_answered() -> None:
     assert not [event for event in harness.events() if isinstance(event, link.Subscribe)]
     assert harness.say(link.Published(1, "0.x", (0, 1))) == {}
     assert harness.sessions.stats.resyncs == 1
-
-
-def test_a_second_loss_while_catching_up_ends_the_connection_unless_nothing_came_yet() -> None:
-    harness = Harness()
-    session = harness.open()
-    harness.go_live(session)
-    asked: list[link.Start] = []
-    for _ in range(2):
-        harness.sessions.link_jumped()
-        assert harness.sent() == {}
-        asked += [event.start for event in harness.events() if isinstance(event, link.Subscribe)]
-    assert asked == [link.Start("resume", place={"0.x": (0, 5)})] * 2
-    harness.say(link.Answer(3, "full", {"0.x": (0, 5)}, [], []))
-    harness.sessions.link_jumped()
-    harness.sent()
-    assert [code for _, code, _ in harness.closed] == [4000]
-    assert harness.subscribing.subscription_count == 0
 
 
 def test_clients_are_asked_to_move_in_their_own_encoding() -> None:

@@ -100,9 +100,18 @@ def test_what_no_cache_has_any_more_makes_the_observer_begin_anew_and_its_subscr
     assert values(pair.b) == values(pair.a) == [b"v%d" % n for n in range(39, 44)]
     assert pair.b.all(Resync) == [Resync(WORKER)]
     assert live_count(pair.b) == 0
-    # Who resumes from before is told what is missing.
     log = pair.b.core.topics.slots[0]
     assert log is not None
+    catch_up = link.CatchUp(1, {"chat": {log.id: (1, 2)}})
+    pair.b.core.worker_event(pair.now, 1000, WORKER, catch_up)
+    pair.run(2.0)
+    resuming, gap, missed = (event for event in pair.b.told() if not isinstance(event, link.Servers))
+    assert resuming == link.Resuming(1)
+    assert isinstance(gap, link.LogGap)
+    assert (gap.gap.start, gap.gap.why) == ((1, 2), "retention")
+    assert isinstance(missed, link.Missed)
+    assert (len(missed.json[0]), missed.is_live) == (5, True)
+    # Who resumes from before is told what is missing.
     pair.b.subscribe(2, "/chat/x", link.Start("resume", place={log.id: (1, 2)}))
     pair.run(2.0)
     (answer,) = [event for event in pair.b.told() if isinstance(event, link.Answer)]

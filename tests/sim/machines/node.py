@@ -63,8 +63,8 @@ INBOX_MAX = 2_000
 LEAVE_MAX_S = 2.0
 DRAIN_S = 0.3
 WORKER_RESTART_S = 0.05
-_FOR_THE_CORE = (link.Subscribe, link.More, link.Cancel, link.Drop, link.Publish)
-"""What a worker says that the core decides about; the rest is for the shell."""
+_FOR_THE_SHELL = (link.Ready, link.Query, link.Stats, link.Selected, link.Taken)
+"""What a worker says that the core does not decide about."""
 CODEC: Codec[Any] = Codec(Packet)
 ANYWHERE, BEFORE_SAVING, AFTER_SAVING = "anywhere", "before saving", "after saving"
 
@@ -368,7 +368,7 @@ class NodeMachine:
         if self.process is not process or worker not in process.links:
             return
         for event in events:
-            if isinstance(event, _FOR_THE_CORE):
+            if not isinstance(event, _FOR_THE_SHELL):
                 process.core.worker_event(self.now, self.wall_ms, worker, event)
 
     def _worker_gone(self, process: Process, worker: int) -> None:

@@ -49,7 +49,6 @@ class WorkerMachine:
     """One worker process, from its start to its end."""
 
     sessions_type: type[Sessions] = Sessions
-    arrivals_type: type[Arrivals] = Arrivals
 
     def __init__(
         self,
@@ -75,7 +74,7 @@ class WorkerMachine:
         self._offset_s = offset_s
         self._ended = ended
         self._sessions = self.sessions_type(self.now, settings, AllowAll())
-        self._arrivals = self.arrivals_type()
+        self._arrivals = Arrivals()
         self._heard_at = self.now
         self._link: Link | None = None
         self._is_silent = False
