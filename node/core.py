@@ -57,7 +57,7 @@ from node.effects import (
 from node.intake import Intake
 from node.interest import Interest, WorkerId
 from node.kafka import events as kafka
-from node.logs.kafka_health import KafkaHealth
+from node.logs.kafka_health import KafkaHealth, forbidden_text
 from node.logs.kafka_logs import KafkaLogs
 from node.logs.lent_logs import LentLogs
 from node.logs.look_ups import LookUps
@@ -218,9 +218,12 @@ class NodeCore:
             case kafka.OutOfRange():
                 self.kafka_logs.out_of_range(event)
             case kafka.Watermarks():
-                self.kafka_health.watermarks(event.high)
+                self.kafka_health.watermarks(now, event.ends)
             case kafka.Flow():
                 self.kafka_logs.flow(now, event)
+            case kafka.NotAllowed():
+                self.kafka_logs.not_allowed(now, event)
+                self._look_ready()
             case kafka.ReadError():
                 self.kafka_health.failed(now, event.text)
             case kafka.Found():
@@ -540,6 +543,8 @@ class NodeCore:
             )
         if self.kafka_health.error:
             return f"Kafka does not answer: {self.kafka_health.error}"
+        if right := self.kafka_health.missing_right(topic):
+            return forbidden_text(topic, right)
         return "the topic's partitions have not been read yet"
 
     def _log_share(self) -> None:

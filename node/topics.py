@@ -38,6 +38,8 @@ class Source:
     """One log as the source of a topic: a partition of it, or a slot of the mesh for the subjects of a namespace."""
 
     __slots__ = (
+        "begun_at",
+        "earliest",
         "generation",
         "is_continuous",
         "is_late",
@@ -87,6 +89,8 @@ class Source:
         """Entries below this offset only fill `repeats` (mesh/repeats.py)."""
         self.skips_first = False
         """The first entry is not kept: only it tells the epoch from which on the log is known."""
+        self.begun_at = self.earliest = 0
+        """Offsets: from where Kafka's partition was read first, and the first that it had."""
         self.torn: Position | None = None
         """Set while entries after this position were missed and the next one has not been read yet."""
 
@@ -118,7 +122,9 @@ class Topics:
         self.by_partition: dict[tuple[str, int], Source] = {}
         self._by_log: dict[str, Source] = {}
         self._unsure: set[str] = set()
-        """Topics that exist and have never been found."""
+        """Topics that existed, or may have, when they had never been found."""
+        self._hidden: set[str] = set()
+        """Those that are so now."""
         self._ended: OrderedDict[str, Position] = OrderedDict()
 
     def update(
@@ -128,7 +134,7 @@ class Topics:
 
         Args:
             found: Topic -> (incarnation, number of partitions).
-            unsure: Topics that exist, but of which Kafka does not say more now.
+            unsure: Topics that exist, or may exist, but of which Kafka does not say more now.
         """
         first, self.known = not self.known, True
         begun, ended = [], []
@@ -151,7 +157,8 @@ class Topics:
                     source = Source(topic, partition, log_id, rule, is_new, is_late=not first)
                     sources[log_id] = self.by_partition[topic, partition] = self._by_log[log_id] = source
                     begun.append(source)
-        self._unsure = (self._unsure - found.keys()) | set(unsure)
+        self._hidden = set(unsure) - found.keys()
+        self._unsure = (self._unsure - found.keys()) | self._hidden
         return begun, ended
 
     def forget_end(self, log_id: str) -> None:
@@ -172,7 +179,7 @@ class Topics:
         """The sources that can have messages of a subject or pattern; None while they are not known."""
         topic = topic_of(subject)
         if topic not in self.namespaces:
-            return self.of(topic) if self.known else None
+            return None if not self.known or topic in self._hidden else self.of(topic)
         sources = self._slot_sources[topic]
         if not is_pattern(subject):
             source = sources.get(slot_of(subject, len(self.slots)))

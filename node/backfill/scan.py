@@ -36,8 +36,6 @@ class ReplayLimits(msgspec.Struct, frozen=True, kw_only=True):
 
     messages_max: int
     """Records per scan; what lies further back is a gap. 0: none at all."""
-    age_s: float
-    """Records older than this, by their times, are not read back."""
     retry_window_ms: int
     """Where clients may publish: about so much earlier to begin, to recognise repeats."""
     subject_bytes_max: int
@@ -84,12 +82,12 @@ class _Scan:
         self.done = False
         self.chains: dict[str, Position] = {}
 
-    def clip(self, low: int, oldest: int, messages_max: int) -> None:
+    def clip(self, low: int, messages_max: int) -> None:
         """Begin later where Kafka has deleted what was asked for, or it is too much."""
         if self.after >= self.scan.until:
             return
         until = self.scan.until[1] + 1
-        allowed = max(oldest, until - messages_max) if messages_max else until
+        allowed = until - messages_max
         if low > self.begin and low >= allowed:
             self.begin, self.why = low, "retention"
         elif allowed > self.begin:
@@ -139,7 +137,6 @@ class Pass:
         scans: Sequence[Ticketed],
         truncated: Mapping[Position, Truncation],
         low: int,
-        oldest: int,
         limits: ReplayLimits,
     ) -> None:
         """Plan a pass.
@@ -147,12 +144,11 @@ class Pass:
         Args:
             truncated: Those of the positions after which is scanned that Kafka has lost, and where it goes on.
             low: The first offset that the partition has.
-            oldest: The first offset whose record is not too old.
         """
         self._limits = limits
         planned = [_Scan(ticket, scan, truncated.get(scan.after)) for ticket, scan in scans]
         for one in planned:
-            one.clip(low, oldest, limits.messages_max)
+            one.clip(low, limits.messages_max)
         self.begin = min(one.begin for one in planned)
         self._scans = [one for one in planned if one.begin < self.begin + STRETCH_RECORDS]
         self.later = [(one.ticket, one.scan) for one in planned if one.begin >= self.begin + STRETCH_RECORDS]

@@ -1,19 +1,14 @@
-"""Finds out what Kafka has: topics, partitions, incarnations, and where to begin to read each; in a thread.
+"""Finds out what Kafka has: topics, partitions, configurations, and where to begin to read; in a thread.
 
-Where to begin: a partition that is new, or whose topic is compacted, from its beginning; any other from the cache's
-time to live ago (by the records' times), but no further back than the cache could hold.
-
-What one broker says is not believed at once where that would end a log: a broker that lags behind the others does
-not know a new topic or partition yet.
-
-Not here: what follows from it (node/topics.py), reading (reader.py).
+Not here: what is to be believed of it (known_topics.py), where to begin (starts.py), what follows (node/topics.py),
+reading (reader.py).
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Future
 from typing import Any
 
@@ -21,8 +16,10 @@ import msgspec
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
-from mesh.log import BEGINNING
-from node.kafka.events import Found, KafkaEvent, StartFound, Unreachable
+from node.kafka.errors import NOT_ALLOWED, silence_of
+from node.kafka.events import Found, KafkaEvent, Unreachable, Where
+from node.kafka.known_topics import KnownTopics, Said, Silence
+from node.kafka.starts import EARLIEST, LATEST, NO_LEADER, NO_RECORD, Depth, Offset, StartQuestion, Starts
 from node.kafka.threads import Inbox, start_thread
 from node.topics import Source, incarnation_of
 
@@ -34,37 +31,21 @@ TOMBSTONES_S = 86_400.0
 """How long Kafka keeps tombstones unless it is told otherwise."""
 LOOK_UP_PAUSE_S = 0.3
 """The shortest time between two looks, however often they are asked for."""
-REPEATS_BACK = 10_000
-"""Records before the first that is kept which are read at least where clients may publish."""
-OPEN_BACK = 100
-"""Records before an open transaction of which the first tells an epoch that surely comes before it."""
-NO_LEADER = -1
-NO_RECORD = -1
-"""The offset that Kafka gives when there is no record of that time; librdkafka has lower ones for no answer."""
+TURN_S = 0.02
+"""Between two looks at what is wanted and what has been answered."""
+MOCK = "mockCluster"
+"""How the id of librdkafka's mock cluster begins, which can describe neither topics nor configurations."""
 
-_GONE = {
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError.UNKNOWN_TOPIC_ID,
-    KafkaError.TOPIC_EXCEPTION,
-}
-"""What says that a topic is not there for us; anything else may pass."""
-_NOT_ALLOWED = {KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED}
+_SPECS = {EARLIEST: OffsetSpec.earliest(), LATEST: OffsetSpec.latest()}
 
 
-class Depth(msgspec.Struct, frozen=True):
-    """How far back the cache is filled."""
+class _Config(msgspec.Struct, frozen=True):
+    """Of a topic, as far as it matters here."""
 
-    ttl_s: float
-    retry_window_s: float
-    """So much further where clients may publish, to recognise repeats (mesh/repeats.py)."""
-    records_max: int
-    """More than the cache could hold of one partition."""
-
-
-class _Topic(msgspec.Struct, frozen=True):
-    id: bytes
-    """Names the incarnation."""
-    partitions: int
+    tombstones_s: float | None
+    """How long tombstones are kept, if it is compacted."""
+    has_log_times: bool
+    """The times of its records are those at which Kafka took them."""
 
 
 class Discoverer:
@@ -75,22 +56,26 @@ class Discoverer:
         properties: dict[str, object],
         interval_s: float,
         is_mapped: Callable[[str], bool],
+        named: Collection[str],
         depth: Depth,
         inbox: Inbox[KafkaEvent],
     ) -> None:
+        """Start the thread.
+
+        Args:
+            is_mapped: Whether a topic concerns this node.
+            named: Topics that the configuration names in full.
+        """
         self._interval_s = interval_s
         self._is_mapped = is_mapped
-        self._depth = depth
         self._inbox = inbox
         self._wanted: deque[Source] = deque()
-        self._found: dict[str, _Topic] = {}
-        self._absent: set[str] = set()
-        """Topics that were not among those of the last answer, and are believed to exist for now."""
-        self._leaders: dict[tuple[str, int], int] = {}
-        self._silent: set[int] = set()
-        """Brokers that have not answered since the last look: nothing of theirs is asked until the next one."""
-        self._configs: dict[bytes, float | None] = {}
-        """Topic id -> how long tombstones are kept, in seconds, if it is compacted."""
+        self._topics = KnownTopics(named)
+        self._starts = Starts(depth)
+        self._asked: list[tuple[StartQuestion, dict[int, dict[TopicPartition, Future[Any]]]]] = []
+        self._leaders: dict[Where, int] = {}
+        self._configs: dict[bytes, _Config] = {}
+        """By topic id."""
         self._undescribed: set[str] = set()
         self._configs_at = 0.0
         self._stopping = False
@@ -103,6 +88,11 @@ class Discoverer:
     def find_start(self, source: Source) -> None:
         """Find out where to begin to read; answered by `StartFound`, once Kafka can tell."""
         self._wanted.append(source)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no start is wanted that is not known."""
+        return not self._wanted and self._starts.is_idle
 
     def look_up(self, number: int) -> None:
         """Look at once which topics there are; answered by a `Found` with this number."""
@@ -117,83 +107,86 @@ class Discoverer:
         while not self._stopping:
             if time.monotonic() >= look_at or self._is_asked(look_at):
                 look_at = time.monotonic() + (self._interval_s if self._look() else min(1.0, self._interval_s))
-            if not self._begin_one():
-                time.sleep(0.05)
+            self._find_starts()
+            time.sleep(TURN_S)
 
     def _is_asked(self, look_at: float) -> bool:
         """Whether a look was asked for, and the last one was LOOK_UP_PAUSE_S ago at least."""
         since_last_s = self._interval_s - (look_at - time.monotonic())
         return self._look_up > self._looked_up and since_last_s >= LOOK_UP_PAUSE_S
 
-    def _look(self) -> bool:
-        self._looked_up = self._look_up
-        try:
-            metadata = self._admin.list_topics(timeout=ASK_S)
-            listed = {name: topic for name, topic in metadata.topics.items() if self._is_mapped(name)}
-            said = self._identify(listed, str(metadata.cluster_id or ""))
-            self._describe({name: topic.id for name, topic in said.items() if topic is not None})
-        except KafkaException as failure:
-            self._admin.poll(0)  # calls `_error`
-            self._inbox.put(Unreachable(self._last_error or failure.args[0].str()))
-            return False
-        self._last_error = ""
-        self._found, self._absent = _believed(self._found, self._absent, said)
-        self._leaders = {
-            (name, partition.id): partition.leader
-            for name, topic in listed.items()
-            for partition in topic.partitions.values()
-        }
-        self._silent = {NO_LEADER}
-        topics = {name: (incarnation_of(topic.id), topic.partitions) for name, topic in self._found.items()}
-        leaderless = {where for where, leader in self._leaders.items() if leader < 0}
-        brokers = [f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()]
-        unsure = {name for name, topic in said.items() if topic is None and name not in self._found}
-        compacted = {
-            name: tombstones_s
-            for name, topic in self._found.items()
-            if (tombstones_s := self._configs.get(topic.id)) is not None
-        }
-        undescribed = frozenset(self._undescribed & self._found.keys())
-        self._inbox.put(Found(brokers, topics, leaderless, unsure, self._looked_up, compacted, undescribed))
-        return True
-
     def _error(self, error: KafkaError) -> None:
         """What librdkafka says of its connections: more to the point than the request that fails because of it."""
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self._last_error = error.str()
 
-    def _identify(self, listed: dict[str, Any], cluster_id: str) -> dict[str, _Topic | None]:
-        """The topics and what names their incarnations: Kafka's topic id; where there are none, the cluster's id.
+    # What there is.
 
-        None: it exists, but Kafka does not say more just now.
-        """
-        said: dict[str, _Topic | None] = {}
-        for name, topic in listed.items():
-            if topic.error is None:
-                said[name] = _Topic(f"{cluster_id}/{name}".encode(), len(topic.partitions))
-            elif topic.error.code() not in _GONE:
-                said[name] = None
-        named = [name for name, topic in said.items() if topic is not None]
-        if not named or cluster_id.startswith("mockCluster"):  # librdkafka's mock cannot describe topics
+    def _look(self) -> bool:
+        self._looked_up = self._look_up
+        topics = self._topics
+        try:
+            metadata = self._admin.list_topics(timeout=ASK_S)
+            listed = {name: topic for name, topic in metadata.topics.items() if self._is_mapped(name)}
+            topics.take(self._said(listed, str(metadata.cluster_id or "")))
+            self._describe({name: topic.id for name, topic in topics.found.items() if name not in topics.forbidden})
+        except KafkaException as failure:
+            self._admin.poll(0)  # calls `_error`
+            self._inbox.put(Unreachable(self._last_error or failure.args[0].str()))
+            return False
+        self._last_error = ""
+        self._leaders = {
+            (name, partition.id): partition.leader
+            for name, topic in listed.items()
+            for partition in topic.partitions.values()
+        }
+        self._starts.forget(topics.found)
+        configs = {
+            name: config for name, topic in topics.found.items() if (config := self._configs.get(topic.id)) is not None
+        }
+        found = Found(
+            brokers=[f"{broker.host}:{broker.port}" for broker in metadata.brokers.values()],
+            topics={name: (incarnation_of(topic.id), topic.partitions) for name, topic in topics.found.items()},
+            leaderless={where for where, leader in self._leaders.items() if leader == NO_LEADER},
+            unsure=topics.unsure,
+            look_up=self._looked_up,
+            compacted={name: one.tombstones_s for name, one in configs.items() if one.tombstones_s is not None},
+            undescribed=frozenset(self._undescribed & topics.found.keys()),
+            forbidden=frozenset(topics.forbidden),
+            lacks_ids=topics.lacks_ids,
+        )
+        self._inbox.put(found)
+        return True
+
+    def _said(self, listed: Mapping[str, Any], cluster_id: str) -> dict[str, Said]:
+        """What Kafka says of each topic that concerns this node."""
+        topics = self._topics
+        said: dict[str, Said] = {}
+        if cluster_id.startswith(MOCK):
+            for name in topics.to_describe(listed):
+                said[name] = Silence.ABSENT
+                if name in listed:
+                    said[name] = topics.identify(cluster_id, name, "", len(listed[name].partitions))
             return said
-        for name, future in self._admin.describe_topics(TopicCollection(named), request_timeout=ASK_S).items():
+        wanted = topics.to_describe(listed)
+        if not wanted:
+            return said
+        for name, future in self._admin.describe_topics(TopicCollection(wanted), request_timeout=ASK_S).items():
             try:
                 described = future.result()
-                said[name] = _Topic(str(described.topic_id).encode(), len(described.partitions))
+                said[name] = topics.identify(cluster_id, name, str(described.topic_id), len(described.partitions))
             except KafkaException as failure:
-                said[name] = None
-                if failure.args[0].code() in _GONE:
-                    del said[name]
+                said[name] = silence_of(failure.args[0].code())
         return said
 
     def _describe(self, ids: dict[str, bytes]) -> None:
-        """Learn which topics are compacted: of new ones at once, of the others now and then."""
+        """Learn how topics are configured: new ones at once, the others now and then."""
         if time.monotonic() >= self._configs_at:
             self._configs_at = time.monotonic() + CONFIGS_EVERY * self._interval_s
             wanted = [*ids]
         else:
             wanted = [name for name, id in ids.items() if id not in self._configs and name not in self._undescribed]
-        wanted = [name for name in wanted if not ids[name].startswith(b"mockCluster")]  # it has no configurations
+        wanted = [name for name in wanted if not ids[name].startswith(MOCK.encode())]
         if not wanted:
             return
         resources = [ConfigResource(ResourceType.TOPIC, name) for name in wanted]
@@ -202,110 +195,78 @@ class Discoverer:
             try:
                 answer = _result(future)
             except KafkaException as failure:
-                if failure.args[0].code() in _NOT_ALLOWED:
+                code = failure.args[0].code()
+                if code in NOT_ALLOWED:
                     self._undescribed.add(name)
                     self._configs.pop(ids[name], None)
-                elif failure.args[0].code() not in _GONE and ids[name] not in self._configs:
+                elif silence_of(code) is not Silence.ABSENT and ids[name] not in self._configs:
                     raise
                 continue
             self._undescribed.discard(name)
-            tombstones = answer.get("delete.retention.ms")
-            tombstones_s = TOMBSTONES_S if tombstones is None else int(tombstones.value) / 1000
-            self._configs[ids[name]] = tombstones_s if "compact" in answer["cleanup.policy"].value else None
+            self._configs[ids[name]] = _config(answer)
 
-    def _begin_one(self) -> bool:
-        """Answer one question; False if there is none that Kafka can answer now."""
-        for _ in range(len(self._wanted)):
-            source = self._wanted.popleft()
-            if source.topic not in self._found:
-                continue  # it has ended
-            leader = self._leaders.get((source.topic, source.partition), NO_LEADER)
-            if leader in self._silent:
-                self._wanted.append(source)
+    # Where to begin.
+
+    def _find_starts(self) -> None:
+        """Ask for what is wanted, and tell what has been answered."""
+        now = time.monotonic()
+        while self._wanted:
+            self._starts.want(now, self._wanted.popleft())
+        with_log_times = {
+            name
+            for name, topic in self._topics.found.items()
+            if (config := self._configs.get(topic.id)) is not None and config.has_log_times
+        }
+        wall_ms = int(time.time() * 1000)
+        self._asked += [
+            (question, self._ask(question))
+            for question in self._starts.questions(now, wall_ms, self._leaders, with_log_times)
+        ]
+        partitions = sum(topic.partitions for topic in self._topics.found.values())
+        asked, self._asked = self._asked, []
+        for question, futures in asked:
+            if not all(future.done() for by_where in futures.values() for future in by_where.values()):
+                self._asked.append((question, futures))
                 continue
-            try:
-                self._inbox.put(self._where(source))
-                return True
-            except TimeoutError:
-                self._silent.add(leader)
-            except KafkaException:
-                pass
-            self._wanted.append(source)
-            return False
-        return False
+            answers = {one: _offsets(by_where) for one, by_where in futures.items()}
+            for start in self._starts.answered(now, question, answers, partitions):
+                self._inbox.put(start)
 
-    def _where(self, source: Source) -> StartFound:
-        earliest, epoch = self._offset(source, OffsetSpec.earliest())
-        if source.is_new or source.is_table:
-            return StartFound(source, earliest, earliest, (epoch, earliest - 1) if earliest else BEGINNING, 0)
-        latest = self._offset(source, OffsetSpec.latest())
-        oldest_kept = max(earliest, latest[0] - self._depth.records_max)
-        since, epoch = self._since(source, self._depth.ttl_s, earliest, latest)
-        is_unknown = since == latest[0] > earliest and self._has_open_transaction(source, latest[0])
-        if is_unknown:
-            since, epoch = max(earliest, since - OPEN_BACK), 0
-        offset = max(since, oldest_kept)
-        floor = (epoch, offset - 1) if offset else BEGINNING
-        if not source.rule.publish or offset == earliest:
-            return StartFound(source, offset, earliest, floor, 0, skips_first=offset > (0 if is_unknown else since))
-        # Times in records are hearsay: by position, too, so far back that publishes which come again are recognised.
-        back_s = self._depth.ttl_s + self._depth.retry_window_s
-        back = max(min(self._since(source, back_s, earliest, latest)[0], offset - REPEATS_BACK), oldest_kept)
-        return StartFound(source, back, earliest, (0, back - 1) if back else BEGINNING, offset, skips_first=back > 0)
-
-    def _since(self, source: Source, age_s: float, earliest: int, latest: tuple[int, int]) -> tuple[int, int]:
-        """(offset, leader epoch) of the first record that is not older than this, by the records' times."""
-        offset, epoch = self._offset(source, OffsetSpec.for_timestamp(max(0, int((time.time() - age_s) * 1000))))
-        if offset >= 0:
-            return offset, epoch
-        # No record is that new. (Or Kafka cannot tell, as librdkafka's mock: it has none for any time.)
-        always = self._offset(source, OffsetSpec.for_timestamp(0))[0]
-        return (earliest, 0) if always < 0 < latest[0] - earliest else latest
-
-    def _has_open_transaction(self, source: Source, stable: int) -> bool:
-        """Whether something stands behind the last stable offset: it can be of a lower epoch than the leader's."""
-        return self._offset(source, OffsetSpec.latest(), IsolationLevel.READ_UNCOMMITTED)[0] > stable
-
-    def _offset(
-        self, source: Source, spec: OffsetSpec, level: IsolationLevel = IsolationLevel.READ_COMMITTED
-    ) -> tuple[int, int]:
-        """(offset, leader epoch); the offset is NO_RECORD if there is none.
-
-        Args:
-            level: AdminClient does not take this from `isolation.level`. Who begins behind what is not committed yet
-                never gets it.
-
-        Raises:
-            TimeoutError: If the leader does not answer.
-        """
-        where = TopicPartition(source.topic, source.partition)
-        asked = self._admin.list_offsets({where: spec}, isolation_level=level, request_timeout=ASK_S)
-        answer = _result(asked[where])
-        if answer.offset < NO_RECORD:
-            raise TimeoutError
-        epoch = answer.leader_epoch
-        return answer.offset, epoch if epoch is not None and epoch >= 0 else 0
+    def _ask(self, question: StartQuestion) -> dict[int, dict[TopicPartition, Future[Any]]]:
+        asked = {}
+        for one, wheres in question.wheres().items():
+            spec = _SPECS.get(one) or OffsetSpec.for_timestamp(one)
+            asked[one] = self._admin.list_offsets(
+                {TopicPartition(*where): spec for where in wheres},
+                isolation_level=IsolationLevel.READ_COMMITTED,
+                request_timeout=ASK_S,
+            )
+        return asked
 
 
-def _believed(
-    before: dict[str, _Topic], absent: set[str], said: dict[str, _Topic | None]
-) -> tuple[dict[str, _Topic], set[str]]:
-    """The topics to go by after another answer, and those of them that it did not have.
+def _offsets(answers: Mapping[TopicPartition, Future[Any]]) -> dict[Where, Offset]:
+    """What Kafka has told, without what it has not."""
+    offsets: dict[Where, Offset] = {}
+    for where, future in answers.items():
+        try:
+            answer = future.result()
+        except KafkaException:
+            continue  # its leader is another one now, or does not answer, or we are not allowed to ask
+        if answer.offset >= NO_RECORD:
+            epoch = answer.leader_epoch
+            offsets[where.topic, where.partition] = (answer.offset, epoch if epoch is not None and epoch >= 0 else 0)
+    return offsets
 
-    A topic is gone when two answers in a row do not have it. Within an incarnation partitions are never removed.
-    """
-    found: dict[str, _Topic] = {}
-    for name, topic in said.items():
-        known = before.get(name)
-        if topic is None:
-            if known is not None:
-                found[name] = known
-        elif known is not None and known.id == topic.id:
-            found[name] = _Topic(topic.id, max(topic.partitions, known.partitions))
-        else:
-            found[name] = topic
-    missing = {name for name in before if name not in said and name not in absent}
-    return found | {name: before[name] for name in missing}, missing
+
+def _config(answer: Mapping[str, Any]) -> _Config:
+    tombstones = answer.get("delete.retention.ms")
+    times = answer.get("message.timestamp.type")
+    return _Config(
+        (TOMBSTONES_S if tombstones is None else int(tombstones.value) / 1000)
+        if "compact" in answer["cleanup.policy"].value
+        else None,
+        times is not None and times.value == "LogAppendTime",
+    )
 
 
 def _result(future: Future[Any]) -> Any:

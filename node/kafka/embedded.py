@@ -127,7 +127,7 @@ class _MockCluster:
     """librdkafka's mock cluster, called in the library that confluent_kafka brings along."""
 
     def __init__(self, brokers: int) -> None:
-        self._library = ctypes.CDLL(_library_path())
+        self._library = ctypes.CDLL(library_path())
         self._declare()
         configuration = self._library.rd_kafka_conf_new()
         # Without a log callback librdkafka is silent; what goes wrong is in the return codes.
@@ -192,7 +192,7 @@ class _MockCluster:
             function.restype, function.argtypes = result, arguments
 
 
-def _library_path() -> str:
+def library_path() -> str:
     package = Path(confluent_kafka.__file__).parent
     for pattern in ("confluent_kafka.libs/librdkafka*.so*", "confluent_kafka/.dylibs/librdkafka*.dylib"):
         for found in sorted(package.parent.glob(pattern)):

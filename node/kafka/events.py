@@ -38,6 +38,10 @@ class Found(msgspec.Struct, gc=False):
     """Topics whose configuration says so -> how long Kafka keeps their tombstones, in seconds."""
     undescribed: frozenset[str] = frozenset()
     """Topics whose configuration this node may not see."""
+    forbidden: frozenset[str] = frozenset()
+    """Topics that this node may not describe: whether they are there Kafka does not say."""
+    lacks_ids: bool = False
+    """Kafka gives no topic ids: a topic that is deleted and created again looks the same."""
 
 
 class StartFound(msgspec.Struct, gc=False):
@@ -51,7 +55,8 @@ class StartFound(msgspec.Struct, gc=False):
     warm_until: int
     """What is below this offset is read only to recognise publishes that come again; 0: nothing is."""
     skips_first: bool = False
-    """Kafka did not tell the epoch of what stands at `offset`: it must not be kept."""
+    """Kafka did not tell the epoch of what stands at `offset`: it must not be kept. `floor` is then that of the first
+    offset that there is."""
 
 
 class Unreachable(msgspec.Struct, gc=False):
@@ -73,11 +78,13 @@ class Records(msgspec.Struct, gc=False):
 
 
 class EndReached(msgspec.Struct, gc=False):
-    """Everything that the partition had has been handed over."""
+    """Everything that may be read of the partition has been handed over."""
 
     generation: int
     topic: str
     partition: int
+    offset: int
+    """What comes next has this offset at least: what ends a transaction takes offsets, too."""
 
 
 class OutOfRange(msgspec.Struct, gc=False):
@@ -89,9 +96,12 @@ class OutOfRange(msgspec.Struct, gc=False):
 
 
 class Watermarks(msgspec.Struct, gc=False):
-    """How far each partition goes, as far as fetching has told."""
+    """How far each partition goes, as far as fetching has told: (high watermark, last stable offset).
 
-    high: dict[Where, int]
+    What is between the two belongs to transactions that are not finished, or waits for them, and cannot be read yet.
+    """
+
+    ends: dict[Where, tuple[int, int]]
 
 
 class Flow(msgspec.Struct, gc=False):
@@ -100,6 +110,14 @@ class Flow(msgspec.Struct, gc=False):
     generation: int
     stalled: list[Where]
     flowing: list[Where]
+
+
+class NotAllowed(msgspec.Struct, gc=False):
+    """Kafka does not let this node read the partition. When it does, reading goes on by itself."""
+
+    generation: int
+    topic: str
+    partition: int
 
 
 class ReadError(msgspec.Struct, gc=False):
@@ -160,7 +178,7 @@ class Unanswered(msgspec.Struct, gc=False):
 
 KafkaEvent: TypeAlias = (
     Found | StartFound | Unreachable
-    | Records | EndReached | OutOfRange | Watermarks | Flow | ReadError
+    | Records | EndReached | OutOfRange | Watermarks | Flow | NotAllowed | ReadError
     | Delivered | NotDelivered
     | ScanDone | LocateDone | MeasureDone | Unanswered
 )  # fmt: skip

@@ -14,6 +14,7 @@ from node.backfill.scan import ReplayLimits
 from node.effects import AskKafka, CancelQuestion, FindStart, LookUpTopics, Produce, ReadFrom, StopReading
 from node.kafka import discovery, producer, properties, reader, replay
 from node.kafka.events import KafkaEvent, Records
+from node.kafka.starts import Depth
 from node.kafka.threads import Inbox
 from node.settings import Settings
 
@@ -43,7 +44,6 @@ class KafkaThreads:
             properties.reader(settings),
             ReplayLimits(
                 messages_max=settings.replay.messages_max,
-                age_s=settings.replay.age_s,
                 retry_window_ms=int(retry_window_s * 1000),
                 subject_bytes_max=settings.client.subject_bytes_max,
                 threads=settings.replay.concurrency,
@@ -54,7 +54,8 @@ class KafkaThreads:
             properties.admin(settings),
             settings.kafka.metadata_interval_s,
             is_mapped,
-            discovery.Depth(settings.cache.ttl_s, retry_window_s, settings.cache.bytes_max // ENTRY_BYTES),
+            settings.named_topics,
+            Depth(settings.cache.ttl_s, retry_window_s, settings.cache.bytes_max // ENTRY_BYTES),
             inbox,
         )
 

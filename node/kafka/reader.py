@@ -17,7 +17,20 @@ from collections import deque
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
 from mesh.log import Headers
-from node.kafka.events import EndReached, Flow, KafkaEvent, OutOfRange, ReadError, Record, Records, Watermarks
+from node.kafka.errors import NOT_ALLOWED
+from node.kafka.events import (
+    EndReached,
+    Flow,
+    KafkaEvent,
+    NotAllowed,
+    OutOfRange,
+    ReadError,
+    Record,
+    Records,
+    Watermarks,
+    Where,
+)
+from node.kafka.figures import Figures, decode
 from node.kafka.stalls import EVERY_S, Stalls, stall_s
 from node.kafka.threads import Inbox, start_thread
 
@@ -35,11 +48,12 @@ class Reader:
     """The thread, as the hub sees it."""
 
     def __init__(self, properties: dict[str, object], inbox: Inbox[KafkaEvent], tells_flow: bool) -> None:
-        self._properties = properties
+        every_s = EVERY_S if tells_flow else WATERMARKS_EVERY_S
+        # Above what the user has set: nothing but this takes statistics.
+        self._properties = {**properties, "statistics.interval.ms": int(every_s * 1000), "stats_cb": self._look}
+        self._watermarks_at = 0.0
         self._stalls: Stalls | None = None
         if tells_flow:
-            # Above what the user has set: nothing but this takes statistics.
-            self._properties = {**properties, "statistics.interval.ms": int(EVERY_S * 1000), "stats_cb": self._look}
             self._stalls = Stalls(stall_s(int(str(properties["fetch.wait.max.ms"])) / 1000))
         self._inbox = inbox
         self._commands: deque[tuple[int, str, int, int | None]] = deque()
@@ -74,7 +88,6 @@ class Reader:
 
     def _run(self) -> None:
         consumer = Consumer(self._properties)
-        watermarks_at = 0.0
         while not self._stopping:
             while self._commands:
                 self._command(consumer, *self._commands.popleft())
@@ -83,9 +96,6 @@ class Reader:
                 self._hand_over(self._obeyed, [first, *consumer.consume(BATCH_MAX - 1, 0)])
             while self._handed - self._taken > BEHIND_BYTES_MAX and not self._stopping:
                 time.sleep(0.001)
-            if time.monotonic() >= watermarks_at:
-                watermarks_at = time.monotonic() + WATERMARKS_EVERY_S
-                self._inbox.put(Watermarks(self._watermarks(consumer)))
         consumer.close()
 
     def _command(self, consumer: Consumer, generation: int, topic: str, partition: int, offset: int | None) -> None:
@@ -104,10 +114,14 @@ class Reader:
 
     def _look(self, figures: str) -> None:
         """librdkafka calls this from within `poll` and `consume`."""
-        assert self._stalls is not None
-        verdicts = self._stalls.look(figures)
-        if verdicts.stalled or verdicts.flowing:
-            self._inbox.put(Flow(self._obeyed, verdicts.stalled, verdicts.flowing))
+        seen = decode(figures)
+        if self._stalls is not None:
+            verdicts = self._stalls.look(seen)
+            if verdicts.stalled or verdicts.flowing:
+                self._inbox.put(Flow(self._obeyed, verdicts.stalled, verdicts.flowing))
+        if time.monotonic() >= self._watermarks_at:
+            self._watermarks_at = time.monotonic() + WATERMARKS_EVERY_S - EVERY_S / 2
+            self._inbox.put(Watermarks(self._ends(seen)))
 
     def _hand_over(self, generation: int, messages: list[Message]) -> None:
         records: list[Record] = []
@@ -122,9 +136,11 @@ class Reader:
             records, size = [], 0
             code, topic, partition = error.code(), message.topic(), message.partition()
             if code == KafkaError._PARTITION_EOF:
-                self._inbox.put(EndReached(generation, topic, partition))
+                self._inbox.put(EndReached(generation, topic, partition, message.offset()))
             elif code in _OUT_OF_RANGE and topic is not None:
                 self._inbox.put(OutOfRange(generation, topic, partition))
+            elif code in NOT_ALLOWED and topic is not None:
+                self._inbox.put(NotAllowed(generation, topic, partition))
             else:
                 where = "" if topic is None else f"{topic} [{partition}]: "
                 self._inbox.put(ReadError(f"{where}{error.str()}"))
@@ -135,13 +151,13 @@ class Reader:
             self._handed += size
             self._inbox.put(Records(generation, records, size))
 
-    def _watermarks(self, consumer: Consumer) -> dict[tuple[str, int], int]:
-        high = {}
-        for topic, partition in self._assigned:
-            known = consumer.get_watermark_offsets(TopicPartition(topic, partition), cached=True)
-            if known is not None and known[1] >= 0:
-                high[topic, partition] = known[1]
-        return high
+    def _ends(self, seen: Figures) -> dict[Where, tuple[int, int]]:
+        ends = {}
+        for where in self._assigned:
+            partition = seen.partition(where)
+            if partition is not None and partition.hi_offset >= 0 and partition.ls_offset >= 0:
+                ends[where] = (partition.hi_offset, partition.ls_offset)
+        return ends
 
 
 def record_of(message: Message) -> Record:
@@ -160,9 +176,21 @@ def record_of(message: Message) -> Record:
 
 
 def headers_of(message: Message) -> Headers | None:
-    """A record's headers; none if the name of one is no text: it cannot be shown to anyone."""
+    """A record's headers, less those whose names are no text: they cannot be shown to anyone."""
     try:
         headers: Headers | None = message.headers()
-    except UnicodeDecodeError:
-        return None
+    except (UnicodeDecodeError, SystemError):  # confluent-kafka's, of one such name
+        return _with_text_names(message)
     return headers
+
+
+def _with_text_names(message: Message) -> Headers | None:
+    """The other headers: the second time confluent-kafka gives them all, with nothing at all in place of such a name.
+
+    That must not be touched, but Python can tell what it looks like.
+    """
+    try:
+        headers: Headers | None = message.headers()
+    except (UnicodeDecodeError, SystemError):
+        return None
+    return [header for header in headers or () if not repr(header).startswith("(<NULL>")]

@@ -20,12 +20,11 @@ from node.backfill.scan import Pass, ReplayLimits, Ticketed
 from node.backfill.truncation import Epochs
 from node.kafka.events import KafkaEvent, LocateDone, MeasureDone, ScanDone, Unanswered
 from node.kafka.reader import record_of
+from node.kafka.starts import REPEATS_BACK, REPEATS_BACK_MAX
 from node.kafka.threads import Inbox, start_thread
 
 ASK_S = 5.0
 """Longest wait for Kafka to answer or for the next record; then the question stays unanswered for now."""
-REPEATS_BACK, REPEATS_BACK_MAX = 10_000, 200_000
-"""Records before the first that is wanted which are read where clients may publish, at least and at most."""
 CHUNK = 500
 PAUSE_S = 0.0005
 """After each chunk, so that live delivery, which shares the interpreter, is not held up."""
@@ -169,8 +168,7 @@ class Partition:
     def scan(self, scans: list[Ticketed]) -> tuple[list[tuple[int, Scanned]], list[Ticketed]]:
         """Answer scans in one pass, and say which are for a later one."""
         low, high = self.watermarks()
-        oldest = self._offset_at(int((time.time() - self._limits.age_s) * 1000), low, high)
-        planned = Pass(scans, self._truncated(scans, low, high), low, oldest, self._limits)
+        planned = Pass(scans, self._truncated(scans, low, high), low, self._limits)
         begin = planned.begin
         if planned.repeats is not None:
             begin = self._back_by_window(begin, low, high)

@@ -20,6 +20,7 @@ from __future__ import annotations
 import msgspec
 
 from node.kafka.events import Where
+from node.kafka.figures import BrokerFigures, Figures
 
 EVERY_S = 0.2
 """How often librdkafka gives its figures; with 100 partitions that takes 0.4 % of a core."""
@@ -33,31 +34,6 @@ SLOW_FOR_S = 60.0
 
 NOBODY = -1
 """The broker of a partition that is not fetched; librdkafka numbers addresses so whose broker it does not know."""
-
-
-class _Broker(msgspec.Struct, gc=False):
-    nodeid: int
-    state: str
-    rxidle: int
-    """Microseconds since something was received; -1 if nothing ever was."""
-    waitresp_cnt: int
-    """Answers that it owes."""
-
-
-class _Partition(msgspec.Struct, gc=False):
-    broker: int
-    fetch_state: str
-
-
-class _Topic(msgspec.Struct, gc=False):
-    partitions: dict[str, _Partition]
-
-
-class _Figures(msgspec.Struct, gc=False):
-    ts: int
-    """Microseconds of a monotonic clock."""
-    brokers: dict[str, _Broker]
-    topics: dict[str, _Topic]
 
 
 class Verdicts(msgspec.Struct, gc=False):
@@ -88,7 +64,6 @@ class Stalls:
         self._looked_at: float | None = None
         self._slow_until: dict[int, float] = {}
         """By broker."""
-        self._decoder = msgspec.json.Decoder(_Figures)
 
     def assigned(self, topic: str, partition: int) -> None:
         """It is read from now on, or from another place."""
@@ -98,9 +73,8 @@ class Stalls:
         """It is not read any more."""
         self._watched.pop((topic, partition), None)
 
-    def look(self, figures: str) -> Verdicts:
-        """What librdkafka says every `EVERY_S`, in JSON."""
-        seen = self._decoder.decode(figures)
+    def look(self, seen: Figures) -> Verdicts:
+        """What librdkafka says every `EVERY_S`."""
         now = seen.ts / 1e6
         stood_still_s = 0.0 if self._looked_at is None else max(0.0, now - self._looked_at - 2 * EVERY_S)
         self._looked_at = now
@@ -108,8 +82,7 @@ class Stalls:
         heard.pop(NOBODY, None)
         verdicts = Verdicts([], [])
         for where, watched in self._watched.items():
-            topic = seen.topics.get(where[0])
-            partition = None if topic is None else topic.partitions.get(str(where[1]))
+            partition = seen.partition(where)
             broker = partition.broker if partition is not None and partition.fetch_state == "active" else NOBODY
             if watched.flowed_at is None:
                 watched.flowed_at = now
@@ -136,7 +109,7 @@ def stall_s(fetch_wait_s: float) -> float:
     return fetch_wait_s + ANSWER_S
 
 
-def _heard_at(now: float, broker: _Broker) -> float:
+def _heard_at(now: float, broker: BrokerFigures) -> float:
     """When a broker last said something, or had nothing to say."""
     if not broker.waitresp_cnt:
         return now

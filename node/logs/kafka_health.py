@@ -1,6 +1,6 @@
 """How Kafka is, as far as this node knows: whether it answers, and what of it cannot be read now.
 
-Not here: which topics there are (node/topics.py), the sentences for people (node/status/problems.py).
+Not here: which topics there are (node/topics.py), the other sentences for people (node/status/problems.py).
 """
 
 from __future__ import annotations
@@ -32,7 +32,18 @@ class KafkaHealth:
         self.read_error = ""
         """The last one."""
         self.read_error_at = now
-        self._high: dict[Where, int] = {}
+        self.forbidden: frozenset[str] = frozenset()
+        """Topics that this node may not describe."""
+        self.unreadable: set[Where] = set()
+        """Partitions that this node may not read."""
+        self.lacks_ids = False
+        """Kafka gives no topic ids."""
+        self._ends: dict[Where, tuple[int, int]] = {}
+        """(high watermark, last stable offset)."""
+        self._read_to: dict[Where, int] = {}
+        """Up to which offset (exclusive) there was nothing more to be read."""
+        self._held: dict[Where, tuple[int, float]] = {}
+        """Last stable offsets that are below the high watermark, and since when each is where it is."""
         self._told_at: float | None = None
         """When the log was last told that Kafka is away; None while it is not."""
 
@@ -58,6 +69,13 @@ class KafkaHealth:
         self.brokers = found.brokers
         self.leaderless = found.leaderless
         self.unsure = found.unsure
+        if found.forbidden - self.forbidden:
+            self._effects.log("topics_forbidden", WARNING, topics=sorted(found.forbidden), right="DESCRIBE")
+        self.forbidden = found.forbidden
+        if found.lacks_ids and not self.lacks_ids:
+            text = "a topic that is deleted and created again between two looks is taken for the same log"
+            self._effects.log("topics_without_ids", WARNING, text=text)
+        self.lacks_ids = found.lacks_ids
         if found.undescribed > self.undescribed:
             self._effects.log("configuration_not_seen", WARNING, topics=sorted(found.undescribed))
         self.undescribed = found.undescribed
@@ -68,13 +86,38 @@ class KafkaHealth:
         self.read_error = text
         self.read_error_at = now
 
-    def watermarks(self, high: dict[Where, int]) -> None:
-        """How far partitions go."""
-        self._high.update(high)
+    def watermarks(self, now: float, ends: dict[Where, tuple[int, int]]) -> None:
+        """How far the partitions go that this node reads: (high watermark, last stable offset)."""
+        self._ends.update(ends)
+        held = {}
+        for where, (high, stable) in ends.items():
+            if stable < high:
+                before = self._held.get(where)
+                held[where] = before if before is not None and before[0] == stable else (stable, now)
+        self._held = held
+
+    def reached(self, source: Source, offset: int) -> None:
+        """Nothing more can be read of a partition before this offset, nor is there any refusal."""
+        self._read_to[source.topic, source.partition] = offset
+        self.unreadable.discard((source.topic, source.partition))
+
+    def not_allowed(self, source: Source) -> None:
+        """Kafka does not let this node read a partition."""
+        where = (source.topic, source.partition)
+        if where not in self.unreadable:
+            self.unreadable.add(where)
+            self._effects.log("partition_forbidden", WARNING, topic=where[0], partition=where[1], right="READ")
+
+    def allowed(self, source: Source) -> None:
+        """Kafka lets this node read a partition."""
+        self.unreadable.discard((source.topic, source.partition))
 
     def forget(self, source: Source) -> None:
         """A log has ended."""
-        self._high.pop((source.topic, source.partition), None)
+        where = (source.topic, source.partition)
+        for known in (self._ends, self._read_to, self._held):
+            known.pop(where, None)
+        self.unreadable.discard(where)
 
     # Questions.
 
@@ -82,12 +125,41 @@ class KafkaHealth:
         """Whether nobody can read this partition at the moment."""
         return (source.topic, source.partition) in self.leaderless
 
+    def missing_right(self, topic: str) -> str:
+        """The right that Kafka wants this node's user to have, and it has not: DESCRIBE, READ; empty if none is known.
+
+        Kafka's names.
+        """
+        if topic in self.forbidden:
+            return "DESCRIBE"
+        return "READ" if any(one == topic for one, _ in self.unreadable) else ""
+
+    def is_forbidden(self, source: Source) -> bool:
+        """Whether this node may not read a partition."""
+        return source.topic in self.forbidden or (source.topic, source.partition) in self.unreadable
+
+    def hanging(self, now: float, after_s: float) -> list[tuple[Where, int, int]]:
+        """Partitions that a transaction keeps from being read on, for so long: last stable offset, high watermark."""
+        return [
+            (where, stable, self._ends[where][0])
+            for where, (stable, since) in sorted(self._held.items())
+            if now - since >= after_s
+        ]
+
     def high_watermark(self, source: Source) -> int | None:
         """Kafka's; what has been read since it was last told counts too. None while it is not known."""
-        high = self._high.get((source.topic, source.partition))
-        return None if high is None or source.log is None else max(high, source.log.end[1] + 1)
+        ends = self._ends.get((source.topic, source.partition))
+        return None if ends is None or source.log is None else max(ends[0], source.log.end[1] + 1)
 
     def lag(self, source: Source) -> int | None:
-        """Records that Kafka has and the cache has not seen; None while that is not known."""
-        high = self.high_watermark(source)
-        return None if high is None or source.log is None else high - 1 - source.log.end[1]
+        """Offsets that could be read and have not been; None while that is not known."""
+        where = (source.topic, source.partition)
+        ends = self._ends.get(where)
+        if ends is None or source.log is None:
+            return None
+        return max(0, ends[1] - max(source.log.end[1] + 1, self._read_to.get(where, 0)))
+
+
+def forbidden_text(topic: str, right: str) -> str:
+    """What people are told of a topic that this node may not read."""
+    return f"Kafka does not let this node read topic {topic!r}: its user lacks the right {right} on it"

@@ -30,7 +30,7 @@ from node.backfill.backfills import Backfills, Ticket
 from node.backfill.questions import Measure
 from node.effects import DEBUG, WARNING, AskKafka, Effects, FindStart, ReadFrom, StopReading
 from node.intake import Intake, clock_ms
-from node.kafka.events import EndReached, Flow, Found, OutOfRange, Record, Records, StartFound
+from node.kafka.events import EndReached, Flow, Found, NotAllowed, OutOfRange, Record, Records, StartFound
 from node.logs.copy import LogCopy
 from node.logs.kafka_health import KafkaHealth
 from node.logs.lent_logs import LentLogs
@@ -39,6 +39,9 @@ from node.topics import Source, Topics
 
 PEERS_WAIT_S = 3.0
 """How long a node that is to join others waits for them before it fills its cache from Kafka."""
+FURTHER_BACK_MIN = 10
+REFUSED_AGAIN_S = 5.0
+"""After this a partition is read again that Kafka has refused."""
 
 
 class KafkaLogs:
@@ -95,6 +98,8 @@ class KafkaLogs:
         """Sources of which Kafka is asked whether it has lost their end, before they are read on."""
         self._checking: dict[Ticket, Source] = {}
         """The same, while they are read on: what Kafka has ends there, but it may have lost some and grown again."""
+        self._refused: dict[Source, float] = {}
+        """Sources that this node may not read, and when to try again."""
         self._waiting: list[Source] = []
         """Sources that appeared before any peer did."""
         self.fed = 0
@@ -106,7 +111,7 @@ class KafkaLogs:
     def is_loaded(self) -> bool:
         """Whether everything has been read up to its end once that can be read."""
         return self._topics.known and all(
-            source.loaded or self._health.is_leaderless(source)
+            source.loaded or self._health.is_leaderless(source) or self._health.is_forbidden(source)
             for sources in self._topics.sources.values()
             for source in sources.values()
         )
@@ -121,7 +126,7 @@ class KafkaLogs:
     def found(self, now: float, found: Found) -> None:
         """Kafka has told which topics and partitions there are."""
         self._health.found(now, found)
-        begun, ended = self._topics.update(found.topics, found.unsure)
+        begun, ended = self._topics.update(found.topics, found.unsure | found.forbidden)
         ends = [(source, self._end(now, source)) for source in ended]
         for source in begun:
             source.is_table = source.topic in found.compacted or self.is_said(source.topic)
@@ -152,6 +157,7 @@ class KafkaLogs:
             source.repeats = Repeats(self._retry_window_ms)
             source.warm_until = start.warm_until
         source.skips_first = start.skips_first
+        source.begun_at, source.earliest = start.offset, start.earliest
         self._read(source, start.offset)
         self._lent.fed[source.log_id] = source
         self._feed.open(now, source.log_id, source.log.end, False)
@@ -175,6 +181,8 @@ class KafkaLogs:
                 self._measure(source)
                 continue
             source.is_continuous = True
+            self._refused.pop(source, None)
+            self._health.allowed(source)
             self._take_in(now, source, records)
             self._feed.applied(now, source.log_id, before, source.log.end, records, was_torn and source.torn is None)
         self._cache.limit(now)
@@ -184,13 +192,24 @@ class KafkaLogs:
         source = self._topics.by_partition.get((news.topic, news.partition))
         if source is None or news.generation < source.generation:
             return
+        self._health.reached(source, news.offset)
+        self._refused.pop(source, None)
+        if source.skips_first and not source.loaded:
+            self._read_further_back(source, news.offset)
+            return
         self._feed.reached(now, source.log_id)
         if not source.loaded:
             source.warm_until = 0
-            source.skips_first = False
             self._loaded(source)
         elif not source.is_continuous and source.torn is None and source not in self._checking.values():
             self._ask_whether_lost(source, self._checking)
+
+    def not_allowed(self, now: float, news: NotAllowed) -> None:
+        """Kafka does not let this node read a partition: it has neither ended nor gone away."""
+        source = self._topics.by_partition.get((news.topic, news.partition))
+        if source is not None and source.log is not None and news.generation >= source.generation:
+            self._health.not_allowed(source)
+            self._refused.setdefault(source, now + REFUSED_AGAIN_S)
 
     def out_of_range(self, news: OutOfRange) -> None:
         """Kafka has deleted what was to be read next, or lost it: find out where to go on."""
@@ -269,7 +288,12 @@ class KafkaLogs:
     # From the clock.
 
     def tick(self, now: float) -> None:
-        """Go on with sources that wait for a peer."""
+        """Go on with sources that wait for a peer, and try again what was refused."""
+        for source in [source for source, at in self._refused.items() if now >= at]:
+            if source.log is not None:
+                # The reader would go on by itself, but say nothing as long as there is nothing new.
+                self._read(source, source.log.end[1] + 1)
+                self._refused[source] = now + REFUSED_AGAIN_S
         if self._waiting and (self.peers or now - self._started_at >= PEERS_WAIT_S):
             waiting, self._waiting = self._waiting, []
             for source in waiting:
@@ -348,9 +372,21 @@ class KafkaLogs:
         self._forget_measuring(source)
         self._effects.add(ReadFrom(source.topic, source.partition, offset, self._generation))
 
+    def _read_further_back(self, source: Source, end: int) -> None:
+        """Nothing that can be read stands between where it was begun to read and the end (aborted transactions, say).
+
+        So the epoch is not known from which on the log is, and what still comes may be of an older one than Kafka's
+        leader is in.
+        """
+        source.begun_at = max(source.earliest, source.begun_at - 10 * max(end - source.begun_at, FURTHER_BACK_MIN))
+        source.skips_first = source.begun_at > source.earliest
+        self._read(source, source.begun_at)
+
     def _stop_reading(self, source: Source) -> None:
         self._generation += 1
         self._forget_measuring(source)
+        self._refused.pop(source, None)
+        self._health.allowed(source)
         self._effects.add(StopReading(source.topic, source.partition, self._generation))
 
     def _read_again(self, source: Source, earliest: int) -> None:

@@ -20,7 +20,6 @@ Broken = tuple[str, str, str]
 
 AT_MOST: list[tuple[str, str, str]] = [
     ("cache.ttl", "cache.snapshot_ttl", "the latest value outlives a subject's other messages"),
-    ("cache.ttl", "replay.age", "what left the cache is read back from Kafka"),
     ("publish.timeout", "publish.retry_window", "a retry comes after the timeout and must be recognised"),
     ("publish.queue", "publish.remembered", "each message in flight is remembered"),
     ("client.publishes", "publish.queue", "one client's publishes must find room on the node"),

@@ -120,6 +120,9 @@ class Kafka(Section, frozen=True):
     node reads all of Kafka for itself."""
     metadata_interval_s: Annotated[float, duration(ge=0.1, le=3600)] = 5.0
     """How often to look for new, changed and deleted topics and partitions."""
+    stuck_after_s: Duration = 120.0
+    """A transaction that keeps a partition from being read on for so long is named in the status. What it has written,
+    and what others have written behind it, is readable only when it is committed or aborted."""
     client: Properties = field(default_factory=dict)
     """Any property of librdkafka, as it is (`security.protocol`, `sasl.password`, ...), for all connections to
     Kafka."""
@@ -164,7 +167,9 @@ class Cache(Section, frozen=True):
     """What the node keeps in memory. What it no longer has is read back from Kafka."""
 
     ttl_s: Duration = 600.0
-    """Messages older than this leave; at start the cache is filled this far back."""
+    """Messages leave so long after the node has got them. At start the cache is filled this far back if the times of a
+    topic's records are the log's own (`message.timestamp.type=LogAppendTime`). Those of producers prove nothing: then
+    it is filled with the last records of each partition, 100000 at most, as far as `bytes` goes round."""
     messages_per_subject_max: Count = 1000
     """Messages kept of one subject; older ones leave."""
     bytes_max: Annotated[int, size(64 * KIB)] = 512 * MIB
@@ -177,9 +182,7 @@ class Replay(Section, frozen=True):
     """Reading back from Kafka what the cache no longer has, for a client that resumes; beyond it: `gap`."""
 
     messages_max: Annotated[int, whole(0)] = 100_000
-    """Records read back per log for one resume; 0: never read back."""
-    age_s: Duration = 86400.0
-    """Records older than this are not read back."""
+    """Records read back per log for one resume, however old; 0: never read back."""
     concurrency: Annotated[int, whole(1, 64)] = 2
     """Readers at work at the same time; others wait."""
 
@@ -272,6 +275,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     def voters(self) -> tuple[str, ...]:
         """The nodes whose copies and votes count: those configured, or this one alone."""
         return self.cluster.voters or (self.node.name,)
+
+    @property
+    def named_topics(self) -> list[str]:
+        """The topics that the configuration names in full, not by a glob."""
+        return [topic.name for topic in self.topics if not set("*?") & set(topic.name)]
 
     @property
     def uses_kafka(self) -> bool:

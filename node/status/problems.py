@@ -9,6 +9,7 @@ from collections import Counter
 
 from node.cluster.network import Network
 from node.core import NodeCore
+from node.logs.kafka_health import forbidden_text
 from node.settings import Settings
 from node.workers import Workers
 
@@ -45,9 +46,9 @@ def cluster_problems(core: NodeCore, network: Network | None) -> list[str]:
 
 def missing_topics(settings: Settings, core: NodeCore) -> list[str]:
     """Topics that are named in the configuration, not by a glob, and that Kafka does not have."""
-    named = [rule.name for rule in settings.topics if not set("*?") & set(rule.name)]
-    has = core.topics.sources.keys() | core.kafka_health.unsure
-    return [name for name in named if core.topics.known and name not in has]
+    health = core.kafka_health
+    has = core.topics.sources.keys() | health.unsure | health.forbidden
+    return [name for name in settings.named_topics if core.topics.known and name not in has]
 
 
 def undescribed(topic: str) -> str:
@@ -96,6 +97,13 @@ class Problems:
             found.append(f"Kafka has not answered for {now - health.since:.0f} s: {health.error}")
         elif health.read_error and now - health.read_error_at < READ_ERROR_SHOWN_S:
             found.append(f"reading Kafka: {health.read_error}")
+        forbidden = health.forbidden | {topic for topic, _ in health.unreadable}
+        found += [forbidden_text(topic, health.missing_right(topic)) for topic in sorted(forbidden)]
+        for (topic, partition), stable, high in health.hanging(now, self._settings.kafka.stuck_after_s):
+            found.append(
+                f"{topic} [{partition}]: a transaction that is neither committed nor aborted holds up what was written "
+                f"since: it cannot be read (last stable offset {stable}, high watermark {high})"
+            )
         for topic, partition in sorted(health.leaderless):
             found.append(f"{topic} [{partition}] has no leader in Kafka: nobody can read it")
         found += [

@@ -123,7 +123,7 @@ class OneNode:
         self.core.kafka_event(self.now, Records(generation, [*records], 100))
 
     def reach_end(self, generation: int, partition: int = 0) -> None:
-        self.core.kafka_event(self.now, EndReached(generation, "orders", partition))
+        self.core.kafka_event(self.now, EndReached(generation, "orders", partition, 0))
 
     def start_partitions(self, count: int) -> int:
         """Open and load that many empty partitions; the generation of the last command to the reader."""

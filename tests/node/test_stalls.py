@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+from node.kafka.figures import decode
 from node.kafka.stalls import EVERY_S, SLOW_FOR_S, SLOW_STALL_S, Stalls, stall_s
 
 PATIENCE_S = stall_s(0.1)
@@ -28,7 +29,7 @@ class World:
         self.now += after_s
         if self.answers:
             self.heard_at = self.now - 0.05
-        found = self.stalls.look(self.figures())
+        found = self.stalls.look(decode(self.figures()))
         return [number for _, number in found.stalled], [number for _, number in found.flowing]
 
     def run(self, seconds: float) -> tuple[list[int], list[int]]:

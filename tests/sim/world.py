@@ -17,8 +17,8 @@ from mesh.feed.feed_log import FeedConfig
 from node.backfill.scan import ReplayLimits
 from node.config import NodeConfig
 from node.core import NodeCore
-from node.kafka.discovery import Depth
 from node.kafka.events import KafkaEvent
+from node.kafka.starts import Depth
 from node.publishing import PublishingConfig
 from tests.sim.apps.client import Client, start_for
 from tests.sim.apps.line import Line
@@ -162,7 +162,7 @@ class World:
         )
         config = ThreadsConfig(
             limits=ReplayLimits(
-                messages_max=options.replay_messages_max, age_s=1e9, retry_window_ms=retry_window_ms,
+                messages_max=options.replay_messages_max, retry_window_ms=retry_window_ms,
                 subject_bytes_max=SUBJECT_BYTES_MAX, threads=1,
             ),
             depth=Depth(options.cache.ttl_s, retry_window_ms / 1000, records_max),
@@ -171,6 +171,7 @@ class World:
             publish_timeout_s=PUBLISH_TIMEOUT_S,
             tells_flow=not options.is_direct and len(options.names) > 1,
             is_mapped=lambda topic: mapping.rule_for(topic) is not None,
+            named=tuple(rule.name for rule in options.rules if "*" not in rule.name),
         )  # fmt: skip
         rng = Random(f"{rng.random()}")
         return self.threads_type(

@@ -14,7 +14,7 @@ from node.backfill.scan import STRETCH_RECORDS, Pass, ReplayLimits
 from node.kafka.events import Record
 from node.topics import Source
 
-LIMITS = ReplayLimits(messages_max=10**6, age_s=1e9, retry_window_ms=1000, subject_bytes_max=100, threads=1)
+LIMITS = ReplayLimits(messages_max=10**6, retry_window_ms=1000, subject_bytes_max=100, threads=1)
 
 
 def record(offset: int, key: bytes = b"a", epoch: int = 0, publish: str = "", time: int = 0) -> Record:
@@ -33,7 +33,7 @@ def run(
     limits: ReplayLimits = LIMITS,
     truncated: dict[Position, Truncation] | None = None,
 ) -> list[Scanned]:
-    planned = Pass(list(enumerate(scans)), truncated or {}, low, 0, limits)
+    planned = Pass(list(enumerate(scans)), truncated or {}, low, limits)
     for one in records:
         if one[2] >= min(planned.end, 10**9):
             break
@@ -128,6 +128,6 @@ def test_a_pass_is_bounded_and_the_scan_goes_on_from_there() -> None:
 
 def test_scans_far_ahead_wait_for_a_later_pass() -> None:
     near, far = scan("/t/a", (0, -1), (0, 50)), scan("/t/a", (0, 10**6), (0, 10**6 + 5))
-    planned = Pass([(1, near), (2, far)], {}, 0, 0, LIMITS)
+    planned = Pass([(1, near), (2, far)], {}, 0, LIMITS)
     assert planned.later == [(2, far)]
     assert planned.end == 51

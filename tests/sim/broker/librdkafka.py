@@ -31,11 +31,14 @@ class Clock:
 
     def __init__(self) -> None:
         self.waited_s = 0.0
+        """Since the thread was last looked at."""
+        self.begun_s = 0.0
+        """When that was."""
         self.wall_s = 0.0
         """The machine's time of day."""
 
     def monotonic(self) -> float:
-        return self.waited_s
+        return self.begun_s + self.waited_s
 
     def time(self) -> float:
         return self.wall_s + self.waited_s
@@ -206,6 +209,9 @@ class Answer:
         self._value = value
         self._error = error
 
+    def done(self) -> bool:
+        return True
+
     def result(self, timeout: float | None = None) -> Any:
         if self._error is not None:
             raise KafkaException(self._error)
@@ -247,14 +253,13 @@ class Admin:
         self._reach(timeout)
         topics = {}
         for name, (topic, count) in self._lagging.topics().items():
-            error = None
             if not topic.is_allowed:
-                error = KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "topic authorization failed")
+                continue  # a list of all has only what may be seen
             partitions = {
                 log.number: SimpleNamespace(id=log.number, leader=1 if log.has_leader else -1)
                 for log in topic.partitions[:count]
             }
-            topics[name] = SimpleNamespace(error=error, partitions={} if error else partitions)
+            topics[name] = SimpleNamespace(error=None, partitions=partitions)
         brokers = {1: SimpleNamespace(host="kafka", port=9092)}
         return SimpleNamespace(topics=topics, cluster_id="model", brokers=brokers)
 
@@ -292,14 +297,15 @@ class Admin:
                 answers[resource] = Answer(error=KafkaError(KafkaError.TOPIC_AUTHORIZATION_FAILED, "not allowed"))
             else:
                 policy = "compact" if topic.is_compacted else "delete"
-                answers[resource] = Answer({"cleanup.policy": SimpleNamespace(value=policy)})
+                values = {"cleanup.policy": policy, "message.timestamp.type": "CreateTime"}
+                answers[resource] = Answer({name: SimpleNamespace(value=value) for name, value in values.items()})
         return answers
 
     def _offset(self, where: TopicPartition, spec: Any, is_committed: bool, timeout: float) -> Answer:
         try:
             log = readable_log(self._kafka, self._node, where.topic, where.partition)
         except Broken as broken:
-            self._clock.sleep(timeout)
+            self._clock.waited_s = max(self._clock.waited_s, timeout)  # whatever is asked together
             return Answer(error=broken.error)
         end = log.stable if is_committed else log.end
         match type(spec):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicPartition
 from confluent_kafka.admin import OffsetSpec
 
 from mesh.log import BEGINNING, Position
@@ -130,6 +130,6 @@ def test_the_admin_client_tells_topics_offsets_and_configurations() -> None:
     assert [*node.admin.list_topics().topics] == ["t"]
     where = TopicPartition("t", 0)
     for spec, offset in ((OffsetSpec.earliest(), 0), (OffsetSpec.latest(), 2), (OffsetSpec.for_timestamp(1001), 1)):
-        assert node.admin.list_offsets({where: spec})[where].result().offset == offset
+        assert node.admin.list_offsets({where: spec}, IsolationLevel.READ_COMMITTED)[where].result().offset == offset
     node.kafka.allow("t", False)
-    assert node.admin.list_topics().topics["t"].error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+    assert not node.admin.list_topics().topics

@@ -24,12 +24,13 @@ from gateway.link import codes
 from node.backfill.scan import ReplayLimits
 from node.effects import AskKafka, CancelQuestion, FindStart, LookUpTopics, Produce, ReadFrom, StopReading
 from node.kafka import discovery, replay
-from node.kafka.discovery import LOOK_UP_PAUSE_S, Depth
+from node.kafka.discovery import LOOK_UP_PAUSE_S
 from node.kafka.events import (
     Delivered,
     EndReached,
     Flow,
     KafkaEvent,
+    NotAllowed,
     NotDelivered,
     OutOfRange,
     ReadError,
@@ -38,6 +39,7 @@ from node.kafka.events import (
     Watermarks,
     Where,
 )
+from node.kafka.starts import Depth
 from tests.sim.broker import log as model
 from tests.sim.broker.cluster import ModelKafka
 from tests.sim.broker.librdkafka import Admin, Broken, Clock, Consumer, Lagging, readable_log
@@ -62,12 +64,13 @@ class ThreadsConfig:
     publish_timeout_s: float
     tells_flow: bool
     is_mapped: Callable[[str], bool]
+    named: tuple[str, ...]
 
 
 class _Assigned:
     """A partition that is read."""
 
-    __slots__ = ("checked", "end_told_at", "epoch", "is_lost", "is_stalled", "offset", "seen_at")
+    __slots__ = ("checked", "end_told_at", "epoch", "is_lost", "is_refused", "is_stalled", "offset", "seen_at")
 
     def __init__(self, now: float, offset: int) -> None:
         self.offset = offset
@@ -75,6 +78,8 @@ class _Assigned:
         """Of the last record: with it truncation is noticed when another broker leads."""
         self.checked = -1
         self.is_lost = False
+        self.is_refused = False
+        """As was last told."""
         self.end_told_at = -1
         self.seen_at = now
         self.is_stalled: bool | None = None
@@ -124,6 +129,7 @@ class KafkaThreads:
                 {},
                 config.metadata_interval_s,
                 config.is_mapped,
+                config.named,
                 config.depth,
                 self._inbox,  # type: ignore[arg-type]
             )
@@ -179,14 +185,14 @@ class KafkaThreads:
     def _look_around(self, look_at: float) -> None:
         now, discoverer = self._kafka.now, self._discoverer
         is_asked = discoverer._look_up > discoverer._looked_up and now - self._looked_at >= LOOK_UP_PAUSE_S
-        if now >= look_at or is_asked or discoverer._wanted:
+        if now >= look_at or is_asked or not discoverer.is_idle:
             with self._time():
                 if now >= look_at or is_asked:
                     self._looked_at = now
                     is_found = discoverer._look()
                     look_at = now + (self._config.metadata_interval_s if is_found else 0.5)
-                while discoverer._begin_one():
-                    pass
+                discoverer._find_starts()  # asks
+                discoverer._find_starts()  # tells: the model answers at once
         self._later(0.07, self._look_around, look_at)
 
     def _answer(self) -> None:
@@ -206,7 +212,7 @@ class KafkaThreads:
     def _time(self) -> Iterator[None]:
         """The thread works; what it says comes after what it has waited for."""
         self._clock.wall_s = self._wall_ms() / 1000
-        self._clock.waited_s = 0.0
+        self._clock.begun_s, self._clock.waited_s = self._kafka.now, 0.0
         with _instead(discovery, time=self._clock), _instead(replay, time=self._clock):
             yield
         events, self._inbox.events = self._inbox.events, []
@@ -231,9 +237,14 @@ class KafkaThreads:
             try:
                 log = readable_log(self._kafka, self._node, topic, partition)
             except Broken as broken:
-                if broken.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED and self._rng.random() < 0.1:
+                is_refused = broken.error.code() == KafkaError.TOPIC_AUTHORIZATION_FAILED
+                if is_refused and not assigned.is_refused:
+                    behind.append(NotAllowed(self._obeyed, topic, partition))
+                elif not is_refused and self._rng.random() < 0.05:
                     behind.append(ReadError(f"{topic} [{partition}]: {broken.error.str()}"))
+                assigned.is_refused = is_refused
                 continue
+            assigned.is_refused = False
             assigned.seen_at = self._kafka.now
             if self._is_lost(log, assigned):
                 assigned.is_lost = True
@@ -247,7 +258,7 @@ class KafkaThreads:
                 assigned.offset = max(assigned.offset, log.stable)
                 if assigned.end_told_at != assigned.offset:
                     assigned.end_told_at = assigned.offset
-                    behind.append(EndReached(self._obeyed, topic, partition))
+                    behind.append(EndReached(self._obeyed, topic, partition, assigned.offset))
         if records:
             self._put(Records(self._obeyed, records, 200 * len(records)))
         self._tell(behind)
@@ -281,12 +292,12 @@ class KafkaThreads:
         self._later(LOOK_S, self._look_at_flow)
 
     def _tell_watermarks(self) -> None:
-        high = {}
+        ends = {}
         for where in self._assigned:
             log = self._kafka.partition(*where)
             if log is not None and self._node not in self._kafka.away:
-                high[where] = log.end
-        self._put(Watermarks(high))
+                ends[where] = (log.end, log.stable)
+        self._put(Watermarks(ends))
         self._later(WATERMARKS_S, self._tell_watermarks)
 
     # Producing.
