@@ -146,6 +146,7 @@ def test_what_the_cache_no_longer_has_comes_from_kafka(
         if killed:
             node.kill()
             node.start()
+            until_cold(node, topic)
         replayed = node.metric("whimbrel_replay_records_total")
         with Subscriber(node.url, subject.format(topic), start=Resume(early)) as resumed:
             add(5)

@@ -77,9 +77,9 @@ def test_live_cached_and_replayed(start_node: StartNode, kafka: RealKafka) -> No
         assert live.all(events.Live)
         resume(node, kafka, log, 195)
     node.stop()
-    time.sleep(0.6)  # older than the next node keeps
     cold = start_node(kafka.bootstrap, "t", settings=SHORT)
     cold.wait_for_topic("t", 1)
+    cold.wait(lambda: cold.status()["cache"]["messages"] == 0, "a cold cache")
     resume(cold, kafka, log, 195)
     assert cold.metric("whimbrel_replay_records_total") >= 75
 
