@@ -339,7 +339,7 @@ class NodeCore:
     def to_hand_over(self) -> int:
         """Slots that this node coordinates and partitions that it feeds, while there are others to do it."""
         alone = len(self.peers.alive()) == 1
-        return 0 if alone else len(self.slots.coordinated) + self.feed.feeding_count
+        return 0 if alone else self.slots.to_hand_over + self.feed.feeding_count
 
     # Output.
 

@@ -39,7 +39,7 @@ from mesh.slots.replication import Reject, Replication
 from mesh.slots.slot import ANY_EPOCH, NEVER, NodeName, Role, Slot
 
 RECOVERY_MAX_S = 5.0
-HAND_OVER_MAX_S = 2.0
+HAND_OVER_MAX_S = 1.5
 """A successor that does not hold everything by then does not get the slot: until then no publishes are taken."""
 UNSYNCED_DELAY_S = 0.5
 """Voters that lost their memory stand later than those that did not."""

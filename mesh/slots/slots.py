@@ -60,6 +60,8 @@ from mesh.slots.slot import (
 from mesh.slots.slot_log import Item
 
 BEACON_S = 0.1
+LEAVE_TOLD_S = 0.25
+"""A node that leaves hands over so much later, when it knows which others leave, too."""
 BEACON_ROWS_MAX = 32
 """More slots are told in several, so that each has room in a datagram."""
 RECALL_RETRY_S = 0.3
@@ -80,6 +82,8 @@ class Beacon(msgspec.Struct, array_like=True, tag="beacon", gc=False):
     """Slots whose log the sender, a voter, has lost with its memory."""
     cannot_save: bool = False
     """The sender's disk takes no promises."""
+    is_leaving: bool = False
+    """The sender is about to end."""
 
 
 class Recall(msgspec.Struct, array_like=True, tag="recall", gc=False):
@@ -167,6 +171,10 @@ class Slots:
         self._voters: list[NodeName] = []
         self._stable_since = now
         self.is_leaving = False
+        self._hand_over_at = NEVER
+        """When the others know that this node leaves, if it does."""
+        self._leaving: dict[NodeName, None] = {}
+        """Other voters that have said so."""
         self.packets_refused = 0
         self._events: list[SlotsEvent] = []
 
@@ -186,6 +194,12 @@ class Slots:
     def is_synced(self) -> bool:
         """Whether this node holds the log of every slot's coordinator."""
         return all(slot.accepted and not replication.copying for slot, replication in self._pairs())
+
+    @property
+    def to_hand_over(self) -> int:
+        """Slots that this node coordinates, and that another voter could that stays."""
+        stays = any(voter != self.me and voter not in self._leaving for voter in self._voters)
+        return len(self.coordinated) if stays else 0
 
     def delay_s(self) -> dict[NodeName, float]:
         """As coordinator: how long each other node took to hold what was sent last, the slowest slot of each."""
@@ -286,6 +300,8 @@ class Slots:
             # Of any other node the log may not be known here in which the publish stands.
             if sender == self.by_number[packet.slot].coordinator:
                 self.forwarding.committed(now, packet.slot, packet.publish, packet.at)
+        elif isinstance(packet, Resign) and self.is_leaving:
+            return  # the sender could not know it yet: it stands again itself
         elif isinstance(packet, Vote | Grant | Resign):
             self.elections[packet.slot].receive(now, sender, boot, packet)
         elif not (isinstance(packet, Range | Trimmed) and self.elections[packet.slot].fetched(now, sender, packet)):
@@ -334,9 +350,14 @@ class Slots:
             self.elections[number].promise_failed(now)
 
     def leave(self, now: float) -> None:
-        """Hand over what this node coordinates, then stop: wait until `coordinated` is empty, within bounds."""
-        self.is_leaving = True
-        self._move(now)
+        """Hand over what this node coordinates, then stop: repeat this until `to_hand_over` is 0, within bounds."""
+        if not self.is_leaving:
+            self.is_leaving = True
+            self._beacon_at = NEVER
+            self._hand_over_at = now + LEAVE_TOLD_S
+            self._move_at = self._hand_over_at - MOVE_EVERY_S
+        elif now >= self._hand_over_at:
+            self._move(now)
 
     def tick(self, now: float) -> None:
         """About every 50 ms."""
@@ -359,8 +380,8 @@ class Slots:
             rows = [self._row(now, slot) for slot in self.coordinated]
             deaf = self.reach.rows()
             for first in range(0, max(len(rows), 1), BEACON_ROWS_MAX):
-                beacon = Beacon(rows[first : first + BEACON_ROWS_MAX], deaf, unsynced, self.cannot_save)
-                self._out.sends.append((EVERYONE, beacon))
+                some = rows[first : first + BEACON_ROWS_MAX]
+                self._out.sends.append((EVERYONE, Beacon(some, deaf, unsynced, self.cannot_save, self.is_leaving)))
         self.forwarding.tick(now)
 
     def settle(self, now: float) -> None:
@@ -442,6 +463,10 @@ class Slots:
 
     def _hear(self, sender: NodeName, boot: str, beacon: Beacon, is_direct: bool) -> None:
         self.reach.hear(sender, boot, beacon.deaf, is_direct)
+        if beacon.is_leaving:
+            self._leaving[sender] = None
+        else:
+            self._leaving.pop(sender, None)
         if beacon.unsynced or beacon.cannot_save:
             self._lacking[sender] = beacon
         else:
@@ -523,13 +548,18 @@ class Slots:
             self._remember()
 
     def _move(self, now: float) -> None:
-        """Hand slots over: all of them when this node leaves, else one at a time to where it belongs."""
+        """Hand slots over: all of them when this node leaves, else one at a time to where it belongs.
+
+        To none that leaves: where all but one stop at once, that one knows then that it has every item (election.py).
+        """
         is_stable = now - self._stable_since >= STABLE_S
         for slot, replication, election in zip(self.by_number, self.replications, self.elections, strict=True):
             if slot.role is not Role.COORDINATOR or replication.is_resigning or not (is_stable or self.is_leaving):
                 continue
             order = rank(f"slot {slot.number}", self._voters)
-            order = [voter for voter in order if replication.lead(now, voter) is not None]
+            order = [
+                voter for voter in order if voter not in self._leaving and replication.lead(now, voter) is not None
+            ]
             others = [voter for voter in order if voter != self.me]
             if self.is_leaving and others:
                 election.resign(now, others[0])

@@ -22,7 +22,7 @@ from mesh.slots.forwarding import (
 )
 from mesh.slots.replication import Append, AppendOk, Commit, Reject, StartEpoch
 from mesh.slots.slot import EVERYONE, Committed, Role, RoleChanged, SlotConfig
-from mesh.slots.slots import SAVE_RETRY_S, Beacon, Recall, Recalled, Slots
+from mesh.slots.slots import LEAVE_TOLD_S, SAVE_RETRY_S, Beacon, Recall, Recalled, Slots
 from tests.mesh.slots.slot_bench import item, items, state
 
 VOTERS = ("a", "b", "c")
@@ -430,14 +430,33 @@ def test_slots_go_to_where_they_belong_one_a_second_once_the_voters_are_stable()
     assert all(later - one > 0.9 for one, later in pairwise(resigned_at))
 
 
-def test_a_leaving_node_hands_everything_over_at_once() -> None:
+def test_a_leaving_node_says_so_and_then_hands_everything_over_at_once() -> None:
     node = moving()
-    node.slots.leave(5.0)
-    assert all(not replication.accepts(5.0) for replication in node.slots.replications)
-    node.tick(5.0)
+    node.slots.leave(4.5)
+    node.tick(4.5)
+    assert [packet.is_leaving for _, packet in node.sends()] == [True]
+    acknowledge(node, 4.7, "b", "c")
+    node.tick(4.5 + LEAVE_TOLD_S)
+    assert all(not replication.accepts(4.8) for replication in node.slots.replications)
+    node.tick(4.8)
     to = {packet.slot: name for name, packet in node.sends() if isinstance(packet, Resign)}
     assert to == {n: next(v for v in rank(f"slot {n}", VOTERS) if v != "a") for n in range(8)}
     assert node.slots.coordinated == []
+
+
+def test_a_leaving_node_hands_over_to_none_that_leaves_and_takes_over_from_none() -> None:
+    node = moving(1)
+    first, second = (voter for voter in rank("slot 0", VOTERS) if voter != "a")
+    node.slots.leave(9.0)
+    node.receive(9.1, first, Beacon([], is_leaving=True))
+    acknowledge(node, 9.2, first, second)
+    node.tick(9.0 + LEAVE_TOLD_S)
+    node.tick(9.3)
+    assert [to for to, packet in node.sends() if isinstance(packet, Resign)] == [second]
+    node = follower()
+    node.slots.leave(1.0)
+    node.receive(1.1, "c", Resign(0, 4))
+    assert node.sends() == []
 
 
 def test_a_leaving_node_prefers_who_answers() -> None:
@@ -445,7 +464,8 @@ def test_a_leaving_node_prefers_who_answers() -> None:
     first, second = (voter for voter in rank("slot 0", VOTERS) if voter != "a")
     acknowledge(node, 9.0, second)
     node.slots.leave(9.0)
-    node.tick(9.0)
+    node.tick(9.0 + LEAVE_TOLD_S)
+    node.tick(9.3)
     assert [to for to, packet in node.sends() if isinstance(packet, Resign)] == [second]
     assert first != second
 
@@ -455,7 +475,7 @@ def test_a_leaving_node_that_nobody_follows_keeps_what_it_has() -> None:
     for step in range(10):
         node.tick(step / 10)
     node.slots.leave(2.0)
-    node.tick(2.0)
+    node.tick(2.0 + LEAVE_TOLD_S)
     assert len(node.slots.coordinated) == 1
 
 
