@@ -15,7 +15,7 @@ import pytest
 
 
 def require(*names: str) -> None:
-    """Go on only if these tools are there: java, maven, node, npm, browser, netns, nspawn.
+    """Go on only if these tools are there: java, maven, node, npm, browser, netns, nspawn, prometheus.
 
     Raises:
         pytest.skip.Exception: One is missing.
@@ -63,6 +63,10 @@ def _browser() -> str | None:
     return None if shutil.which("chromedriver") else "chromedriver is not installed"
 
 
+def _prometheus() -> str | None:
+    return None if shutil.which("promtool") and shutil.which("prometheus") else "Prometheus is not installed"
+
+
 def _netns() -> str | None:
     if shutil.which("ip") is None:
         return "iproute2 (ip) is not installed"
@@ -101,4 +105,5 @@ _CHECKS: dict[str, Callable[[], str | None]] = {
     "browser": _browser,
     "netns": _netns,
     "nspawn": _nspawn,
+    "prometheus": _prometheus,
 }
