@@ -25,6 +25,8 @@ COMMANDS = {
     "status": "show the state of a node and its cluster",
     "connections": "list the clients of a node",
     "disconnect": "close connections of a node's clients",
+    "revoke": "make tokens good no longer, on all nodes",
+    "token": "print a token to try the configured authorizer with",
     "topics": "list what clients may subscribe to and publish into",
     "completion": "print a script that completes commands in your shell",
     "bench": "load an installation for a moment, and say how long messages take",

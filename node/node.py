@@ -230,8 +230,8 @@ class Node:
 
     # From whoever runs the node.
 
-    def revoke(self, token_id: str | None, name: str | None, issued_before: float | None) -> None:
-        """Revoke the tokens that fit all that is given, on all nodes, for as long as one of them could live.
+    def revoke(self, token_id: str | None, name: str | None, issued_before: float | None) -> int:
+        """Revoke the tokens that fit all that is given, for as long as one of them could live; on how many nodes.
 
         Args:
             name: Of whom they are.
@@ -246,6 +246,7 @@ class Node:
         self.core.revoke(time.monotonic(), Revocation(issued_before, life_s, token_id, name))
         event(log, "revoked", token_id=token_id, name=name, issued_before=issued_before)
         self.perform()
+        return len(self.core.peers.alive())
 
     def answer(self, what: str) -> link.Reply:
         """What the node says of itself."""

@@ -18,7 +18,16 @@ ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 ARCHITECTURE = (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8")
 DOCUMENTS = [
-    *("README.md", "ARCHITECTURE.md", "OPERATIONS.md", "mesh/README.md", "loadtest/README.md", "loadtest/SCALE.md"),
+    *(
+        "README.md",
+        "ARCHITECTURE.md",
+        "OPERATIONS.md",
+        "SECURITY.md",
+        "gateway/authorizers/README.md",
+        "mesh/README.md",
+        "loadtest/README.md",
+        "loadtest/SCALE.md",
+    ),
     *("client/PROTOCOL.md", "client/python/README.md", "client/js/README.md", "node/settings/REFERENCE.md"),
 ]
 FILES_OF_A_WAY_MAX = 8
@@ -65,7 +74,7 @@ def test_links_lead_somewhere(document: str) -> None:
             assert mark in map(anchor, headings), target
 
 
-@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "OPERATIONS.md"])
+@pytest.mark.parametrize("document", ["README.md", "ARCHITECTURE.md", "OPERATIONS.md", "SECURITY.md"])
 def test_files_that_are_named_exist(document: str) -> None:
     text = (ROOT / document).read_text(encoding="utf-8")
     named = re.findall(r"`((?:mesh|gateway|node|client|loadtest|tests)/[\w./-]*)`", text)

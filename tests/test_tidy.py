@@ -140,6 +140,7 @@ SHELLS = {
     "node/status/",
     "node/systemd.py",
     "node/tokens/fetch.py",
+    "node/tokens/minting.py",
     "node/tokens/store.py",
     "node/workers.py",
     "tests/",

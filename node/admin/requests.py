@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from ipaddress import ip_address
 from typing import NamedTuple, TypeAlias
 from urllib.parse import parse_qs
@@ -18,12 +19,12 @@ from gateway.link.events import Select
 from gateway.link.responses import Response, text
 from mesh.subject import SubjectError, check, to_key
 
-CONNECTIONS, DISCONNECT, PUBLISH = "/v1/connections", "/v1/disconnect", "/v1/publish"
+CONNECTIONS, DISCONNECT, PUBLISH, REVOKE = "/v1/connections", "/v1/disconnect", "/v1/publish", "/v1/revoke"
 DEMO = {"/v1/demo/kill": "demo/kill", "/v1/demo/cut": "demo/cut"}
 ASKED = {"/health/ready": "ready", "/metrics": "metrics", "/v1/status": "status"}
 OPEN = ("/health/live", "/health/ready")
 """Asked by whatever watches a process, which has no token."""
-POSTS = (DISCONNECT, PUBLISH, *DEMO)
+POSTS = (DISCONNECT, PUBLISH, REVOKE, *DEMO)
 ROWS_MAX = 10_000
 REASON = "disconnected by whoever runs the server"
 REASON_CHARACTERS_MAX = 100
@@ -58,7 +59,16 @@ class PublishThis(NamedTuple):
     is_tombstone: bool
 
 
-Wanted: TypeAlias = AskNode | ShowFile | PublishThis | Select | Response
+class RevokeThis(NamedTuple):
+    """Revoke tokens that fit all that is given."""
+
+    token_id: str | None
+    name: str | None
+    issued_before: float | None
+    """Seconds since 1970."""
+
+
+Wanted: TypeAlias = AskNode | ShowFile | PublishThis | RevokeThis | Select | Response
 """What to do, or why not."""
 
 
@@ -109,6 +119,8 @@ def _of_api(path: str, query: Mapping[str, list[str]]) -> Wanted:
         except SubjectError as error:
             raise ValueError(f"subject: {error}") from None
         return PublishThis(subject, "tombstone" in query)
+    if path == REVOKE:
+        return _revoke(query)
     if path not in (CONNECTIONS, DISCONNECT):
         return text("404 Not Found", "there is nothing here")
     is_list = path == CONNECTIONS
@@ -125,6 +137,35 @@ def _of_api(path: str, query: Mapping[str, list[str]]) -> Wanted:
     if not (identity or address or subject):
         raise ValueError("one of `identity`, `address` and `subject` is expected")
     return Select(0, identity, address, subject, 0, (_one(query, "reason") or REASON)[:REASON_CHARACTERS_MAX])
+
+
+def _revoke(query: Mapping[str, list[str]]) -> RevokeThis:
+    _known(query, "token_id", "subject", "issued_before")
+    found = RevokeThis(_one(query, "token_id"), _one(query, "subject"), _time(_one(query, "issued_before")))
+    if not (found.token_id or found.name or found.issued_before is not None):
+        raise ValueError("one of `token_id`, `subject` and `issued_before` is expected")
+    if found.token_id == "" or found.name == "":
+        raise ValueError("an empty `token_id` or `subject` is nobody's")
+    return found
+
+
+def _time(given: str | None) -> float | None:
+    """Seconds since 1970 of a number of these, or of a time as in RFC 3339."""
+    if given is None:
+        return None
+    try:
+        found = float(given)
+    except ValueError:
+        try:
+            time = datetime.fromisoformat(given)
+        except ValueError:
+            time = None
+        if time is None or time.tzinfo is None:
+            raise ValueError(f"found time {given!r}, expected 2026-01-31T12:00:00Z or seconds since 1970") from None
+        return time.timestamp()
+    if not 0 <= found < 1e11:
+        raise ValueError(f"found time {given!r}, expected seconds since 1970")
+    return found
 
 
 def _known(query: Mapping[str, list[str]], *names: str) -> None:

@@ -27,8 +27,9 @@ from gateway.link import events as link
 from gateway.link.files import file_response
 from gateway.link.logs import event
 from gateway.link.responses import Response, fresh, text
+from mesh.revocations import TooManyRevocations
 from mesh.subject import to_key
-from node.admin.requests import AdminRequest, AskNode, PublishThis, ShowFile, wanted
+from node.admin.requests import AdminRequest, AskNode, PublishThis, RevokeThis, ShowFile, wanted
 from node.interest import WorkerId
 from node.settings import Settings, admin_token
 from node.settings.cluster import host_of, port_of
@@ -62,6 +63,9 @@ class AdminOwner(Protocol):
 
     def publish(self, worker: WorkerId, publish: link.Publish) -> None:
         """As a worker would; the answer comes to the same number."""
+
+    def revoke(self, token_id: str | None, name: str | None, issued_before: float | None) -> int:
+        """Revoke tokens, on all nodes; on how many."""
 
 
 class AdminListener:
@@ -153,6 +157,8 @@ class AdminListener:
                 return file_response(path, headers.get("if-none-match", ""), ())
             case PublishThis():
                 return self._publish(found, environ)
+            case RevokeThis(token_id, name, issued_before):
+                return self._revoke(token_id, name, issued_before)
             case link.Select():
                 return self._select(found)
             case _:
@@ -174,6 +180,13 @@ class AdminListener:
         if select.close is None:
             body["connections"] = [row for answer in answers for row in answer.rows][: select.rows_max]
         return fresh(200, _JSON, msgspec.json.encode(body))
+
+    def _revoke(self, token_id: str | None, name: str | None, issued_before: float | None) -> Response:
+        try:
+            nodes = self._owner.revoke(token_id, name, issued_before)
+        except TooManyRevocations as error:
+            return text("507 Insufficient Storage", str(error))
+        return fresh(200, _JSON, msgspec.json.encode({"nodes": nodes}))
 
     def _publish(self, asked: PublishThis, environ: dict[str, Any]) -> Response:
         value = environ["wsgi.input"].read(BODY_BYTES_MAX + 1)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import os
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -28,7 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="servers, any of which may be used: ws://HOST:PORT, http://HOST:PORT or HOST:PORT; may be repeated "
         f"(default: WHIMBREL_SERVER, else {SERVER})",
     )
-    parser.add_argument("--token", help="for a node that asks for one (default: WHIMBREL_TOKEN)")
+    given = parser.add_mutually_exclusive_group()
+    given.add_argument("--token", help="for a node that asks for one (default: WHIMBREL_TOKEN)")
+    given.add_argument(
+        "--token-file",
+        metavar="FILE",
+        help="file with the token, read anew whenever one is wanted (default: WHIMBREL_TOKEN_FILE)",
+    )
 
 
 def servers(args: argparse.Namespace) -> list[str]:
@@ -39,18 +47,43 @@ def servers(args: argparse.Namespace) -> list[str]:
 
 def token(args: argparse.Namespace) -> str | None:
     """The token from the arguments, else from the environment."""
-    return args.token or os.environ.get("WHIMBREL_TOKEN") or None
+    return args.token or (not token_file(args) and os.environ.get("WHIMBREL_TOKEN")) or None
+
+
+def token_file(args: argparse.Namespace) -> str | None:
+    """The file with the token, from the arguments, else from the environment."""
+    return args.token_file or (not args.token and os.environ.get("WHIMBREL_TOKEN_FILE")) or None
 
 
 def client(args: argparse.Namespace, on_status: OnStatus | None = None) -> Client:
     """A client for these arguments.
 
     Raises:
-        ValueError: If a server is not an address; the message says which.
+        ValueError: If a server is not an address, or a file cannot be read; the message says which.
     """
     from whimbrel import Client
 
-    return Client(servers(args), token=token(args), client_name="whimbrel-command", on_status=on_status)
+    path = token_file(args)
+    get_token = None
+    if path is not None:
+        read_token(path)  # an error now is told before anything else
+        get_token = functools.partial(read_token, path)
+    return Client(
+        servers(args), token=token(args), get_token=get_token, client_name="whimbrel-command", on_status=on_status
+    )
+
+
+def read_token(path: str) -> str:
+    """The token in a file.
+
+    Raises:
+        ValueError: If it cannot be read.
+    """
+    try:
+        return Path(path).read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = (isinstance(error, OSError) and error.strerror) or error
+        raise ValueError(f"--token-file: {path} cannot be read: {reason}") from None
 
 
 class Teller:

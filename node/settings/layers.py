@@ -45,7 +45,7 @@ FLAGS = {
 }
 """Flags and what they set. `--set KEY=VALUE` sets any key."""
 
-NOT_SETTINGS = {"WHIMBREL_CONFIG", "WHIMBREL_SERVER", "WHIMBREL_TOKEN"}
+NOT_SETTINGS = {"WHIMBREL_CONFIG", "WHIMBREL_SERVER", "WHIMBREL_TOKEN", "WHIMBREL_TOKEN_FILE"}
 """Variables of ours that are no keys: the file's path, and what the client commands use."""
 
 _OF_KUBERNETES = re.compile(r"_SERVICE_(HOST|PORT(_\w+)?)\Z|_PORT(_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)?\Z")

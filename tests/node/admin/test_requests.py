@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gateway.link.events import Select
 from gateway.link.responses import Response
-from node.admin.requests import ASKED, POSTS, REASON, AdminRequest, AskNode, PublishThis, ShowFile, wanted
+from node.admin.requests import ASKED, POSTS, REASON, AdminRequest, AskNode, PublishThis, RevokeThis, ShowFile, wanted
 
 TOKEN = "x" * 20
 
@@ -73,6 +73,9 @@ def test_what_can_be_asked() -> None:
         0, "a b", "::1", "/t/*", 7
     )
     assert ask("/v1/disconnect", "POST", "identity=a") == Select(0, "a", close=REASON)
+    assert ask("/v1/revoke", "POST", "token_id=t1") == RevokeThis("t1", None, None)
+    assert ask("/v1/revoke", "POST", "subject=ann&issued_before=1970-01-01T00:01:00Z") == RevokeThis(None, "ann", 60.0)
+    assert ask("/v1/revoke", "POST", "issued_before=1.5") == RevokeThis(None, None, 1.5)
     assert ask("/v1/disconnect", "POST", "subject=/t/a&reason=bye") == Select(0, subject="/t/a", close="bye")
     assert ask("/v1/publish", "POST", "subject=/t/a") == PublishThis("/t/a", False)
     assert ask("/v1/publish", "POST", "subject=/t/a&tombstone") == PublishThis("/t/a", True)
@@ -83,6 +86,14 @@ def test_what_can_be_asked() -> None:
     ("path", "method", "query", "code"),
     [
         ("/v1/disconnect", "GET", "identity=a", "405"),
+        ("/v1/revoke", "GET", "token_id=a", "405"),
+        ("/v1/revoke", "POST", "", "400"),
+        ("/v1/revoke", "POST", "subject=", "400"),
+        ("/v1/revoke", "POST", "token_id=", "400"),
+        ("/v1/revoke", "POST", "issued_before=yesterday", "400"),
+        ("/v1/revoke", "POST", "issued_before=2026-01-01", "400"),
+        ("/v1/revoke", "POST", "issued_before=nan", "400"),
+        ("/v1/revoke", "POST", "issued_before=-1", "400"),
         ("/v1/status", "POST", "", "405"),
         ("/", "DELETE", "", "405"),
         ("/v1/disconnect", "POST", "", "400"),
