@@ -25,12 +25,14 @@ from gevent.event import Event
 import whimbrel_server
 from gateway.authorizers.jwt import Jwt
 from gateway.http.origins import Origins
+from gateway.http.proxies import Proxies
 from gateway.http.queries import Queries
 from gateway.http.server import Server, listen
 from gateway.http.site import Site
 from gateway.http.wanted import Wanted
 from gateway.link import codes
 from gateway.link import events as link
+from gateway.link.certificates import CertificateError, Certificates
 from gateway.link.crash import or_crash
 from gateway.link.logs import event, set_up
 from gateway.link.settings import GatewaySettings
@@ -40,6 +42,7 @@ from gateway.sessions.selecting import row
 from gateway.sessions.session import Decision, Question, Session
 from gateway.sessions.sessions import TICK_S, Sessions
 from gateway.sockets.connection import Connection
+from gateway.sockets.tls import TlsStream
 from gateway.sockets.wheel import Wheel
 from gateway.uplink import Uplink
 
@@ -105,7 +108,18 @@ class Worker:
         self._delay_s = 0.0
         site = Site(self._queries.ask, self._origins, settings.controls, settings.console)
         wanted = Wanted(settings.headers, settings.cookies)
-        self._server = Server(listen(settings.host, settings.port), site, self, self._origins, wanted, self._stats)
+        tls = (settings.certificate, settings.certificate_key, settings.client_ca, settings.client_certificates)
+        self._certificates = Certificates(*tls) if settings.certificate else None
+        self._server = Server(
+            listen(settings.host, settings.port),
+            site,
+            self,
+            self._origins,
+            wanted,
+            self._stats,
+            Proxies(settings.trusted_proxies, settings.forwarded_by),
+            self._certificates,
+        )
         routing_id = f"worker-{settings.index}-{os.getpid()}"
         self._uplink = Uplink(self.loop, settings.link, routing_id, self._handle, self._link_jumped)
         self._timer = self.loop.timer(TICK_S, TICK_S)
@@ -128,9 +142,11 @@ class Worker:
         """Whether no more connections are taken."""
         return self.draining or self.node_is_silent or len(self.connections) >= self.connections_max
 
-    def upgraded(self, fd: int, encoding: int, client: whimbrel_server.Connection, data: bytes) -> None:
-        """A handshake is done: the socket is ours, with bytes that came behind it."""
-        connection = Connection(self, fd)
+    def upgraded(
+        self, fd: int, encoding: int, client: whimbrel_server.Connection, data: bytes, tls: TlsStream | None = None
+    ) -> None:
+        """A handshake is done: the socket is ours, with its TLS and bytes that came behind it."""
+        connection = Connection(self, fd, tls)
         connection.session = self.sessions.connected(self.now(), encoding, client, connection)
         self.connections[connection] = None
         connection.start(data)
@@ -238,11 +254,21 @@ class Worker:
         self.flush()
         if now - self._stats_sent >= STATS_S:
             self._stats_sent = now
+            self._look_at_certificates()
             self._outputs.events.append(self._measured())
         if self._uplink.taken != self._taken_told:
             self._taken_told = self._uplink.taken
             self._outputs.events.append(link.Taken(self._taken_told))
         self._send()
+
+    def _look_at_certificates(self) -> None:
+        if self._certificates is None:
+            return
+        try:
+            if self._certificates.look():
+                event(log, "certificate_taken", file=self.settings.certificate)
+        except CertificateError as error:
+            event(log, "certificate_refused", logging.ERROR, error=str(error))
 
     def _look_at_node(self, now: float) -> None:
         """A node that lives and says nothing (stopped, or stuck) serves nobody: its clients had better go elsewhere."""
@@ -389,7 +415,7 @@ def main() -> int:
     _ignore_first_signal()
     try:
         worker = Worker(settings)
-    except (LoadError, OSError) as error:
+    except (LoadError, CertificateError, OSError) as error:
         event(log, "worker_cannot_start", logging.CRITICAL, index=settings.index, error=str(error))
         return 2
     _watch_stdin(worker)

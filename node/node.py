@@ -424,4 +424,5 @@ def url_of(settings: Settings, port: int) -> str:
     host = settings.node.host
     if host in ("", "0.0.0.0", "::"):
         host = host_of(settings.cluster.advertised) or "127.0.0.1"
-    return f"ws://[{host}]:{port}/v1/ws" if ":" in host else f"ws://{host}:{port}/v1/ws"
+    scheme = "wss" if settings.tls.certificate else "ws"
+    return f"{scheme}://[{host}]:{port}/v1/ws" if ":" in host else f"{scheme}://{host}:{port}/v1/ws"

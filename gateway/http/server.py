@@ -25,10 +25,14 @@ from gevent.pywsgi import Input, WSGIServer
 from geventwebsocket.handler import WebSocketHandler
 
 from gateway.http.origins import Origins
+from gateway.http.proxies import PREAMBLE_BYTES_MAX, Proxies, preamble
+from gateway.http.tls_socket import TlsSocket
 from gateway.http.wanted import Wanted
 from gateway.link import events as link
+from gateway.link.certificates import Certificates
 from gateway.link.logs import event
 from gateway.sessions.stats import Stats
+from gateway.sockets.tls import TlsStream
 from whimbrel_server import Connection
 
 log = logging.getLogger(__name__)
@@ -59,8 +63,8 @@ class UpgradeOwner(Protocol):
     def is_full(self) -> bool:
         """Whether no more connections are taken."""
 
-    def upgraded(self, fd: int, encoding: int, client: Connection, data: bytes) -> None:
-        """A handshake is done: take the socket, and bytes that came behind it."""
+    def upgraded(self, fd: int, encoding: int, client: Connection, data: bytes, tls: TlsStream | None) -> None:
+        """A handshake is done: take the socket, its TLS and bytes that came behind it, deciphered."""
 
 
 class HttpError(ValueError):
@@ -103,9 +107,9 @@ class Head:
 
     __slots__ = ("_bytes", "_sock", "closed")
 
-    def __init__(self, sock: Any) -> None:
+    def __init__(self, sock: Any, data: bytes = b"") -> None:
         self._sock = sock
-        self._bytes = b""
+        self._bytes = data
         self.closed = False
 
     def read_head(self) -> str | None:
@@ -153,8 +157,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     SUPPORTED_VERSIONS = ("13",)
 
-    def __init__(self, sock: Any, address: Any, server: Server) -> None:
-        super().__init__(sock, address, server, rfile=Head(sock))
+    def __init__(self, sock: Any, address: Any, server: Server, data: bytes) -> None:
+        super().__init__(sock, address, server, rfile=Head(sock, data))
         self.socket: Any = sock
         self._head = ""
         self._fields: dict[str, str] = {}
@@ -273,9 +277,13 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     def run_websocket(self) -> None:
         """The handshake is sent: take the socket away."""
-        fields, wanted = self._fields, self.server.wanted
+        fields, wanted, sock = self._fields, self.server.wanted, self.socket
+        host, port = self.server.proxies.client((self.client_address[0], self.client_address[1]), fields)
+        tls = sock.stream if isinstance(sock, TlsSocket) else None
         client = Connection(
-            f"{self.client_address[0]}:{self.client_address[1]}",
+            f"{host}:{port}",
+            via="websocket" if tls is None else "websocket+tls",
+            certificate=None if tls is None else tls.certificate,
             path=self.environ["PATH_INFO"],
             query=self.environ["QUERY_STRING"],
             host=fields.get("host", ""),
@@ -283,9 +291,12 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             headers=wanted.headers_of(fields),
             cookies=wanted.cookies_of(fields),
         )
-        sock, self.socket = self.socket, None
+        self.socket = None
         del self.websocket, self.environ["wsgi.websocket"]
-        self.server.owner.upgraded(sock.detach(), self.encoding, client, self.rfile.take_rest())
+        rest = self.rfile.take_rest()
+        if isinstance(sock, TlsSocket):
+            rest += sock.take_rest()
+        self.server.owner.upgraded(sock.detach(), self.encoding, client, rest, tls)
 
     def _no(self, status: str, why: str, *headers: tuple[str, str]) -> list[bytes]:
         body = f"{why}\n".encode()
@@ -313,11 +324,15 @@ class Server(WSGIServer):  # type: ignore[misc]
         origins: Origins,
         wanted: Wanted,
         stats: Stats,
+        proxies: Proxies | None = None,
+        certificates: Certificates | None = None,
     ) -> None:
         super().__init__(listener, application, spawn=spawn_raw, log=None, error_log=log)
         self.owner = owner
         self.origins = origins
         self.wanted = wanted
+        self.proxies = proxies or Proxies()
+        self._certificates = certificates
         self.stats = stats
         self.logger = log
         self.is_listening = True
@@ -378,13 +393,51 @@ class Server(WSGIServer):  # type: ignore[misc]
             if len(self._under_way) >= HTTP_MAX:
                 self._push_out()
             self._under_way[sock] = None
-            Handler(sock, address, self).handle()
+            self._serve(sock, address)
         except OSError:
             pass
         except Exception:
             event(log, "http_failed", logging.ERROR, exc_info=True)
         finally:
             self._under_way.pop(sock, None)
+
+    def _serve(self, sock: Any, address: Any) -> None:
+        """What comes before HTTP, and HTTP."""
+        data = b""
+        if self.proxies.has_preamble(address[0]):
+            address, data = self._preamble(sock, address)
+        if self._certificates is not None:
+            raw = sock
+            sock = TlsSocket(raw, self._certificates.context)
+            try:
+                sock.handshake(data, HEAD_WAIT_S)
+            except OSError:
+                self.stats.tls_failures += 1
+                raw.close()
+                raise
+            self.stats.tls_handshakes += 1
+            data = b""
+        Handler(sock, address, self, data).handle()
+
+    def _preamble(self, sock: Any, address: Any) -> tuple[Any, bytes]:
+        """Where the client is, as a trusted proxy says, and what has come behind that.
+
+        Raises:
+            OSError: If that is not said.
+        """
+        data, until = b"", time.monotonic() + HEAD_WAIT_S
+        try:
+            while (found := preamble(data)) is None:
+                sock.settimeout(max(until - time.monotonic(), 0.001))
+                more = sock.recv(PREAMBLE_BYTES_MAX)
+                if not more:
+                    raise ConnectionResetError
+                data += more
+        except (ValueError, OSError) as error:
+            self.stats.bad_frames += 1
+            sock.close()
+            raise ConnectionAbortedError(str(error)) from None
+        return found.client or address, data[found.size :]
 
     def _push_out(self) -> None:
         """Hang up on the oldest: a handshake takes a moment, so whoever opens sockets and sends nothing goes first."""

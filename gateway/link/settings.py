@@ -72,3 +72,12 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Whether the node can be killed and cut off over HTTP: in a demo only (http/controls.py)."""
     console: bool = False
     """Whether the clients' port has the page, metrics and status, too."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses and networks of proxies that are believed."""
+    forwarded_by: str = "x-forwarded-for"
+    """How these say who the client is (http/proxies.py)."""
+    certificate: str = ""
+    """File; without it there is no TLS."""
+    certificate_key: str = ""
+    client_ca: str = ""
+    client_certificates: str = "off"

@@ -36,6 +36,8 @@ class Stats:
         "slow_consumers",
         "subjects",  # gauge
         "subscriptions",  # gauge
+        "tls_failures",
+        "tls_handshakes",
     )
 
     def __init__(self) -> None:
@@ -71,6 +73,9 @@ class Stats:
     """Clients closed because their token had been revoked."""
     expired: int
     """Clients closed because their token had expired."""
+    tls_handshakes: int
+    tls_failures: int
+    """Handshakes of TLS that failed: other protocols, no common version, a certificate that is refused."""
     outboxes: int
     outbox_bytes: int
     loop_delay_s: float

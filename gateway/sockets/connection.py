@@ -17,6 +17,7 @@ from gateway.link.crash import crash
 from gateway.link.logs import event
 from gateway.sessions.session import Session
 from gateway.sockets.outbox import Outbox
+from gateway.sockets.tls import TlsStream
 from gateway.sockets.websocket import (
     CLOSE,
     FAILED,
@@ -90,9 +91,9 @@ class ConnectionOwner(Protocol):
 class Connection:
     """A client's socket, from the handshake to its end."""
 
-    __slots__ = ("_fd", "_owner", "_partial", "_reader", "_state", "_writer", "outbox", "session", "wake")
+    __slots__ = ("_fd", "_owner", "_partial", "_reader", "_state", "_tls", "_writer", "outbox", "session", "wake")
 
-    def __init__(self, owner: ConnectionOwner, fd: int) -> None:
+    def __init__(self, owner: ConnectionOwner, fd: int, tls: TlsStream | None = None) -> None:
         self.session: Session
         self.wake = NEVER
         """For the wheel of connections that are closing."""
@@ -101,6 +102,7 @@ class Connection:
         self._owner = owner
         self._fd = fd
         self._state = _UP
+        self._tls = tls
         self._partial: Partial | None = None
         self._reader = owner.loop.io(fd, _READ)
         self._writer: Any = None
@@ -122,7 +124,7 @@ class Connection:
             self._keep(self.outbox, data, 0)
             return
         try:
-            sent = os.write(self._fd, data)
+            sent = os.write(self._fd, data) if self._tls is None else self._tls.write(self._fd, data)
         except BlockingIOError:
             sent = 0
         except OSError:
@@ -148,6 +150,8 @@ class Connection:
             if watcher is not None:
                 watcher.stop()
                 watcher.close()
+        if self._tls is not None:
+            self._tls.end(self._fd)
         os.close(self._fd)
         self._fd = -1
         self.wake = NEVER
@@ -169,7 +173,7 @@ class Connection:
 
     def _read(self) -> None:
         try:
-            data = os.read(self._fd, READ_BYTES)
+            data = os.read(self._fd, READ_BYTES) if self._tls is None else self._tls.read(self._fd, READ_BYTES)
         except BlockingIOError:
             return
         except OSError:
@@ -209,7 +213,7 @@ class Connection:
 
     def _keep(self, outbox: Outbox, data: bytes, sent: int) -> None:
         if not outbox.add(data, sent) and self._state == _UP:
-            outbox.cut()
+            outbox.cut(0 if self._tls is None else self._tls.held)
             self._owner.overflowed(self, f"more than {outbox.limit} bytes were waiting to be read")
 
     def _say_close(self, payload: bytes, state: int) -> None:
@@ -236,7 +240,8 @@ class Connection:
         outbox = self.outbox
         assert outbox is not None
         try:
-            sent = os.write(self._fd, outbox.first())
+            first = outbox.first()
+            sent = os.write(self._fd, first) if self._tls is None else self._tls.write(self._fd, first)
         except BlockingIOError:
             return
         except OSError:

@@ -57,11 +57,15 @@ class Outbox:
             self._sent = 0
         return bool(self._pieces)
 
-    def cut(self) -> None:
-        """Drop all but the rest of the frame that is partly sent, so that a close frame can follow."""
+    def cut(self, held: int = 0) -> None:
+        """Drop all but the rest of the frame that is partly sent, so that a close frame can follow.
+
+        Args:
+            held: How many bytes that have not been sent yet can no longer be taken back.
+        """
         if not self._pieces:
             return
-        piece, end = self._pieces[0], self._frame_end(self._sent - 1)
+        piece, end = self._pieces[0], self._frame_end(self._sent + held - 1)
         self._pieces.clear()
         self.size = end - self._sent
         if self.size:

@@ -80,7 +80,7 @@ class AdminListener:
         """
         self._owner = owner
         self._token = admin_token(settings)
-        self._clients = f"ws://{_shown(settings.node.host)}:{clients_port}"
+        self._clients = f"{'wss' if settings.tls.certificate else 'ws'}://{_shown(settings.node.host)}:{clients_port}"
         self.address = address_of(settings, clients_port)
         """HOST:PORT or unix:PATH."""
         self._names = {"localhost", "" if self._is_unix else host_of(self.address).lower()} - {""}

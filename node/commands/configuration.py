@@ -73,9 +73,14 @@ def read(args: argparse.Namespace) -> Effective:
 
 def problems(effective: Effective) -> list[Problem]:
     """Everything that is wrong, or missing for a node to run."""
-    from node.settings import cluster_files, librdkafka, plugins
+    from node.settings import cluster_files, librdkafka, plugins, tls_files
 
-    found = [*librdkafka.problems(effective), *cluster_files.problems(effective), *plugins.problems(effective)]
+    found = [
+        *librdkafka.problems(effective),
+        *cluster_files.problems(effective),
+        *plugins.problems(effective),
+        *tls_files.problems(effective),
+    ]
     return effective.problems + found + effective.missing()
 
 

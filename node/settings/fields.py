@@ -7,6 +7,7 @@ Not here: the keys (schema.py), where values come from (layers.py).
 
 from __future__ import annotations
 
+import ipaddress
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -130,10 +131,20 @@ def _is_electorate(names: tuple[str, ...]) -> bool:
     return len(names) in (0, 1, 3, 5) and len(set(names)) == len(names)
 
 
+def _are_networks(given: tuple[str, ...]) -> bool:
+    try:
+        return all(ipaddress.ip_network(one, strict=False) for one in given)
+    except ValueError:
+        return False
+
+
 Name = Annotated[str, kind(_NAMES, NAME)]
 Listen = Annotated[str, kind("HOST:PORT, such as 127.0.0.1:8080", _ADDRESS)]
 AdminListen = Annotated[
     str, kind("HOST:PORT, such as 127.0.0.1:8090, unix:PATH, or off", rf"(?:{_ADDRESS}|unix:/[^\0]{{1,100}}|off)?")
+]
+Networks = Annotated[
+    tuple[str, ...], kind("a list of IP addresses or networks, such as 10.0.0.0/8", check=_are_networks)
 ]
 Brokers = Annotated[
     str, kind("HOST:PORT, such as kafka-1:9092, several separated by commas", rf"(?:{_ADDRESS}(?:,\s*{_ADDRESS})*)?")

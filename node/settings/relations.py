@@ -76,6 +76,14 @@ def missing(settings: Settings, wrong: Collection[str]) -> Iterator[tuple[str, s
     if is_open(admin.listen) and not (admin.token or admin.token_file):
         text = f"the token that protects what others can reach: admin.listen is {admin.listen}"
         yield "admin.token", "admin.token_file", text
+    tls = settings.tls
+    if (tls.key or tls.client_ca or tls.client_certificates != "off") and not tls.certificate:
+        yield "tls.certificate", "", "the file with the certificate, as other keys of tls are given"
+    if tls.client_certificates != "off" and not tls.client_ca:
+        text = f"the file with who signs clients' certificates: tls.client_certificates is {tls.client_certificates}"
+        yield "tls.client_ca", "", text
+    if settings.node.forwarded_by != "x-forwarded-for" and not settings.node.trusted_proxies:
+        yield "node.trusted_proxies", "", "the proxies that are meant, as node.forwarded_by is given"
     if (cluster.join or "cluster.join" in wrong) and not cluster.voters:
         text = "the names of the voters, the same on all nodes, when other nodes are joined: --voters NAME,..."
         yield "cluster.voters", "", text

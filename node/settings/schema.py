@@ -27,6 +27,7 @@ from node.settings.fields import (
     Name,
     Names,
     NamespaceName,
+    Networks,
     Options,
     Origins,
     Plugin,
@@ -69,6 +70,11 @@ class Node(Section, frozen=True):
     console: bool = False
     """Whether clients' port has the page, `/v1/status` and `/metrics` too, which are otherwise on `admin.listen` only:
     for demonstrations."""
+    trusted_proxies: Networks = ()
+    """Addresses or networks of proxies whose word is taken for where a client is. Nobody else's is."""
+    forwarded_by: Literal["x-forwarded-for", "forwarded", "proxy-protocol"] = "x-forwarded-for"
+    """How trusted proxies say it: by a header, or by HAProxy's PROXY protocol (version 1 or 2), with which each of
+    their connections must then begin. They must overwrite or extend the header, never pass on only a client's own."""
     run_dir: str = ""
     """Where the node makes its own directory for the sockets to its workers; empty: the directory for temporary
     files."""
@@ -99,6 +105,19 @@ class Admin(Section, frozen=True):
     is asked for, which is allowed on loopback and for a `unix:` socket only."""
     token_file: str = ""
     """A file that has the token and nothing else."""
+
+
+class Tls(Section, frozen=True):
+    """TLS 1.2 and 1.3 on the clients' port. Files that change are taken without a restart, for new connections."""
+
+    certificate: str = ""
+    """PEM file with the certificate and its chain. Empty: no TLS, `ws:` and `http:`."""
+    key: str = ""
+    """PEM file with the certificate's key, without a passphrase. Empty: it is in the certificate's file."""
+    client_certificates: Literal["off", "optional", "required"] = "off"
+    """Whether clients are asked for a certificate, whose name an authorizer is shown (`Connection.certificate`)."""
+    client_ca: str = ""
+    """PEM file with the certificates that sign those of clients."""
 
 
 class Log(Section, frozen=True):
@@ -255,6 +274,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     node: Node = Node()
     admin: Admin = Admin()
+    tls: Tls = Tls()
     log: Log = Log()
     cluster: Cluster = field(default_factory=Cluster)
     namespaces: tuple[Namespace, ...] = ()

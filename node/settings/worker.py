@@ -44,6 +44,12 @@ def gateway_settings(
         log_level=settings.log.level,
         controls=settings.cluster.controls,
         console=settings.node.console,
+        trusted_proxies=settings.node.trusted_proxies,
+        forwarded_by=settings.node.forwarded_by,
+        certificate=settings.tls.certificate,
+        certificate_key=settings.tls.key,
+        client_ca=settings.tls.client_ca,
+        client_certificates=settings.tls.client_certificates,
         **asdict(settings.client),
     )
 

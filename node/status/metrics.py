@@ -164,6 +164,8 @@ _WORKER: list[tuple[str, str, str]] = [
     ("expired", "counter", "Clients closed because their token had expired"),
     ("revoked", "counter", "Clients closed because their token had been revoked"),
     ("authorizer_failures", "counter", "Times that the authorizer itself failed"),
+    ("tls_handshakes", "counter", "Handshakes of TLS"),
+    ("tls_failures", "counter", "Handshakes of TLS that failed"),
     ("outboxes", "gauge", "Clients that something waits for"),
     ("outbox_bytes", "gauge", "Bytes that wait for slow clients"),
     ("loop_delay_seconds", "gauge", "How late the loop ran in the last second"),

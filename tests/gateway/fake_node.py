@@ -170,7 +170,7 @@ class Client:
     def __init__(self, url: str, encoding: int = link.JSON, hello: bool = True) -> None:
         host, _, path = url.removeprefix("ws://").partition("/")
         name, _, port = host.partition(":")
-        self.socket = socket.create_connection((name, int(port)))
+        self.socket = self.connect(name, int(port))
         self.code: int | None = None
         self.reason = ""
         self.pings = 0
@@ -195,6 +195,10 @@ class Client:
         if hello:
             self.send({"op": "hello", "id": 1})
             assert self.receive()["op"] == "welcome"
+
+    def connect(self, host: str, port: int) -> socket.socket:
+        """The socket that all of it goes over."""
+        return socket.create_connection((host, port))
 
     def send(self, frame: dict[str, Any]) -> None:
         data = msgspec.msgpack.encode(frame) if self._is_packed else msgspec.json.encode(frame)
