@@ -47,6 +47,9 @@ class Faults:
             "leave": lambda: self._leave(self._anyone()),
             "rolling restart": self._roll,
             "all at once": self._crash_all,
+            "voters forget while one is behind": self._forget,
+            "partial cut": self._cut_partly,
+            "ring of one-way cuts": self._cut_ring,
             "clock of the day jumps": self._jump,
             "no Kafka for a node": self._lose_kafka,
             "no Kafka at all": self._lose_all_kafka,
@@ -59,6 +62,7 @@ class Faults:
             "topic created again": lambda: self._delete_topic(0.0),
             "partition added": self._grow,
             "topic forbidden": self._forbid,
+            "times of records jump": self._skew,
             "connection cut": self._cut_line,
             "connection silent": self._silence,
             "client slow": lambda: self._set_pace(is_stalled=False),
@@ -67,6 +71,7 @@ class Faults:
             "client subscribes anew": lambda: self._a_client().subscribe_anew(),
             "worker crashes": self._crash_worker,
             "worker stalls": self._stall_worker,
+            "everybody reconnects": self._reconnect_all,
         }
         if self._names and options.faults_per_s:
             self._next()
@@ -179,6 +184,32 @@ class Faults:
             self._crash(machine)
         return True
 
+    def _forget(self) -> bool:
+        """One voter is cut off while the others commit; then those lose their memory, and find it with its old log."""
+        world, voters = self._world, [one for one in self._world.machines.values() if one.is_voter]
+        if world.options.is_safe or len(voters) < 3:
+            return False
+        survivor = self._rng.choice(voters)
+        others = [one for one in voters if one is not survivor]
+        self._setting.say("", f"{survivor.name} is left behind")
+        for other in others:
+            world.network.cut(survivor.name, other.name)
+            world.network.cut(other.name, survivor.name)
+
+        def crash() -> None:
+            if survivor.process is None:
+                return
+            slots = survivor.process.core.slots.by_number
+            seen = [world.watch.committed(slot.number, slot.incarnation) for slot in slots]
+            if any(commit > slot.log.end for slot, commit in zip(slots, seen, strict=True)):
+                self._setting.counts["voters forgot what the survivor has not"] += 1
+            for other in others:
+                self._crash(other)
+            self._later(0.0, 1.0, world.network.heal)
+
+        self._later(0.5, 2.0, crash)
+        return True
+
     def _leave(self, machine: NodeMachine) -> bool:
         return self._world.may_lose_memory(machine) and machine.leave()
 
@@ -227,6 +258,24 @@ class Faults:
         self._world.network.cut(*pair)
         self._world.network.cut(pair[1], pair[0])
         return True
+
+    def _cut_partly(self) -> bool:
+        """Two do not hear each other; all others hear both."""
+        return len(self._world.options.names) > 2 and self._cut()
+
+    def _cut_ring(self) -> bool:
+        """Of three each hears one."""
+        if len(self._world.options.names) < 3:
+            return False
+        ring = self._rng.sample(self._world.options.names, 3)
+        self._setting.say("", f"{' > '.join(ring)} > {ring[0]}: that is all that passes between them")
+        for to, sender in zip(ring, (*ring[1:], ring[0]), strict=True):
+            self._world.network.cut(sender, to)
+        return True
+
+    def cut_for_good(self, name: str) -> None:
+        """Cut links that stay so."""
+        self._do[name]()
 
     def _split(self) -> bool:
         names = [*self._world.options.names]
@@ -356,6 +405,15 @@ class Faults:
         self._later(0.3, 2.5, lambda: kafka.allow(name, True) if name in kafka.topics else None)
         return True
 
+    def _skew(self) -> bool:
+        """Other producers' clocks are wrong for a while."""
+        kafka = self._world.kafka
+        kafka.skew_ms = self._rng.choice((-3_600_000, -400_000, 400_000, 3_600_000))
+        self._world.truth.has_clock_jumped = True
+        self._setting.say("", f"records come with times that are {kafka.skew_ms} ms off")
+        self._later(0.05, 1.0, kafka.end_skew)
+        return True
+
     # Clients and workers.
 
     def _cut_line(self) -> bool:
@@ -363,6 +421,13 @@ class Faults:
         if line is None:
             return False
         line.cut()
+        return True
+
+    def _reconnect_all(self) -> bool:
+        self._setting.say("", "all lines are cut")
+        for client in self._world.clients:
+            if client.line is not None:
+                client.line.cut()
         return True
 
     def _silence(self) -> bool:

@@ -37,6 +37,9 @@ NODE_FAULTS = {
     "leave": 2.0,
     "rolling restart": 0.5,
     "all at once": 0.7,
+    "voters forget while one is behind": 0.5,
+    "partial cut": 1.5,
+    "ring of one-way cuts": 1.0,
     "clock of the day jumps": 1.0,
 }
 KAFKA_FAULTS = {
@@ -51,6 +54,7 @@ KAFKA_FAULTS = {
     "topic created again": 0.7,
     "partition added": 0.8,
     "topic forbidden": 0.8,
+    "times of records jump": 0.8,
 }
 CLIENT_FAULTS = {
     "connection cut": 6.0,
@@ -61,6 +65,7 @@ CLIENT_FAULTS = {
     "client subscribes anew": 3.0,
     "worker crashes": 2.0,
     "worker stalls": 3.0,
+    "everybody reconnects": 1.0,
 }
 FAULTS = {**NODE_FAULTS, **KAFKA_FAULTS, **CLIENT_FAULTS}
 """How often, against each other."""
@@ -73,6 +78,46 @@ HARD = {
     "cut": 3.0,
     "one-way cut": 3.0,
 }
+LIVES: dict[str, dict[str, float]] = {
+    "truncation": {
+        "unclean leader": 8.0,
+        "another leader": 1.0,
+        "connection cut": 3.0,
+        "client crashes": 3.0,
+        "no Kafka for a node": 1.0,
+        "crash": 1.0,
+        "retention": 0.5,
+        "cut": 0.5,
+    },
+    "discovery": {
+        "partition added": 3.0,
+        "topic created again": 1.0,
+        "topic deleted": 0.5,
+        "everybody reconnects": 4.0,
+        "client crashes": 3.0,
+        "no Kafka for a node": 1.0,
+    },
+    "times": {
+        "times of records jump": 4.0,
+        "clock of the day jumps": 2.0,
+        "connection cut": 5.0,
+        "client crashes": 1.0,
+        "worker crashes": 3.0,
+        "crash": 2.0,
+        "no Kafka for a node": 3.0,
+        "partition without a leader": 3.0,
+    },
+    "amnesia": {
+        "voters forget while one is behind": 4.0,
+        "crash": 1.0,
+        "lost disk": 0.5,
+        "connection cut": 2.0,
+        "full disk": 0.5,
+    },
+    "partial": {"connection cut": 3.0, "client crashes": 1.0, "worker crashes": 1.0},
+    "full disks": {"full disk": 6.0, "crash": 2.0, "crash of a coordinator": 2.0, "one-way cut": 2.0, "split": 1.0},
+}
+"""Lives that are about one thing."""
 FAILOVER = {"crash of a coordinator": 2.0, "crash of a feeder": 1.0}
 HOSTILE = Traffic(
     delay_min_s=0.0005, delay_mean_s=0.005, loss=0.02, duplicate=0.2, late=0.1, late_max_s=3.0, keeps_order=False
@@ -141,6 +186,8 @@ class Options:
     faults_per_s: float = 0.0
     heals_per_s: float = 1.0
     safety_s: float = 4.0
+    stays_cut: str = ""
+    """The cut (a fault's name) with which all has to get well, for it lasts."""
 
     @property
     def rules(self) -> tuple[TopicRule, ...]:
@@ -156,7 +203,14 @@ class Options:
 def draw(seed: int) -> Options:
     """The options of a seed."""
     rng = Random(f"options {seed}")
+    if rng.random() < 0.3:
+        life = rng.choice([*LIVES])
+        return _live(rng, life, _draw(rng, seed, "slots" if life in ("amnesia", "partial", "full disks") else "mixed"))
     kind = rng.choices(("mixed", "slots", "kafka", "clients", "hostile", "failover"), (30, 16, 24, 15, 9, 6))[0]
+    return _draw(rng, seed, kind)
+
+
+def _draw(rng: Random, seed: int, kind: str) -> Options:
     is_failover = kind == "failover"
     voters = rng.choices((1, 3, 5), {"kafka": (50, 45, 5), "clients": (50, 50, 0)}.get(kind, (6, 78, 16)))[0]
     observers = rng.choice((0, 0, 1)) if voters < 5 else 0
@@ -206,6 +260,39 @@ def draw(seed: int) -> Options:
         heals_per_s=rng.choice((0.5, 1.0, 2.0)),
         safety_s=7.0 if is_failover else rng.choice((2.0, 3.0, 4.0)),
     )
+
+
+def _live(rng: Random, life: str, drawn: Options) -> Options:
+    """What a life needs that is about one thing."""
+    options = replace(
+        drawn,
+        kind=life,
+        faults={name: weight for name, weight in LIVES[life].items() if weight > 2 or rng.random() < 0.7},
+        faults_per_s=rng.choice((2.0, 4.0)),
+    )
+    if life in ("truncation", "discovery", "times") and not options.topics:
+        options = replace(options, topics=_topics(rng, False))
+    match life:
+        case "truncation" if rng.random() < 0.7:
+            cache = CacheConfig(
+                ttl_s=rng.choice((0.3, 0.7, 2.0)),
+                messages_per_subject=rng.choice((1, 3, 10)),
+                bytes_max=1 << 26,
+                snapshot_ttl_s=rng.choice((0.3, 1.0, 1000.0)),
+            )
+            return replace(options, cache=cache, is_roomy=False)
+        case "discovery":
+            return replace(options, metadata_interval_s=rng.choice((1.0, 3.0)), metadata_lag_s=rng.choice((0.0, 0.5)))
+        case "times":
+            topics = tuple(replace(topic, publish=True) for topic in options.topics)
+            return replace(options, topics=topics, publishes_per_s=10.0, line_s=0.15)
+        case "amnesia":
+            return replace(options, is_safe=False, publishes_per_s=10.0)
+        case "partial":
+            traffic = replace(options.traffic, loss=min(options.traffic.loss, 0.02), late=0.0)
+            cut = rng.choice(("partial cut", "ring of one-way cuts"))
+            return replace(options, has_swim=True, traffic=traffic, safety_s=4.0, clients=3, stays_cut=cut)
+    return options
 
 
 def slot_config(rng: Random, voters: tuple[str, ...]) -> SlotConfig:

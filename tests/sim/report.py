@@ -11,11 +11,20 @@ from typing import get_args
 
 from node.effects import Effect
 from node.kafka.events import KafkaEvent
-from tests.sim.options import FAULTS
+from tests.sim.machines import paths
+from tests.sim.options import FAULTS, LIVES
 from tests.sim.run import Result
 
 PATHS = {
     **{f"fault: {name}": "" for name in FAULTS},
+    **{f"kind of life: {name}": "" for name in LIVES},
+    **dict.fromkeys(paths.PATHS, ""),
+    "promises not saved": "a full disk",
+    "repeats behind records whose times jump": "by more than the window in which a repeat is known",
+    "voters forgot what the survivor has not": "W voters lost their memory, and one that was behind has its own",
+    "lives that went on with a partial cut": "",
+    "lives that went on with a ring of one-way cuts": "",
+    "sent Relayed": "by way of another node",
     **{f"effect {one.__name__}": "of a node's core" for one in get_args(Effect)},
     **{f"Kafka says {one.__name__}": "to a node's core" for one in get_args(KafkaEvent)},
 }

@@ -69,7 +69,7 @@ def run(
             result.where = "".join(traceback.format_exception(error)[-6:])
         world.setting.say("", f"BROKEN: {result.problem}")
     result.digest = world.network.digest
-    result.counts = world.setting.counts + world.network.counts
+    result.counts = world.setting.counts + world.network.counts + world.kafka.counts
     result.counts[f"kind of life: {world.options.kind}"] += 1
     result.acked = len(world.publishes.acked)
     result.handed = sum(reader.got_count for client in world.clients for reader in client.readers)
@@ -101,13 +101,18 @@ class Run:
     def heal(self) -> None:
         """Heal the core, and leave the rest as it is, cut off."""
         world = self.world
-        core = self._choose()
+        options = self.options
+        stays_cut = options.stays_cut and len(options.names) > 2 and not world.truth.is_broken
+        core = [*options.names] if stays_cut else self._choose()
         world.setting.say("", f"{' '.join(core)} are healed")
         world.core, world.is_healing, world.takes_load = core, True, False
         network = world.network
         network.heal()
         network.traffic = CALM
         network.cuts_at_once = True
+        if stays_cut:
+            self.faults.cut_for_good(options.stays_cut)
+            world.setting.counts[f"lives that went on with a {options.stays_cut}"] += 1
         is_one_way = self.rng.random() < 0.3
         hears = self.rng.random() < 0.5
         for name in self.options.names:

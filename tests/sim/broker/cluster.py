@@ -5,8 +5,10 @@ Not here: one partition (log.py), when what happens (weather/), who reads (threa
 
 from __future__ import annotations
 
+from collections import Counter
 from random import Random
 
+from mesh.log import Headers
 from node.topics import incarnation_of
 from tests.sim.broker.log import PartitionLog, Seen, Transaction
 from tests.sim.schedule import Schedule
@@ -53,6 +55,9 @@ class ModelKafka:
         """Whether anything could not be reached by somebody at some time."""
         self.was_forbidden: dict[str, None] = {}
         """Names of topics that could not be read at some time."""
+        self.skew_ms = 0
+        """How far other producers' clocks are off."""
+        self.counts: Counter[str] = Counter()
         self.schedule = schedule
         self._rng = rng
         self._created = 0
@@ -100,7 +105,22 @@ class ModelKafka:
         if not is_allowed:
             self.was_forbidden[name] = None
 
-    def produce(self, topic: Topic, time_ms: int | None = None) -> None:
+    def end_skew(self) -> None:
+        """Producers' clocks are right again."""
+        self.skew_ms = 0
+
+    def publish(self, log: PartitionLog, key: bytes | None, value: bytes | None, time: int, headers: Headers) -> None:
+        """A node produces what a client has published."""
+        offset = log.append(key, value, time, headers)
+        found = log.by_position.get((log.epoch, offset))
+        if found is not None and found.is_repeat:
+            assert found.original is not None
+            self.counts["repeats in Kafka"] += 1
+            between = log.between(f"/{log.topic}/*", found.original.at, found.at)
+            if any(abs(one.record.time - found.record.time) > 300_000 for one in between):
+                self.counts["repeats behind records whose times jump"] += 1
+
+    def produce(self, topic: Topic) -> None:
         """Somebody else writes a few records, perhaps in a transaction that stays open for a while."""
         rng = self._rng
         log = rng.choice(topic.partitions)
@@ -116,8 +136,7 @@ class ModelKafka:
                 return
             is_tombstone = key is not None and rng.random() < 0.08
             value = None if is_tombstone else b'"%s-%d"' % (topic.name.encode(), self._produced)
-            when = self.wall_ms if time_ms is None else time_ms
-            log.append(key, value, when, None, transaction)
+            log.append(key, value, self.wall_ms + self.skew_ms, None, transaction)
             if transaction is not None:
                 break
         if transaction is not None:

@@ -146,6 +146,20 @@ class KafkaThreads:
         """The process is gone."""
         self._is_over = True
 
+    def reads(self, topic: str, partition: int) -> bool:
+        """Whether this node reads the partition itself."""
+        return (topic, partition) in self._assigned
+
+    def was_truncated(self, topic: str, partition: int) -> bool:
+        """Whether Kafka has ever lost something of the partition."""
+        log = self._kafka.partition(topic, partition)
+        return log is not None and log.was_truncated
+
+    def has(self, log_id: str) -> bool:
+        """Whether this is a log of Kafka's now."""
+        log = self._kafka.logs.get(log_id)
+        return log is not None and not log.is_gone
+
     # Effects.
 
     def look_up_topics(self, effect: LookUpTopics) -> None:
@@ -322,7 +336,7 @@ class KafkaThreads:
                 return
             queue.popleft()
             headers = [*produce.headers]
-            log.append(produce.key, produce.value, self._kafka.wall_ms, headers)
+            self._kafka.publish(log, produce.key, produce.value, self._wall_ms(), headers)
             self._later(self._rng.uniform(0.001, 0.02), self._report, produce, where[1], deadline)
 
     def _report(self, produce: Produce, partition: int, deadline: float) -> None:

@@ -31,7 +31,7 @@ class Publishes:
         truth = self._truth
         if truth.is_own(subject):
             if at is not None:
-                truth.slot(log).learn(at, subject, value, f"{who}'s acknowledgement", truth.is_broken)
+                truth.slot(log).learn(at, subject, value, f"{who}'s acknowledgement")
         elif not truth.kafka.has_taken(value):
             raise Violation(f"{value!r} of {who} is acknowledged, and Kafka has it not")
         elif at is not None:

@@ -130,8 +130,6 @@ class Reader:
         floor = self._floor.get(log_id)
         if floor is None:
             return BEGINNING
-        if self._truth.is_own(self.subject) and self._truth.is_broken:
-            return None
         got = self._got.get(log_id, {})
         for due in self._truth.log(log_id).between(self.subject, floor, END):
             if due.is_due and due.at not in got:
@@ -141,8 +139,6 @@ class Reader:
     def recheck(self) -> None:
         """Look once more at all that was covered of the cluster's own logs."""
         self._close()
-        if self._truth.is_broken:
-            return
         for log, after, to in self._covered:
             if log in self._truth.slots:
                 self._check_due(log, self.subject, after, to, before=False)
@@ -172,7 +168,7 @@ class Reader:
     def _check_value(self, message: Message) -> None:
         log, at, value = message.log, message.at, message.value
         if self._truth.is_own(self.subject):
-            self._truth.slot(log).learn(at, message.subject, value, str(self), self._truth.is_broken)
+            self._truth.slot(log).learn(at, message.subject, value, str(self))
             return
         partition = self._truth.kafka.logs.get(log)
         seen = partition.by_position.get(at) if partition is not None else None
@@ -186,9 +182,6 @@ class Reader:
 
     def _check_due(self, log: str, subject: str, after: Position, to: Position, before: bool) -> None:
         """Everything due there has been handed over."""
-        is_own = self._truth.is_own(self.subject)
-        if is_own and self._truth.is_broken:
-            return
         if self._is_gone(log):
             return
         got = self._got.get(log, {})
@@ -204,7 +197,7 @@ class Reader:
             raise Violation(f"{self} is handed the snapshot {at} of {subject} in {log} after {before}")
         self._snapshots[log, subject] = at
         answered = self._answered_at.get(log)
-        if answered is None or (self._truth.is_own(subject) and self._truth.is_broken):
+        if answered is None:
             return
         later = next((due for due in self._truth.log(log).between(subject, at, answered) if due.is_due), None)
         if later is not None:

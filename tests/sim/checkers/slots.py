@@ -92,6 +92,10 @@ class SlotsWatch:
         """The incarnation of each slot's log."""
         return dict(self._names)
 
+    def committed(self, slot: int, incarnation: str) -> int:
+        """Up to where a log was ever committed."""
+        return self._log(slot, incarnation).commit if incarnation else 0
+
     def started(self, name: str, boot: str, slots: Slots) -> None:
         """A process begins."""
         self._whole[boot] = set()

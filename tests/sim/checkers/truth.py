@@ -60,7 +60,7 @@ class SlotTruth:
         self._by_value: dict[bytes, Position] = {}
         self._order: list[Told] = []
 
-    def learn(self, at: Position, subject: str, value: bytes | None, who: str, is_broken: bool) -> None:
+    def learn(self, at: Position, subject: str, value: bytes | None, who: str) -> None:
         """Somebody is handed this, or told that it stands there."""
         known = self._by_position.get(at)
         if known is not None:
@@ -69,7 +69,7 @@ class SlotTruth:
             return
         if value is not None:
             before = self._by_value.setdefault(value, at)
-            if before != at and not is_broken:
+            if before != at:
                 raise Violation(f"{who}: {value!r} at {at} of {self.id} repeats {before}")
         told = self._by_position[at] = Told(at, subject, value)
         insort(self._order, told)

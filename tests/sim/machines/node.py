@@ -50,6 +50,7 @@ from tests.sim.broker.threads import KafkaThreads
 from tests.sim.machines.disk import Disk
 from tests.sim.machines.link import Link
 from tests.sim.machines.members import Known, Members
+from tests.sim.machines.paths import Paths
 from tests.sim.machines.worker import WorkerMachine
 from tests.sim.network import SimNetwork
 from tests.sim.setting import Setting
@@ -122,6 +123,7 @@ class Process:
         self.links: dict[int, Link] = {}
         self.workers: dict[int, WorkerMachine] = {}
         """By index."""
+        self.paths = Paths()
         self.peers: dict[str, PeerAddress] = {}
         self.outgoing: dict[str, list[Any]] = {}
         self.meta = b""
@@ -368,6 +370,8 @@ class NodeMachine:
         if self.process is not process or worker not in process.links:
             return
         for event in events:
+            if isinstance(event, link.Subscribe) and process.threads is not None:
+                self.setting.counts.update(process.paths.asked(event, process.core.topics, process.threads))
             if not isinstance(event, _FOR_THE_SHELL):
                 process.core.worker_event(self.now, self.wall_ms, worker, event)
 
@@ -378,6 +382,7 @@ class NodeMachine:
     def _kafka_event(self, event: KafkaEvent) -> None:
         assert self.process is not None
         self.setting.counts[f"Kafka says {type(event).__name__}"] += 1
+        self.setting.counts.update(self.process.paths.answered(event))
         self.process.core.kafka_event(self.now, event)
 
     def members_changed(self, changed: MemberChanged) -> None:
@@ -497,6 +502,7 @@ class NodeMachine:
         match effect:
             case ToWorker():
                 self.setting.counts[f"node says {type(effect.event).__name__}"] += 1
+                self.setting.counts.update(process.paths.told(effect.event))
                 if effect.worker in process.links:
                     process.links[effect.worker].send(effect.event)
             case Resync():
@@ -518,6 +524,8 @@ class NodeMachine:
                 process.members.tell(self.now, effect.meta)
                 self._members_moved(process)
             case LogLine():
+                if threads is not None:
+                    self.setting.counts.update(process.paths.logged(effect, threads))
                 if self.setting.transcript is not None:
                     self.say(f"{effect.name} {effect.fields}")
             case FetchKeys() | SaveRevocations():
