@@ -34,6 +34,8 @@ SHOWN_S = 2.0
 """A link that is missing for so long is worth telling people: on a busy machine a beacon may just be late."""
 FORGET_S = 1.5
 """What a node said is forgotten when it was not said again for so long."""
+STARTS_MAX = 8
+"""Starts of one node that are told apart."""
 STEP_S_MAX = 0.2
 """A node that stood still for longer has heard nobody and is to blame itself: that time does not count."""
 
@@ -90,6 +92,8 @@ class Reach:
         self._deaf_to: dict[NodeName, None] = {}
         self._said: dict[NodeName, tuple[float, Deafness]] = {}
         """Of other nodes, and when it was heard last."""
+        self._numbers: dict[NodeName, dict[str, int]] = {}
+        """Of each start of a node the highest number that was heard: what was forgotten is still said by others."""
         self._missing: dict[tuple[NodeName, NodeName], float] = {}
         """(speaker, listener), and since when."""
         self._number = 0
@@ -134,7 +138,12 @@ class Reach:
                 is_newer = True
             else:  # what is said of an earlier start is just not said again
                 is_newer = known[1].boot == row.boot and row.number > known[1].number
-            if row.node in self._heard and is_newer:
+            numbers = self._numbers.setdefault(row.node, {})
+            if row.node in self._heard and is_newer and row.number > numbers.get(row.boot, 0):
+                numbers.pop(row.boot, None)
+                numbers[row.boot] = row.number
+                while len(numbers) > STARTS_MAX:
+                    del numbers[next(iter(numbers))]
                 self._said[row.node] = (self._ran, row)
 
     def tick(self, now: float) -> None:

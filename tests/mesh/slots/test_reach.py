@@ -188,3 +188,19 @@ def test_a_way_over_tcp_is_preferred_to_one_for_datagrams() -> None:
     assert net.nodes["b"].detours() == {"a": ["c", "a"]}
     assert not net.nodes["b"].is_faint(["c", "a"])
     assert net.nodes["b"].is_faint(["a"])
+
+
+def test_what_was_forgotten_is_not_learned_again_from_others() -> None:
+    """Else nodes that forget at different times tell one another of an earlier start for ever."""
+    reach = Reach("d", "d1", ABC)
+    reach.members([*ABC, "d"])
+    stale = Deafness("a", "a1", 27, ["d"], ["d"])
+    reach.hear("b", "b1", [stale], is_direct=True)
+    assert reach.is_deaf("a")
+    for step in range(1, 60):
+        reach.tick(step * 0.05)
+    assert not reach.is_deaf("a")
+    reach.hear("b", "b1", [stale], is_direct=True)
+    assert not reach.is_deaf("a")
+    reach.hear("b", "b1", [Deafness("a", "a2", 1, ["d"])], is_direct=True)
+    assert reach.is_deaf("a"), "a later start says so"

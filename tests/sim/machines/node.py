@@ -21,7 +21,6 @@ from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
 from mesh.slots.detours import decode_datagram, encode_datagram
 from mesh.slots.slot import EVERYONE
-from mesh.transport.links import PeerAddress
 from mesh.transport.wire import Codec
 from node.config import NodeConfig
 from node.core import NodeCore
@@ -50,7 +49,7 @@ from tests.sim.broker.threads import KafkaThreads
 from tests.sim.machines.disk import Disk
 from tests.sim.machines.link import Link
 from tests.sim.machines.members import Known, Members
-from tests.sim.machines.paths import Paths
+from tests.sim.machines.process import Process
 from tests.sim.machines.worker import WorkerMachine
 from tests.sim.network import SimNetwork
 from tests.sim.setting import Setting
@@ -110,27 +109,6 @@ class Surroundings(Protocol):
 
     def restart_later(self, machine: NodeMachine) -> None:
         """It is to start again."""
-
-
-class Process:
-    """One start of a node."""
-
-    def __init__(self, core: NodeCore, members: Members, boot: str) -> None:
-        self.core = core
-        self.members = members
-        self.boot = boot
-        self.threads: KafkaThreads | None = None
-        self.links: dict[int, Link] = {}
-        self.workers: dict[int, WorkerMachine] = {}
-        """By index."""
-        self.paths = Paths()
-        self.peers: dict[str, PeerAddress] = {}
-        self.outgoing: dict[str, list[Any]] = {}
-        self.meta = b""
-        self.is_leaving = False
-        self.is_ending = False
-        self.is_working = False
-        """A slice of work is scheduled."""
 
 
 class NodeMachine:
