@@ -15,6 +15,7 @@ SHARED = {
     "tests/hosts/": "three hosts and the cluster that is deployed to them",
     "tests/browser/": "a demo and a browser",
     "tests/demo/test_run.py": "a demo and a browser",
+    "tests/monitoring/": "a demo and a browser",
     "tests/e2e/": "a real Kafka and a node",
     "tests/kafka/test_real.py": "a real Kafka and a node",
     "tests/kafka/test_users.py": "a real Kafka and its users",
