@@ -93,7 +93,7 @@ class NodeCore:
         self.topics = Topics(config.mapping, config.namespaces, config.slot_count)
         self.cache = Cache(config.cache)
         self.interest = Interest()
-        self.publishing = Publishing(config.publishing, self.topics, effects)
+        self.publishing = Publishing(config.publishing, self.topics, effects, boot)
         look_ups = LookUps(effects)
         self.backfills = Backfills(self.topics, self.interest, config.pages, look_ups, effects)
         self.catch_ups = CatchUps(self.topics, self.interest, self.backfills, effects)

@@ -15,12 +15,13 @@ from gateway.link.events import JSON, MSGPACK, Live
 from gateway.link.messages import encode_json, encode_msgpack
 from mesh.cache.cache import Cache, Log
 from mesh.log import Entry, Headers, Place, Position
-from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER, PublishKey
+from mesh.repeats import Attempt, PublishKey, Repeats
 from mesh.slots.slot_log import Item
 from mesh.subject import from_key, topic_of
 from node.effects import Effects
 from node.interest import Interest, WorkerId
 from node.kafka.events import Record
+from node.publish_mark import marked
 from node.publishing import Publishing
 from node.topics import Source, Topics, slot_number
 
@@ -98,9 +99,7 @@ class Intake:
             hand_out = hand_outs.get(topic_of(subject))
             source = None if hand_out is None else hand_out.source
             if source is not None and source.repeats is not None:
-                publish = publish_of(subject, missed.headers)
-                if publish is not None and source.repeats.admit(publish, missed.at, clock_ms(now)):
-                    self._publishing.applied(publish, log.id, missed.at)
+                self._learn(now, source.repeats, log.id, marked(subject, missed.headers), missed.at)
             entry = self._cache.append(log, subject, missed.at, missed.time, missed.value, missed.headers)
             if entry is not None and hand_out is not None and hand_out.source.loaded:
                 hand_out.add(subject, entry)
@@ -126,17 +125,25 @@ class Intake:
         """Whether subscribers see the entry: not a repeat, and not one that only warms up the memory of publishes."""
         assert source.repeats is not None
         assert source.log is not None
-        publish = publish_of(subject, headers)
-        fresh = publish is None or source.repeats.admit(publish, at, clock_ms(now))
-        if publish is not None:
-            original = source.repeats.original(publish)
-            assert original is not None
-            self._publishing.applied(publish, source.log_id, original)
+        fresh = self._learn(now, source.repeats, source.log_id, marked(subject, headers), at)
         if at[1] < source.warm_until:
             self._cache.skip(source.log, at)
             return False
         if not fresh:
             self.repeats_dropped += 1
+        return fresh
+
+    def _learn(
+        self, now: float, repeats: Repeats, log_id: str, found: tuple[PublishKey, Attempt] | None, at: Position
+    ) -> bool:
+        """Take note of the publish that an entry is; whether it is none, or not a repeat of one."""
+        if found is None:
+            return True
+        publish, attempt = found
+        fresh = repeats.admit(publish, at, clock_ms(now), attempt)
+        original = repeats.original(publish)
+        assert original is not None
+        self._publishing.applied(publish, log_id, original, attempt)
         return fresh
 
     def _hand_outs(self, sources: Sequence[Source]) -> dict[str, HandOut]:
@@ -155,19 +162,6 @@ def subject_of(topic: str, key: bytes | None, bytes_max: int) -> str | None:
         return None
     subject = from_key(topic, key)
     return subject if len(subject) <= bytes_max // 4 or len(subject.encode()) <= bytes_max else None
-
-
-def publish_of(subject: str, headers: Headers | None) -> PublishKey | None:
-    """Which publish an entry is that came in through a gateway."""
-    publisher = seq = None
-    for name, value in headers or ():
-        if name == PUBLISHER_HEADER:
-            publisher = value
-        elif name == SEQ_HEADER:
-            seq = value
-    if publisher is None or seq is None or not seq.isdigit() or len(seq) > 16:
-        return None
-    return publisher.decode("latin-1"), int(seq), subject
 
 
 class HandOut:

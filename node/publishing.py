@@ -17,11 +17,12 @@ import msgspec
 from gateway.link import codes
 from gateway.link.events import Publish, Published, Refused
 from mesh.log import Headers, Position
-from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER, PublishKey
+from mesh.repeats import Attempt, PublishKey
 from mesh.slots.slot_log import Item
 from mesh.subject import to_key, topic_of
 from node.effects import Effects, Produce
 from node.interest import WorkerId
+from node.publish_mark import mark
 from node.topics import Topics
 
 READ_BACK_S = 2.0
@@ -41,26 +42,34 @@ class PublishingConfig(msgspec.Struct, frozen=True):
 
 
 class _Flight:
-    __slots__ = ("deadline", "delivered_to", "publish_key", "ticket", "waiters")
+    __slots__ = ("attempt", "deadline", "delivered_to", "publish_key", "ticket", "waiters")
 
     def __init__(self, ticket: int, publish_key: PublishKey, deadline: float) -> None:
         self.ticket = ticket
         self.publish_key = publish_key
         self.deadline = deadline
         self.delivered_to = ""
+        self.attempt: Attempt | None = None
+        """Of a publish into Kafka."""
         self.waiters: list[tuple[WorkerId, int]] = []
 
 
 class Publishing:
     """Takes publishes, the producer's reports and what the logs turn out to hold."""
 
-    def __init__(self, config: PublishingConfig, topics: Topics, effects: Effects) -> None:
+    def __init__(self, config: PublishingConfig, topics: Topics, effects: Effects, boot: str) -> None:
+        """Begin with none on its way.
+
+        Args:
+            boot: Names this start of the node, as no other start of any node is named; without a dot.
+        """
         self.config = config
         self._topics = topics
         self._effects = effects
         self._flights: dict[PublishKey, _Flight] = {}
         self._by_ticket: dict[int, _Flight] = {}
         self._remembered: OrderedDict[PublishKey, tuple[str, Position]] = OrderedDict()
+        self._boot = boot
         self._ticket = 0
         self._events: list[tuple[WorkerId, Published | Refused]] = []
         self._items: list[Item] = []
@@ -108,11 +117,8 @@ class Publishing:
             self._items.append(item)
             return
         topic, key = to_key(publish.subject)
-        headers: Headers = [
-            *publish.headers,
-            (PUBLISHER_HEADER, publish.publisher.encode()),
-            (SEQ_HEADER, b"%d" % publish.seq),
-        ]
+        marks, flight.attempt = mark(publish_key, f"{self._boot}-{self._ticket}")
+        headers: Headers = [*publish.headers, *marks]
         partitions = len(self._topics.of(topic))
         self._effects.add(Produce(self._ticket, topic, key, publish.value, headers, publish.publisher, partitions))
 
@@ -135,13 +141,18 @@ class Publishing:
         if flight is not None:
             self._refuse(flight, code, reason)
 
-    def applied(self, publish_key: PublishKey, log_id: str, at: Position) -> None:
-        """A log holds this publish, first at `at`."""
+    def applied(self, publish_key: PublishKey, log_id: str, at: Position, attempt: Attempt | None = None) -> None:
+        """A log holds this publish, first at `at`.
+
+        Args:
+            attempt: Which was read just now, of a log that others write into as well: only by its own attempt is one
+                confirmed that is on its way.
+        """
         self._remembered[publish_key] = (log_id, at)
         if len(self._remembered) > self.config.remembered_max:
             self._remembered.popitem(last=False)
         flight = self._flights.get(publish_key)
-        if flight is not None:
+        if flight is not None and attempt in (None, flight.attempt):
             self._confirm(flight, log_id, at)
 
     def forget(self, worker: WorkerId) -> None:

@@ -19,8 +19,9 @@ from mesh.log import Entry, Gap, Position, Truncation
 from mesh.repeats import Repeats
 from mesh.subject import is_pattern, patterns_of
 from node.backfill.questions import Scan, Scanned
-from node.intake import publish_of, subject_of
+from node.intake import subject_of
 from node.kafka.events import Record
+from node.publish_mark import marked
 
 STRETCH_RECORDS = 20_000
 """Of one pass."""
@@ -174,8 +175,8 @@ class Pass:
         at = (epoch, offset)
         subject = subject_of(topic, key, self._limits.subject_bytes_max)
         if self.repeats is not None and subject is not None:
-            publish = publish_of(subject, headers)
-            if publish is not None and not self.repeats.admit(publish, at, 0):
+            found = marked(subject, headers)
+            if found is not None and not self.repeats.admit(found[0], at, 0, found[1]):
                 subject = None
         if self._clipped:
             self._clipped = [one for one in self._clipped if not one.go_on_from(at)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -11,11 +12,12 @@ from gateway.link.settings import TopicRule
 from gateway.link.topic_rules import Mapping
 from mesh.cache.cache import Cache, CacheConfig
 from mesh.log import Headers, Position
-from mesh.repeats import PublishKey, Repeats
+from mesh.repeats import Attempt, PublishKey, Repeats
 from node.effects import Effects, ToWorker
-from node.intake import Intake, publish_of
+from node.intake import Intake
 from node.interest import Interest
 from node.kafka.events import Record
+from node.publish_mark import mark
 from node.publishing import Publishing, PublishingConfig
 from node.topics import Topics
 
@@ -26,10 +28,10 @@ class Confirmations(Publishing):
     """Keeps what it is told."""
 
     def __init__(self, topics: Topics, effects: Effects) -> None:
-        super().__init__(PublishingConfig(5, 10, 10), topics, effects)
+        super().__init__(PublishingConfig(5, 10, 10), topics, effects, "boot")
         self.told: list[tuple[PublishKey, str, Position]] = []
 
-    def applied(self, publish_key: PublishKey, log_id: str, at: Position) -> None:
+    def applied(self, publish_key: PublishKey, log_id: str, at: Position, attempt: Attempt | None = None) -> None:
         self.told.append((publish_key, log_id, at))
 
 
@@ -82,8 +84,12 @@ def record(
     return ("t", partition, offset, epoch, key, value, time, headers)
 
 
-def by_publisher(seq: int) -> Headers:
-    return [("whimbrel-publisher", b"p"), ("whimbrel-seq", b"%d" % seq)]
+_attempts = itertools.count()
+
+
+def by_publisher(seq: int, subject: str = "/t/k") -> Headers:
+    """Of another attempt each time."""
+    return mark(("p", seq, subject), f"attempt-{next(_attempts)}")[0]
 
 
 def shown(frames: list[bytes]) -> list[dict[str, object]]:
@@ -159,7 +165,7 @@ def test_a_key_that_is_too_long_is_counted_and_passed_over(key: bytes, fits: boo
 def test_the_same_number_for_another_subject_is_no_repeat() -> None:
     node = Node(publish=True)
     node.interest.add(A, "/t/*", 0)
-    told = node.apply(record(0, b"k", headers=by_publisher(7)), record(1, b"l", headers=by_publisher(7)))
+    told = node.apply(record(0, b"k", headers=by_publisher(7)), record(1, b"l", headers=by_publisher(7, "/t/l")))
     assert told[A].json[0] == ["/t/k", "/t/l"]
     assert [key for key, _, _ in node.publishing.told] == [("p", 7, "/t/k"), ("p", 7, "/t/l")]
 
@@ -174,6 +180,20 @@ def test_a_repeat_is_dropped_and_its_original_named() -> None:
     frames = shown(node.apply(record(2, headers=by_publisher(8)))[A].json[1])
     assert frames[0]["prev"] == [0, 0]  # the dropped one is in nobody's chain
     assert "headers" not in frames[0]
+
+
+def test_a_copy_of_the_headers_is_a_record_like_any_other() -> None:
+    """The same attempt again, another key, another topic's: nothing is dropped, and no publish looks applied by it."""
+    node = Node(publish=True)
+    node.interest.add(A, "/t/*", 0)
+    node.interest.add(A, "/t", 0)
+    headers = by_publisher(7)
+    node.apply(record(0, headers=headers))
+    told = node.apply(*(record(at, key, headers=headers) for at, key in ((1, b"k"), (2, b"k"), (3, b"l"), (4, None))))
+    assert told[A].json[0] == ["/t/k", "/t/k", "/t/l", "/t"]
+    assert set(node.publishing.told) == {(("p", 7, "/t/k"), "0.x", (0, 0))}
+    assert node.apply(record(5, headers=by_publisher(7))) == {}
+    assert node.intake.repeats_dropped == 1
 
 
 def test_where_clients_may_not_publish_nothing_is_dropped() -> None:
@@ -236,22 +256,3 @@ def test_a_log_that_begins_in_an_unknown_epoch_is_known_from_behind_its_first_re
     assert source.log is not None
     assert source.log.floor_of("/t/k") == (3, 100)
     assert [entry.at for entry in source.log.after("/t/k", (0, -1))] == [(3, 101)]
-
-
-@pytest.mark.parametrize(
-    ("headers", "publish"),
-    [
-        (None, None),
-        ([], None),
-        (by_publisher(3), ("p", 3, "/t/k")),
-        ([("whimbrel-publisher", b"p")], None),
-        ([("whimbrel-publisher", b"p"), ("whimbrel-seq", b"-1")], None),
-        ([("whimbrel-publisher", b"p"), ("whimbrel-seq", b"")], None),
-        ([("whimbrel-publisher", b"p"), ("whimbrel-seq", None)], None),
-        ([("whimbrel-publisher", None), ("whimbrel-seq", b"1")], None),
-        ([("whimbrel-publisher", b"p"), ("whimbrel-seq", b"9" * 17)], None),
-        ([("whimbrel-publisher", b"\xff"), ("whimbrel-seq", b"1")], ("\xff", 1, "/t/k")),
-    ],
-)
-def test_whose_publish_a_record_is(headers: Headers | None, publish: PublishKey | None) -> None:
-    assert publish_of("/t/k", headers) == publish

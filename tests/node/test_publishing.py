@@ -7,6 +7,7 @@ from gateway.link.events import Publish, Published, Refused
 from gateway.link.settings import TopicRule
 from gateway.link.topic_rules import Mapping
 from node.effects import Effects, Produce
+from node.publish_mark import marked
 from node.publishing import GRACE_S, READ_BACK_S, Publishing, PublishingConfig
 from node.topics import Topics
 
@@ -20,7 +21,7 @@ def publishing(in_flight: int = 3, remembered: int = 3) -> Publishing:
     EFFECTS.take()
     topics = Topics(Mapping([]), [TopicRule("chat", "text", True)], 1)
     config = PublishingConfig(timeout_s=5, in_flight_max=in_flight, remembered_max=remembered)
-    return Publishing(config, topics, EFFECTS)
+    return Publishing(config, topics, EFFECTS, "boot")
 
 
 def publish(pid: int, seq: int = 0, subject: str = "/t/k", value: bytes | None = b"1") -> Publish:
@@ -37,7 +38,10 @@ def test_what_is_produced() -> None:
     core.publish(0, 0, WORKER, publish(2, 8, "/t"))
     first, second = produced(core)
     assert (first.topic, first.key, first.value) == ("t", b"\xff/a", None)
-    assert first.headers == [("h", b"v"), ("whimbrel-publisher", b"publisher"), ("whimbrel-seq", b"7")]
+    assert first.headers[0] == ("h", b"v")
+    found = marked("/t/%FF/a", first.headers)
+    assert found is not None
+    assert found[0] == ("publisher", 7, "/t/%FF/a")
     assert (second.key, second.ticket) == (None, first.ticket + 1)
     assert produced(core) == []
     assert core.in_flight == 2
@@ -55,6 +59,18 @@ def test_it_is_confirmed_when_it_was_read_back() -> None:
     core.tick(100)
     core.delivered(101, produce.ticket, "0.x")
     assert core.take_events() == []
+
+
+def test_what_is_on_its_way_is_confirmed_by_its_own_attempt_only() -> None:
+    core = publishing()
+    core.publish(0, 0, WORKER, publish(1))
+    (produce,) = produced(core)
+    found = marked("/t/k", produce.headers)
+    assert found is not None
+    core.applied(found[0], "0.x", (0, 4), 12345)
+    assert core.take_events() == []
+    core.applied(found[0], "0.x", (0, 4), found[1])
+    assert core.take_events() == [(WORKER, Published(1, "0.x", (0, 4)))]
 
 
 def test_read_back_before_the_delivery_report() -> None:

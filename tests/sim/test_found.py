@@ -130,7 +130,7 @@ def test_a_publish_that_waits_is_answered_when_the_cache_that_was_copied_has_it(
     replica.settle(0.2)
     replica.take_events()
     repeats = Repeats(1000)
-    repeats.restore([(("p", 1, "/c/0"), (1, 7), 0)])
+    repeats.restore([(("p", 1, "/c/0"), (1, 7), 0, ())])
     replica.cache_filled(0.3, 0, (1, 49), repeats)
     replica.publish(0.3, Item("/c/0", "p", 1, b"x", None, 0))
     replica.settle(0.3)
@@ -216,7 +216,7 @@ def test_what_a_new_log_had_when_it_was_copied_reaches_live_subscriptions(seed: 
 def test_what_a_broken_off_repair_has_told_of_is_no_repeat_of_itself() -> None:
     """A peer's memory of publishes came, and then the peer went before the entries did: they came by the log."""
     replica = observer()
-    replica.by_number[0].repeats.restore([(("p", 1, "/c/0"), (1, 0), 0)])
+    replica.by_number[0].repeats.restore([(("p", 1, "/c/0"), (1, 0), 0, ())])
     replica.receive(0.1, "a", "a1", Append(0, 1, 0, 1, [Item("/c/0", "p", 1, b"x", None, 0)]))
     replica.settle(0.1)
     [told] = [event for event in replica.take_events() if isinstance(event, Committed)]

@@ -7,18 +7,18 @@ from collections.abc import Iterable
 import msgspec
 
 from gateway.link.settings import TopicRule
-from mesh.log import Gap, Headers, Position, Truncation
-from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
+from mesh.log import Gap, Position, Truncation
 from node.backfill.questions import Scan, Scanned
 from node.backfill.scan import STRETCH_RECORDS, Pass, ReplayLimits
 from node.kafka.events import Record
+from node.publish_mark import mark
 from node.topics import Source
 
 LIMITS = ReplayLimits(messages_max=10**6, retry_window_ms=1000, subject_bytes_max=100, threads=1)
 
 
 def record(offset: int, key: bytes = b"a", epoch: int = 0, publish: str = "", time: int = 0) -> Record:
-    headers: Headers | None = [(PUBLISHER_HEADER, publish.encode()), (SEQ_HEADER, b"1")] if publish else None
+    headers = mark((publish, 1, f"/t/{key.decode()}"), f"attempt-{offset}")[0] if publish else None
     return ("t", 0, offset, epoch, key, b"%d" % offset, time, headers)
 
 

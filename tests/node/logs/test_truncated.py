@@ -10,11 +10,11 @@ from dataclasses import replace
 
 from gateway.link import events as link
 from mesh.feed.feed_log import FeedConfig
-from mesh.log import Entry, Gap, Headers, Position, Truncation
-from mesh.repeats import PUBLISHER_HEADER, SEQ_HEADER
+from mesh.log import Entry, Gap, Position, Truncation
 from node.backfill.questions import Measure, Scan, Scanned
 from node.effects import AskKafka, FindStart, ReadFrom
 from node.kafka.events import MeasureDone, OutOfRange, Record, ScanDone, StartFound, Unanswered
+from node.publish_mark import mark
 from tests.node.cores import ALONE, Nodes, OneNode, record
 
 LOG = "0.x"
@@ -244,7 +244,7 @@ def test_a_clean_change_of_leaders_costs_one_question_where_the_reader_begins_an
 def test_a_publish_that_was_lost_can_come_again() -> None:
     node, generation = loaded([])
     node.subscribe(7, "/orders/k", link.Start("now"))
-    publish: Headers = [(PUBLISHER_HEADER, b"p"), (SEQ_HEADER, b"1")]
+    publish, _ = mark(("p", 1, "/orders/k"), "attempt")
     node.read(generation, *old(0, 2), record(2, headers=publish))
     node.told()
     node.read(generation, record(2, epoch=1, headers=publish))
