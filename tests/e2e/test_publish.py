@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from itertools import count
 from typing import Any
 
 import pytest
 
 from loadtest.kafka.broker import RealKafka
 from loadtest.kafka.records import Record
+from node.publish_mark import mark
 from tests.e2e.conftest import StartNode
 from tests.support.node import RunningNode
 from tests.support.produce import Source
@@ -141,8 +143,10 @@ def test_a_repeat_that_reached_kafka_is_dropped_live_and_replayed(
     )
     source = Source(real_kafka.bootstrap)
 
+    attempts = count()
+
     def repeat(seq: int) -> None:
-        headers = [("whimbrel-publisher", b"p" * 16), ("whimbrel-seq", b"%d" % seq)]
+        headers, _ = mark(("p" * 16, seq, f"/{topic}/k"), f"boot-{next(attempts)}")
         source.send(topic, "k", b"%d" % seq, headers=headers)
 
     with live_subscriber(node, topic, f"/{topic}/k") as sub:
