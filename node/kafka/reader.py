@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
+from operator import methodcaller
 
 from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
 
@@ -178,7 +179,7 @@ def record_of(message: Message) -> Record:
 def headers_of(message: Message) -> Headers | None:
     """A record's headers, less those whose names are no text: they cannot be shown to anyone."""
     try:
-        headers: Headers | None = message.headers()
+        headers: Headers | None = _headers(message)
     except (UnicodeDecodeError, SystemError):  # confluent-kafka's, of one such name
         return _with_text_names(message)
     return headers
@@ -190,7 +191,13 @@ def _with_text_names(message: Message) -> Headers | None:
     That must not be touched, but Python can tell what it looks like.
     """
     try:
-        headers: Headers | None = message.headers()
+        headers: Headers | None = _headers(message)
     except (UnicodeDecodeError, SystemError):
         return None
     return [header for header in headers or () if not repr(header).startswith("(<NULL>")]
+
+
+_headers = methodcaller("headers")
+"""Not `message.headers()`: of a name that is no text it returns a value and sets an exception as well. A call that the
+interpreter has specialised does not look at that, and the exception comes out somewhere else.
+"""
