@@ -12,6 +12,7 @@ import { Sparkline, byID, clock, count, element, rate, say } from "./dom.js";
 import { Fleet } from "./fleet.js";
 import { LiveMap } from "./map.js";
 import { Proof } from "./proof.js";
+import { SignIn, storedToken } from "./signin.js";
 import { StatusView } from "./status.js";
 import { PublishBox, WatchBox } from "./tryit.js";
 import { gapInWords } from "./words.js";
@@ -40,7 +41,8 @@ const at = { node: null, lostAt: null };
 
 /** The admin listener, which has the page too, says in the address where clients connect. */
 const server = new URLSearchParams(location.search).get("server") ?? location.origin;
-const client = new Client(server, { name: "page", onStatus, WebSocket: CuttableWebSocket });
+const signIn = new SignIn();
+const client = new Client(server, { name: "page", token: storedToken(), onStatus, WebSocket: CuttableWebSocket });
 const publishBox = new PublishBox(client, subjectOf);
 const map = new LiveMap(byID("map"), fleet, onPoint);
 const clusterView = new ClusterView();
@@ -94,6 +96,7 @@ function onStatus(status) {
   if (proof && type === "gap") proof.gap(status.gaps);
   watchBox.onStatus(status);
   if (type === "connected") showNode(status);
+  if (type === "closed") signIn.closed(status.code, status.reason);
   if (type === "reconnecting" || type === "closed") {
     at.lostAt ??= performance.now();
     clusterView.connected(null);

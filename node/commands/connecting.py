@@ -46,8 +46,13 @@ def servers(args: argparse.Namespace) -> list[str]:
 
 
 def token(args: argparse.Namespace) -> str | None:
-    """The token from the arguments, else from the environment."""
-    return args.token or (not token_file(args) and os.environ.get("WHIMBREL_TOKEN")) or None
+    """The token from the arguments, else from the environment.
+
+    Raises:
+        ValueError: If it is in a file that cannot be read.
+    """
+    path = token_file(args)
+    return read_token(path) if path is not None else args.token or os.environ.get("WHIMBREL_TOKEN") or None
 
 
 def token_file(args: argparse.Namespace) -> str | None:
@@ -63,13 +68,14 @@ def client(args: argparse.Namespace, on_status: OnStatus | None = None) -> Clien
     """
     from whimbrel import Client
 
-    path = token_file(args)
-    get_token = None
-    if path is not None:
-        read_token(path)  # an error now is told before anything else
-        get_token = functools.partial(read_token, path)
+    given, path = token(args), token_file(args)
+    get_token = None if path is None else functools.partial(read_token, path)
     return Client(
-        servers(args), token=token(args), get_token=get_token, client_name="whimbrel-command", on_status=on_status
+        servers(args),
+        token=given if path is None else None,
+        get_token=get_token,
+        client_name="whimbrel-command",
+        on_status=on_status,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import base64
 import json
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -313,3 +315,26 @@ def test_an_interrupt_ends_publish_that_waits_for_a_line(fake: ServerThread) -> 
     assert running.wait(PATIENCE_S) == 130
     assert running.stderr is not None
     assert running.stderr.read() == b""
+
+
+def test_a_token_comes_from_a_flag_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).write_text(f"of {name}\n")
+
+    def told(*flags: str) -> str | None:
+        parser = argparse.ArgumentParser()
+        connecting.add_arguments(parser)
+        return connecting.token(parser.parse_args(flags))
+
+    assert told() is None
+    monkeypatch.setenv("WHIMBREL_TOKEN", "of env")
+    assert told() == "of env"
+    assert told("--token-file", str(tmp_path / "one")) == "of one"
+    monkeypatch.setenv("WHIMBREL_TOKEN_FILE", str(tmp_path / "two"))
+    assert told() == "of two"
+    assert told("--token-file", str(tmp_path / "one")) == "of one"
+    assert told("--token", "of flag") == "of flag"
+    with pytest.raises(ValueError, match="/no/such cannot be read: No such file"):
+        told("--token-file", "/no/such")
+    with pytest.raises(SystemExit):
+        told("--token", "a", "--token-file", "b")

@@ -164,6 +164,29 @@ def test_only_one_renewal_at_a_time_and_none_where_nothing_ends() -> None:
     assert renew(harness, lasting, "bob:500:a")[0]["code"] == 4318
 
 
+@pytest.mark.parametrize("subject", ["/t/b", "/t/*"])
+@pytest.mark.parametrize(
+    "start",
+    [{}, {"from": "now"}, {"from": "latest"}, {"from": {"last": 9}}, {"from": {"time": 0}},
+     {"from": {"at": {"0.x": [0, 1]}}},
+     {"resume": {"0.x": [0, 1]}}, {"resume": {}}],
+)  # fmt: skip
+@pytest.mark.parametrize("holds", [False, True])
+def test_every_way_to_a_message_is_asked_first(start: dict[str, Any], subject: str, holds: bool) -> None:
+    authorizer = Timed()
+    harness = Harness(authorizer, holds=holds)
+    session = opened(harness, "alice:-:a")
+    found = harness.send(session, {"op": "subscribe", "id": 2, "subject": subject, **start})
+    if holds:
+        assert found == []
+        harness.answer()
+        found = harness.sent()[session]
+    assert [frame["code"] for frame in found] == [4312]
+    assert authorizer.asked == [subject]
+    assert harness.events() == []
+    assert session.subscriptions == {}
+
+
 def test_what_is_left_behind_of_clients_that_are_gone_is_bounded() -> None:
     harness = Harness(Timed())
     expiry: Expiry = harness.sessions._expiry

@@ -1,0 +1,44 @@
+"""Signing in to the page by a token, on a node whose authorizer asks for one."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.test_tokens import TokenNode
+from tests.gateway.authorizers.signing import SECRET, token
+from tests.support.patience import PATIENCE_S
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, what
+        time.sleep(0.1)
+
+
+def test_a_token_is_asked_for_taken_and_given_back(driver: Any, tmp_path: Path) -> None:
+    node = TokenNode(tmp_path, f"secret = '{SECRET}'\ndefault = {{ both = ['/chat/*'] }}")
+    with node:
+        node.start()
+        driver.get(f"http://{node.admin}/")
+
+        def one(name: str) -> Any:
+            return driver.find_element("id", name)
+
+        until(lambda: bool(one("signin").is_displayed()), "a token is asked for")
+        assert one("signin-why").text == "This node asks for a token."
+        one("signin-token").send_keys("not a token\n")
+        until(lambda: "not taken" in one("signin-why").text, "a wrong one is told")
+        one("signin-token").send_keys(token() + "\n")
+        until(lambda: "connected" in one("client-state").text, "it is connected")
+        assert not one("signin").is_displayed()
+        one("signout").click()
+        until(lambda: bool(one("signin").is_displayed()), "it is signed out")
+        assert driver.execute_script("return sessionStorage.length") == 0
