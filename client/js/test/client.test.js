@@ -78,6 +78,27 @@ test("a token is asked anew for each connection", async (t) => {
   assert.deepEqual(server.connections.map(({ frames }) => frames[0].token), ["token 1", "token 2"]);
 });
 
+test("before a token ends another one is sent on the living connection; one that cannot be had is asked for again", async (t) => {
+  const server = await serve(t, (frame, connection) => {
+    if (frame.op === "hello") connection.send({ op: "expiring", within_s: 0.1 });
+    if (frame.op === "renew") connection.send({ op: "renewed", id: frame.id });
+  });
+  const tokens = ["first", new Error("away"), "second"];
+  t.mock.method(console, "error", () => {});
+  const { statuses } = open(t, server.url, {
+    getToken: () => {
+      const token = tokens.shift();
+      if (token instanceof Error) throw token;
+      return token;
+    },
+  });
+  await until(() => server.connections[0]?.frames.length === 2);
+  assert.deepEqual(server.connections[0].frames.map(({ op, token }) => [op, token]), [["hello", "first"], ["renew", "second"]]);
+  assert.equal(server.connections.length, 1);
+  assert.deepEqual(statuses.map(({ type }) => type), ["connected", "tokenExpiring", "tokenExpiring"]);
+  assert.equal(console.error.mock.callCount(), 1);
+});
+
 test("a subscription that was closed in a callback is handed nothing more, and a callback that fails disturbs nobody", async (t) => {
   const server = await serve(t, subscribing);
   const { client, statuses } = open(t, server.url);
