@@ -13,7 +13,6 @@ is left alone for a moment, so that nobody queues for its timeouts.
 
 from __future__ import annotations
 
-import ipaddress
 import threading
 import time
 from collections import OrderedDict
@@ -28,6 +27,7 @@ from gateway.authorizers.later import AskBlocking
 from gateway.authorizers.permissions import BadPermission, Permissions, filled
 from gateway.link import codes
 from gateway.link.jwt_options import Rules
+from gateway.link.loopback import is_loopback
 from whimbrel_server import Authorizer, Connection, Identity, Refusal
 
 ANSWER_BYTES_MAX = 64 * 1024
@@ -137,7 +137,7 @@ class _Service(Authorizer):
         url = urlsplit(options.url)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"url: expected https://HOST/PATH, not {options.url!r}")
-        if url.scheme == "http" and not (options.allow_http or _is_loopback(url.hostname)):
+        if url.scheme == "http" and not (options.allow_http or is_loopback(url.hostname)):
             raise ValueError("url: expected https: (http: of another machine only with allow_http = true)")
         self._url = url
         self._options = options
@@ -250,10 +250,3 @@ def _identity(answer: _Answer) -> Identity:
     except BadPermission as error:
         raise WebhookError(str(error)) from error
     return WebhookIdentity(answer, permissions)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

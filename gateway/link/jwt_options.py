@@ -7,12 +7,13 @@ Not here: keys themselves (gateway/authorizers/keys.py), checking tokens (gatewa
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
+
+from gateway.link.loopback import is_loopback
 
 KEY_SOURCES = ("secret", "secret_file", "pem", "pem_file", "jwks_file", "jwks_url")
 Seconds = Annotated[float, Meta(ge=0)]
@@ -119,16 +120,9 @@ def _check_url(issuer: Issuer) -> None:
         raise JwtOptionsError(f"jwks_url of {_named(issuer)}: {error}") from error
     if url.scheme == "https" and host:
         return
-    if url.scheme == "http" and _is_loopback(host):
+    if url.scheme == "http" and is_loopback(host):
         return
     raise JwtOptionsError(f"jwks_url of {_named(issuer)} is to begin with https: (http: only of this machine)")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _named(issuer: Issuer) -> str:

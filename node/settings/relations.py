@@ -5,11 +5,11 @@ Not here: limits of single values (schema.py), properties that Kafka's library r
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from gateway.link.loopback import is_loopback
 from gateway.link.topic_rules import INTERNAL
 from node.settings.cluster import host_of, is_wildcard, port_of
 from node.settings.keys import KEYS, toml
@@ -172,7 +172,7 @@ def covers(pattern: str, other: str) -> bool:
 
 def warnings(settings: Settings) -> list[str]:
     """What is allowed but dangerous, shown at every start; for files see cluster_files.py."""
-    if _is_loopback(settings.node.host):
+    if is_loopback(settings.node.host):
         return []
     found = []
     if settings.authorizer.use == "allow_all":
@@ -198,11 +198,4 @@ def warnings(settings: Settings) -> list[str]:
 
 def is_open(listen: str) -> bool:
     """Whether others than this machine's own users can reach what listens there."""
-    return listen not in ("", "off") and not listen.startswith("unix:") and not _is_loopback(host_of(listen))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+    return listen not in ("", "off") and not listen.startswith("unix:") and not is_loopback(host_of(listen))
