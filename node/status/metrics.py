@@ -296,6 +296,9 @@ class _Collector(Collector):
         yield _metric("gauge", "whimbrel_kafka_lag", "Records not read yet", labels, lags)
         loaded = [((one.topic, str(one.partition)), float(one.loaded)) for one in sources]
         yield _metric("gauge", "whimbrel_kafka_loaded", "1 once read to its end", labels, loaded)
+        is_forbidden = self._core.kafka_health.is_forbidden
+        forbidden = [((one.topic, str(one.partition)), float(is_forbidden(one))) for one in sources]
+        yield _metric("gauge", "whimbrel_kafka_forbidden", "1 while Kafka does not let it be read", labels, forbidden)
 
 
 def render(
