@@ -9,12 +9,14 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import get_args
 
-from node.effects import Effect
+from node.effects import Effect, FetchKeys, SaveRevocations
 from node.kafka.events import KafkaEvent
 from tests.sim.machines import paths
 from tests.sim.options import FAULTS, LIVES
 from tests.sim.run import Result
 
+OF_TOKENS = (FetchKeys, SaveRevocations)
+"""Effects of lives that are not simulated: its clients have no tokens."""
 PATHS = {
     **{f"fault: {name}": "" for name in FAULTS},
     **{f"kind of life: {name}": "" for name in LIVES},
@@ -25,7 +27,7 @@ PATHS = {
     "lives that went on with a partial cut": "",
     "lives that went on with a ring of one-way cuts": "",
     "sent Relayed": "by way of another node",
-    **{f"effect {one.__name__}": "of a node's core" for one in get_args(Effect)},
+    **{f"effect {one.__name__}": "of a node's core" for one in get_args(Effect) if one not in OF_TOKENS},
     **{f"Kafka says {one.__name__}": "to a node's core" for one in get_args(KafkaEvent)},
 }
 
