@@ -27,31 +27,28 @@ LOGS_IN_ONE = 20_000
 def subscribe_and_unsubscribe(clients: list[Raw]) -> None:
     """A pattern with all its history, again and again for a second, reading nothing."""
     until = time.monotonic() + PUSHY_S
-    number = 0
     while time.monotonic() < until:
-        number += 1
-        clients[0].send("subscribe", sub=number, subject="/many/*", last=1000)
-        clients[0].send("unsubscribe", sub=number)
+        clients[0].send("unsubscribe", sub=clients[0].send("subscribe", subject="/many/*", last=1000))
 
 
 def latest_of_everything(clients: list[Raw]) -> None:
     """The latest values of many subjects."""
-    for number in range(1, 6):
-        clients[0].send("subscribe", sub=number, subject="/chat/*", **{"from": "latest"})
+    for _ in range(5):
+        clients[0].send("subscribe", subject="/chat/*", **{"from": "latest"})
 
 
 def many_patterns(clients: list[Raw]) -> None:
     """2,000 patterns with their history."""
     for number in range(1, PATTERNS + 1):
         for index, client in enumerate(clients):
-            client.send("subscribe", sub=number, subject=f"/many/{index}{number % 10}/*", last=1000)
+            client.send("subscribe", subject=f"/many/{index}{number % 10}/*", last=1000)
 
 
 def places_of_many_logs(clients: list[Raw]) -> None:
     """Places in logs that are none."""
     for number in range(LOGS // LOGS_IN_ONE):
         place = {f"{log}.AAAA": [0, 0] for log in range(number * LOGS_IN_ONE, (number + 1) * LOGS_IN_ONE)}
-        clients[0].send("subscribe", sub=number + 1, subject="/many/*", resume=place)
+        clients[0].send("subscribe", subject="/many/*", resume=place)
 
 
 ATTACKS: dict[str, tuple[int, Callable[[list[Raw]], None]]] = {

@@ -58,9 +58,10 @@ def measure(client: Raw, seconds: float, seqs: Iterator[int]) -> tuple[list[floa
         publishes.append(time.monotonic() - began)
         assert answer["op"] == "published", answer
         began = time.monotonic()
-        client.ask("subscribe", sub=seq, subject="/chat/bystander", last=10)
+        answer = client.ask("subscribe", subject="/chat/bystander", last=10)
+        assert answer["op"] == "subscribed", answer
         subscriptions.append(time.monotonic() - began)
-        client.ask("unsubscribe", sub=seq)
+        client.ask("unsubscribe", sub=answer["id"])
         time.sleep(0.01)
     return publishes, subscriptions
 
