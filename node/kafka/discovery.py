@@ -16,7 +16,7 @@ import msgspec
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
-from node.kafka.errors import NOT_ALLOWED, silence_of
+from node.kafka.errors import is_lasting, silence_of
 from node.kafka.events import Found, KafkaEvent, Unreachable, Where
 from node.kafka.known_topics import KnownTopics, Said, Silence
 from node.kafka.starts import EARLIEST, LATEST, NO_LEADER, NO_RECORD, Depth, Offset, StartQuestion, Starts
@@ -195,11 +195,13 @@ class Discoverer:
             try:
                 answer = _result(future)
             except KafkaException as failure:
-                code = failure.args[0].code()
-                if code in NOT_ALLOWED:
+                error = failure.args[0]
+                if silence_of(error.code()) is Silence.ABSENT:
+                    continue
+                if is_lasting(error):
                     self._undescribed.add(name)
                     self._configs.pop(ids[name], None)
-                elif silence_of(code) is not Silence.ABSENT and ids[name] not in self._configs:
+                elif ids[name] not in self._configs:
                     raise
                 continue
             self._undescribed.discard(name)

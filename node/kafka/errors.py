@@ -18,6 +18,12 @@ _GONE = {
 """What says that a topic is not there; anything else may pass."""
 
 
+def is_lasting(error: KafkaError) -> bool:
+    """Whether the same question will get the same answer: it is not allowed, or the broker does not know it."""
+    code = error.code()
+    return code in NOT_ALLOWED or code == KafkaError._UNSUPPORTED_FEATURE or (code > 0 and not error.retriable())
+
+
 def silence_of(code: int) -> Silence:
     """Why Kafka says no more of a topic."""
     if code in _GONE:
