@@ -68,6 +68,8 @@ from node.tokens.key_sets import KeySets
 from node.topics import Topics
 
 SECOND_S = 1.0
+EXPIRED_SHARE = 16
+"""With each tick one part in so many of what is too old leaves the cache: 1 to 2 ms of it at 20,000 messages/s."""
 SCAN_BYTES_MAX = 1 << 20
 """Of one answer from a peer's cache."""
 ITEM_BYTES_MAX = MESSAGE_BYTES_MAX // 2
@@ -314,6 +316,7 @@ class NodeCore:
         self.feed.tick(now)
         self.kafka_logs.tick(now)
         self.publishing.tick(now)
+        self.cache.expire(now, EXPIRED_SHARE)
         self.key_sets.tick(now)
         self.revocations.tick(now)
         for ticket, exists in self._slot_ends.tick(now):
@@ -503,7 +506,6 @@ class NodeCore:
     # Private: once a second.
 
     def _second(self, now: float) -> None:
-        self.cache.expire(now)
         ends = self.intake.ends()
         for worker in self.workers.ids:
             self._effects.to_worker(worker, link.Live(self.interest.ends_for(worker, ends), ([], []), ([], [])))

@@ -33,6 +33,8 @@ SUBJECT_BYTES = 500
 """Memory of a subject besides its name."""
 TOKEN_BYTES = 8
 EVICT_AT_ONCE = 64
+MARK_S = 0.9
+"""How exactly it is remembered when entries came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Log:
     """What the cache has of one log."""
 
     __slots__ = (
+        "_due",
         "_idle",
         "_index",
         "_marks",
@@ -100,6 +103,8 @@ class Log:
         self.bytes = 0
         self._order: deque[SubjectLog] = deque()
         self._removed = 0
+        self._due = 0
+        """So many of all that were appended are too old."""
         self._marks: deque[tuple[float, int]] = deque()
         self._idle: dict[str, tuple[float, SubjectLog]] = {}
 
@@ -395,15 +400,22 @@ class Cache:
         log.epochs.clear()
         log.floor = log.end = log.evicted_to = at
 
-    def expire(self, now: float) -> None:
-        """Let go of what is too old, or too much. Call about once a second; `now` is monotonic, in seconds."""
+    def expire(self, now: float, share: int = 1) -> None:
+        """Let go of what is too old, or too much. Call it often; `now` is monotonic, in seconds.
+
+        Args:
+            share: One part in so many of what is too old leaves now, the rest with the next calls: the messages of a
+                second came one by one, and are not to leave in one go.
+        """
         for log in self.logs.values():
-            if not log._marks or log._marks[-1][1] != log.appended:
-                log._marks.append((now, log.appended))
-            while log._marks and log._marks[0][0] <= now - self.config.ttl_s:
-                due = log._marks.popleft()[1]
-                while log._removed < due:
-                    self.evicted_by_age += self._evict(log, now)
+            marks = log._marks
+            if not marks or (marks[-1][1] != log.appended and now >= marks[-1][0] + MARK_S):
+                marks.append((now, log.appended))
+            while marks and marks[0][0] <= now - self.config.ttl_s:
+                log._due = marks.popleft()[1]
+            late = log._due - log._removed
+            for _ in range(min(late, max(late // share, EVICT_AT_ONCE))):
+                self.evicted_by_age += self._evict(log, now)
             while log._idle:
                 since, found = next(iter(log._idle.values()))
                 if since > now - self.config.snapshot_ttl_s:

@@ -145,6 +145,23 @@ def test_the_latest_value_outlives_its_entry() -> None:
     assert log.floor_of("/t/b") == (0, 0)
 
 
+def test_what_is_too_old_leaves_in_parts_and_all_of_it_leaves() -> None:
+    cache = Cache(CacheConfig(10, 100_000, 1 << 30, 100))
+    log = cache.open("0.x", "t")
+    for seq in range(2000):
+        cache.append(log, f"/t/{seq % 50}", (0, seq), -1, b"1", None)
+    cache.expire(0.0)
+    left = []
+    now = 10.0
+    while log.held:
+        cache.expire(now, 8)
+        left.append(log.held)
+        now += 0.05
+    assert left[:3] == [1750, 1532, 1341]
+    assert len(left) < 40
+    assert cache.evicted_by_age == 2000
+
+
 def test_a_tombstone_deletes_the_latest_value_and_stays_in_the_history() -> None:
     held = cache()
     log = held.open("0.x", "t")
