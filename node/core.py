@@ -40,7 +40,7 @@ from mesh.transport.wire import MESSAGE_BYTES_MAX
 from node.attached_workers import AttachedWorkers
 from node.backfill.backfills import Backfills, Ticket
 from node.backfill.catch_ups import CatchUps
-from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
+from node.backfill.questions import LatestValues, Locate, Measure, Question, Scan, Scanned
 from node.cluster.peers import Peers
 from node.config import NodeConfig
 from node.effects import (
@@ -64,6 +64,8 @@ from node.logs.look_ups import LookUps
 from node.logs.slot_ends import SlotEnds
 from node.logs.slot_logs import SlotLogs
 from node.publishing import Publishing
+from node.tables.events import TableEvent
+from node.tables.tables import Tables
 from node.tokens.key_sets import KeySets
 from node.topics import Topics
 
@@ -107,19 +109,20 @@ class NodeCore:
         self.transfer = StateTransfer(lent.lend, StateTransferConfig(), boot)
         self.scan = PeerScan(lent.lend_log, PeerScanConfig(), boot)
         self.kafka_health = KafkaHealth(now, effects)
+        self.tables = Tables(self.topics, self.backfills, self.feed, self.kafka_health, effects, config.compacted)
         self.kafka_logs = KafkaLogs(
             now,
             self.topics,
             self.cache,
             self.intake,
             self.backfills,
+            self.tables,
             self.feed,
             self.transfer,
             lent,
             self.kafka_health,
             look_ups,
             effects,
-            compacted=config.compacted,
             joins=config.joins,
             retry_window_ms=config.slots.retry_window_ms,
         )
@@ -246,10 +249,15 @@ class NodeCore:
                 self.backfills.located(event.ticket, event.position)
             case kafka.MeasureDone():
                 self.kafka_logs.measured(event.ticket, event.truncation)
+                self.tables.measured(event.ticket, event.truncation)
                 self.backfills.measured(event.ticket, event.truncation)
+            case kafka.TableReadDone():
+                self.tables.was_read(event.ticket, event.read)
+                self._look_ready()
             case kafka.Unanswered():
                 self.kafka_health.failed(now, event.reason)
                 self.kafka_logs.unmeasured(event.ticket)
+                self.tables.unanswered(now, event.ticket, event.reason)
                 self._tell_unanswered(event.ticket)
 
     # Inputs from other nodes.
@@ -277,6 +285,11 @@ class NodeCore:
         self.slots.receive_datagram(now, sender, boot, packet)
 
     # Inputs from the disk.
+
+    def table_event(self, now: float, event: TableEvent) -> None:
+        """What the store of tables has to say."""
+        self.tables.table_event(now, event)
+        self._look_ready()
 
     def promises_saved(self, now: float) -> None:
         """Answers `SavePromises`."""
@@ -315,6 +328,7 @@ class NodeCore:
         self.scan.tick(now)
         self.feed.tick(now)
         self.kafka_logs.tick(now)
+        self.tables.tick(now)
         self.publishing.tick(now)
         self.cache.expire(now, EXPIRED_SHARE)
         self.key_sets.tick(now)
@@ -461,7 +475,9 @@ class NodeCore:
     def _ask(self, now: float, ticket: Ticket, question: Question) -> None:
         """Of a peer's cache, which costs Kafka nothing; what no peer has, of Kafka."""
         peers = self.kafka_logs.peers
-        if isinstance(question, Scan) and peers:
+        if isinstance(question, LatestValues):
+            self.tables.ask(ticket, question)
+        elif isinstance(question, Scan) and peers:
             self._scans[ticket] = question
             self.scan.ask(
                 now, ticket, question.source.log_id, question.subject, question.after, question.until,
@@ -531,7 +547,8 @@ class NodeCore:
 
     def _look_ready(self) -> None:
         """Become ready once everything has been loaded that can be."""
-        if self.is_ready or (self.config.uses_kafka and not self.kafka_logs.is_loaded) or not self.slot_logs.is_loaded:
+        has_kafka = not self.config.uses_kafka or (self.kafka_logs.is_loaded and self.tables.is_loaded)
+        if self.is_ready or not has_kafka or not self.slot_logs.is_loaded:
             return
         self.is_ready = True
         self._effects.log("ready", messages=sum(log.appended for log in self.cache.logs.values()))
@@ -547,6 +564,8 @@ class NodeCore:
             return f"Kafka does not answer: {self.kafka_health.error}"
         if right := self.kafka_health.missing_right(topic):
             return forbidden_text(topic, right)
+        if why := self.tables.why(topic):
+            return why
         return "the topic's partitions have not been read yet"
 
     def _log_share(self) -> None:

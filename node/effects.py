@@ -13,7 +13,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from gateway.link.events import FromNode, Live
-from mesh.log import Headers
+from mesh.log import Entry, Headers, Position
 from mesh.packets import Packet
 from mesh.revocations import Revocation
 from mesh.slots.detours import Datagram
@@ -153,6 +153,65 @@ class CancelQuestion(msgspec.Struct, frozen=True, gc=False):
     ticket: int
 
 
+# To the store of tables (node/tables/). What is of an earlier generation than the store is not done.
+
+
+class OpenTable(msgspec.Struct, frozen=True, gc=False):
+    """Have a table for a log, a new one if there is none; answered by `TableOpened`."""
+
+    generation: int
+    log: str
+    tombstones_s: float
+    """How long Kafka keeps the log's tombstones."""
+
+
+class BeginTable(msgspec.Struct, frozen=True, gc=False):
+    """Empty a table: it is current, and complete nowhere."""
+
+    generation: int
+    log: str
+
+
+class DropTable(msgspec.Struct, frozen=True, gc=False):
+    """The log is gone, or is no table any more."""
+
+    generation: int
+    log: str
+
+
+class TableWrite(msgspec.Struct, frozen=True, gc=False):
+    """Changes of one table, at most one of a subject, and the position that it has with them."""
+
+    log: str
+    changes: list[tuple[str, Entry]]
+    at: Position
+    is_current: bool
+    """Nothing is known to follow in Kafka."""
+
+
+class WriteTables(msgspec.Struct, frozen=True, gc=False):
+    """Write all of it or nothing; answered by `TablesWritten`."""
+
+    generation: int
+    writes: list[TableWrite]
+
+
+class AskTable(msgspec.Struct, frozen=True, gc=False):
+    """Rows of a subject or pattern, as of all that was written before; answered by `TableAnswer`."""
+
+    generation: int
+    ticket: int
+    log: str
+    subject: str
+    after: str
+    """Only subjects behind this one."""
+    rows_max: int
+    bytes_max: int
+    """Of values; at least one row comes, whatever its size."""
+
+
+TableEffect: TypeAlias = OpenTable | BeginTable | DropTable | WriteTables | AskTable
+
 # To people.
 
 
@@ -169,6 +228,7 @@ Effect: TypeAlias = (
     | FetchKeys | SaveRevocations
     | SavePromises | ToPeer | DatagramToPeer | LinkPeers | TellMembers
     | Produce | LookUpTopics | FindStart | ReadFrom | StopReading | AskKafka | CancelQuestion
+    | OpenTable | BeginTable | DropTable | WriteTables | AskTable
     | LogLine
 )  # fmt: skip
 

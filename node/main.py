@@ -24,6 +24,7 @@ from node.run_dir import LINK, RunDirError, run_directory
 from node.settings import Settings, warnings
 from node.settings.cluster_files import data_dir
 from node.systemd import ServiceManager
+from node.tables.keeper import TablesInUseError
 from node.tokens.store import RevocationStore
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def _run(
     try:
         revocations = RevocationStore(data_dir(settings, os.environ))
         node = Node(settings, port, f"ipc://{link_path}", count, promises, revocations)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, TablesInUseError) as error:
         print(f"whimbrel: {error}", file=sys.stderr)
         return 1
     signals = [gevent.signal_handler(number, _on_signal, node) for number in (signal.SIGTERM, signal.SIGINT)]

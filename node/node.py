@@ -37,14 +37,18 @@ from node.cluster.network import Network
 from node.core import NodeCore
 from node.effects import (
     AskKafka,
+    AskTable,
+    BeginTable,
     CancelQuestion,
     DatagramToPeer,
+    DropTable,
     Effect,
     FetchKeys,
     FindStart,
     LinkPeers,
     LogLine,
     LookUpTopics,
+    OpenTable,
     Produce,
     ReadFrom,
     Resync,
@@ -54,14 +58,19 @@ from node.effects import (
     TellMembers,
     ToPeer,
     ToWorker,
+    WriteTables,
 )
 from node.interest import WorkerId
 from node.kafka.events import KafkaEvent, Records
 from node.kafka.kafka import KafkaThreads
+from node.kafka.threads import Inbox
 from node.settings import Settings, gateway_settings
 from node.settings.cluster import host_of
+from node.settings.cluster_files import data_dir
 from node.settings.core import core_config
 from node.status.status import NodeStatus
+from node.tables.events import TableEvent
+from node.tables.keeper import TableKeeper
 from node.tokens.fetch import Fetcher
 from node.tokens.store import RevocationStore, StoreError
 from node.workers import Worker, Workers
@@ -103,6 +112,7 @@ class Node:
 
         Raises:
             OSError, ValueError: As `Network`.
+            TablesInUseError: As `TableKeeper`.
         """
         now = time.monotonic()
         self._settings = settings
@@ -124,6 +134,9 @@ class Node:
             ],
             self,
         )
+        self._tables = TableKeeper(
+            data_dir(settings, os.environ), settings.cache.table_bytes_max, Inbox(self._table_event, self.perform)
+        )
         is_mapped = self.core.topics.is_mapped
         self._kafka = (
             KafkaThreads(settings, is_mapped, self._kafka_event, self.perform) if settings.uses_kafka else None
@@ -140,6 +153,7 @@ class Node:
             FetchKeys: self._fetch_keys,
             SaveRevocations: self._save_revocations,
             **(_kafka_performers(self._kafka) if self._kafka is not None else {}),
+            **dict.fromkeys(_TABLES, self._tables.do),
             **(_network_performers(self._network) if self._network is not None else dict.fromkeys(_NETWORK, _drop)),
         }
         self._ticked_at = self._second_at = now
@@ -184,6 +198,7 @@ class Node:
             self._admin.close()
         if self._kafka is not None:
             self._kafka.stop()
+        self._tables.stop()
         if self._network is not None:
             self._network.close()
         self.workers.close()
@@ -276,6 +291,11 @@ class Node:
         self.core.kafka_event(time.monotonic(), said)
         if isinstance(said, Records) and self._kafka is not None:
             self._kafka.taken(said)
+
+    # From the store of tables.
+
+    def _table_event(self, said: TableEvent) -> None:
+        self.core.table_event(time.monotonic(), said)
 
     # From other nodes.
 
@@ -391,6 +411,7 @@ class Node:
         return link.Reply(query.rid, 202, "application/json", b"{}")
 
 
+_TABLES = (OpenTable, BeginTable, DropTable, WriteTables, AskTable)
 _NETWORK = (ToPeer, DatagramToPeer, LinkPeers, TellMembers)
 
 

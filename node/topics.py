@@ -46,6 +46,7 @@ class Source:
         "is_new",
         "is_slot",
         "is_table",
+        "is_table_complete",
         "live_from",
         "loaded",
         "log",
@@ -69,7 +70,9 @@ class Source:
         self.rule = rule
         self.is_slot = False
         self.is_table = False
-        """Of a compacted topic of Kafka."""
+        """Of a compacted topic of Kafka: its latest values are in the node's store (node/tables/)."""
+        self.is_table_complete = False
+        """The store has them all."""
         self.is_new = is_new
         """It appeared while the node was watching: everything in it is new."""
         self.is_late = is_late

@@ -143,6 +143,8 @@ SHELLS = {
     "node/settings/tls_files.py",
     "node/status/",
     "node/systemd.py",
+    "node/tables/keeper.py",
+    "node/tables/store.py",
     "node/tokens/fetch.py",
     "node/tokens/minting.py",
     "node/tokens/store.py",

@@ -20,8 +20,9 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from mesh.cache.prefix_index import PrefixIndex
 from mesh.log import BEGINNING, Entry, EpochStart, Headers, Position, Truncation
@@ -84,6 +85,7 @@ class Log:
         "evicted_to",
         "floor",
         "id",
+        "keeps_latest",
         "subjects",
         "topic",
     )
@@ -99,6 +101,8 @@ class Log:
         """The newest position that has left: no subject's floor is above it."""
         self.subjects: dict[str, SubjectLog] = {}
         self._index = PrefixIndex(self.subjects)
+        self.keeps_latest = True
+        """Whether latest values outlive their entries here. Those of a compacted topic are kept elsewhere."""
         self.appended = 0
         self.bytes = 0
         self._order: deque[SubjectLog] = deque()
@@ -112,6 +116,10 @@ class Log:
     def held(self) -> int:
         """Entries and tokens that are here now."""
         return len(self._order)
+
+    def newest(self, count: int) -> Iterator[SubjectLog]:
+        """The subjects of the last so many entries, newest first; of an entry that has left early, too."""
+        return islice(reversed(self._order), count)
 
     def order(self) -> list[SubjectLog]:
         """A copy of the tokens: the subject of each entry, oldest first; `skip` of a subject's first have none."""
@@ -448,7 +456,7 @@ class Cache:
         if found.entries or found.latest is None:
             self._count(log, -size_of(entry))
         if not found.entries:
-            if found.latest is None:
+            if found.latest is None or not log.keeps_latest:
                 self._forget(log, found)
             else:
                 log._idle[found.subject] = (now, found)

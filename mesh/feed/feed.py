@@ -262,6 +262,11 @@ class Feed:
             feeders.append(self.me)
         return self._feeders.best(log_id, feeders)
 
+    def is_level(self, now: float, log_id: str) -> bool:
+        """Whether another node feeds a log, and this one has got all that it sent."""
+        log = self._logs.get(log_id)
+        return log is not None and log.role is FeedRole.FOLLOWING and log.behind is None and now < log.quiet_at
+
     @property
     def feeding_count(self) -> int:
         """Logs that this node feeds."""

@@ -28,7 +28,7 @@ from gateway.link.events import MSGPACK, Answer, Page, Start, Subscribe
 from gateway.link.messages import encode_json, encode_msgpack
 from mesh.log import BEGINNING, Entry, Gap, Place, Position, Truncation
 from mesh.subject import is_pattern
-from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
+from node.backfill.questions import LatestValues, Locate, Measure, Question, Scan, Scanned
 from node.topics import Source
 
 ANSWER_WITHIN_S = 2
@@ -73,6 +73,7 @@ class LogBackfill:
         "source",
         "stage",
         "start",
+        "table_after",
         "ticket",
     )
 
@@ -96,6 +97,8 @@ class LogBackfill:
         """`at`, once the buffer is empty."""
         self.snapshot = False
         """The buffer holds latest values: they do not move `at`."""
+        self.table_after: str | None = None
+        """Latest values are to be had from the log's table, of subjects behind this one; None: no more."""
 
 
 class Backfill:
@@ -209,6 +212,13 @@ class Backfill:
             log.start = log.at = log.cut = end
         log.stage = Stage.READING
 
+    def latest_found(self, log: LogBackfill, rows: list[tuple[str, Entry]], is_last: bool) -> None:
+        """Answers `LatestValues`: rows of the log's table, in order of their subjects."""
+        log.buffer = rows[::-1]
+        log.snapshot = bool(rows)
+        log.table_after = None if is_last else rows[-1][0]
+        log.stage = Stage.READING
+
     def scanned(self, log: LogBackfill, scanned: Scanned) -> None:
         """Answers `Scan`."""
         self.gaps += scanned.gaps
@@ -279,6 +289,9 @@ class Backfill:
         assert held is not None
         if log.start is None:
             kind = self.begin.kind
+            is_of_table = kind == "latest" and log.source.is_table and self.subject not in held.subjects
+            if is_of_table and not log.source.is_table_complete:
+                return None
             if kind == "time":
                 log.first_end = log.first_end or held.end
                 if not held.reaches_time(self.subject, self.begin.number):
@@ -295,18 +308,28 @@ class Backfill:
                 assert log.start is not None
             else:
                 log.start = held.end
-            if kind == "latest":
+            if is_of_table:
+                log.table_after = ""
+            elif kind == "latest":
                 log.buffer = held.latest(self.subject)
                 log.cut = held.end
                 log.snapshot = bool(log.buffer)
         if log.at < log.start:
             log.at = log.start
         log.cut = max(log.cut, log.at)
+        if log.table_after is not None:
+            return self._ask_table(log)
         if log.at > held.end:
             log.stage = Stage.ASKING
             return Measure(log.source, log.at)
         log.stage = Stage.READING
         return self._scan(log) if not log.buffer else None
+
+    def _ask_table(self, log: LogBackfill) -> LatestValues | None:
+        """The next rows of the log's table, once that is complete."""
+        assert log.table_after is not None
+        log.stage = Stage.ASKING if log.source.is_table_complete else Stage.WAITING
+        return LatestValues(log.source, self.subject, log.table_after) if log.source.is_table_complete else None
 
     def _scan(self, log: LogBackfill) -> Scan | None:
         """The scan that must come first, if the cache does not reach back to where this log stands."""
@@ -387,6 +410,8 @@ class Backfill:
         """The buffer is empty: go on with what the cache has since, or with Kafka, or be live."""
         held = log.source.log
         assert held is not None
+        if log.table_after is not None:
+            return self._ask_table(log)
         log.snapshot = False
         log.at = max(log.at, log.cut)
         question = self._scan(log)

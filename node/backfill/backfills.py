@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from gateway.link.events import FromNode, LogEnded, LogGap, NewLog, Page, Subscribe, Waiting
-from mesh.log import Gap, Position, Truncation
+from mesh.log import Entry, Gap, Position, Truncation
 from mesh.subject import topic_of
 from node.backfill.backfill import Backfill, LogBackfill, PageLimits
 from node.backfill.questions import Question, Scanned
@@ -149,6 +149,11 @@ class Backfills:
         for backfill in self._of(source.topic):
             self._soon(backfill)
 
+    def table_completed(self, source: Source) -> None:
+        """All latest values of a log can be had."""
+        for backfill in self._of(source.topic):
+            self._soon(backfill)
+
     def log_torn(self, topic: str, gap: Gap) -> None:
         """The node itself missed entries of a log."""
         self.gaps_told[gap.why] += 1
@@ -168,6 +173,13 @@ class Backfills:
         if (found := self._answered(ticket)) is not None:
             backfill, log = found
             backfill.scanned(log, scanned)
+            self._soon(backfill)
+
+    def latest_found(self, ticket: Ticket, rows: list[tuple[str, Entry]], is_last: bool) -> None:
+        """Answers `LatestValues`."""
+        if (found := self._answered(ticket)) is not None:
+            backfill, log = found
+            backfill.latest_found(log, rows, is_last)
             self._soon(backfill)
 
     def located(self, ticket: Ticket, position: Position | None) -> None:

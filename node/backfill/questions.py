@@ -37,7 +37,33 @@ class Measure(msgspec.Struct, gc=False):
     position: Position
 
 
-Question: TypeAlias = Scan | Locate | Measure
+class LatestValues(msgspec.Struct, gc=False):
+    """The latest values of a table for a subject or pattern, behind another subject in their order."""
+
+    source: Source
+    subject: str
+    after: str
+
+
+class ReadTable(msgspec.Struct, gc=False):
+    """Read a partition for its table: what each key was last, after `after`, up to and including `until`."""
+
+    source: Source
+    after: Position
+    until: Position
+
+
+Question: TypeAlias = Scan | Locate | Measure | LatestValues | ReadTable
+
+
+class TableRead(msgspec.Struct, gc=False):
+    """Answers `ReadTable`, if need be with a part: everything after `after` up to `reached` is in `changes`."""
+
+    changes: list[tuple[str, Entry]]
+    """One of a subject; a tombstone is one, too."""
+    reached: Position
+    is_lost: bool
+    """Kafka no longer has what stood at `after` or followed it: the table must be made anew."""
 
 
 class Scanned(msgspec.Struct, gc=False):

@@ -11,7 +11,7 @@ import msgspec
 
 from mesh.feed import feed_log
 from mesh.log import Position, Truncation
-from node.backfill.questions import Scanned
+from node.backfill.questions import Scanned, TableRead
 from node.topics import Source
 
 Record: TypeAlias = feed_log.Record
@@ -169,6 +169,13 @@ class MeasureDone(msgspec.Struct, gc=False):
     truncation: Truncation | None
 
 
+class TableReadDone(msgspec.Struct, gc=False):
+    """Answers `ReadTable`."""
+
+    ticket: int
+    read: TableRead
+
+
 class Unanswered(msgspec.Struct, gc=False):
     """Kafka could not be asked, or did not answer in time."""
 
@@ -180,5 +187,5 @@ KafkaEvent: TypeAlias = (
     Found | StartFound | Unreachable
     | Records | EndReached | OutOfRange | Watermarks | Flow | NotAllowed | ReadError
     | Delivered | NotDelivered
-    | ScanDone | LocateDone | MeasureDone | Unanswered
+    | ScanDone | LocateDone | MeasureDone | TableReadDone | Unanswered
 )  # fmt: skip

@@ -15,10 +15,11 @@ from collections.abc import Iterator
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from mesh.log import Position, Truncation
-from node.backfill.questions import Locate, Measure, Question, Scanned
+from node.backfill.questions import Locate, Measure, Question, ReadTable, Scan, Scanned, TableRead
 from node.backfill.scan import Pass, ReplayLimits, Ticketed
+from node.backfill.table_pass import TablePass
 from node.backfill.truncation import Epochs
-from node.kafka.events import KafkaEvent, LocateDone, MeasureDone, ScanDone, Unanswered
+from node.kafka.events import KafkaEvent, LocateDone, MeasureDone, ScanDone, TableReadDone, Unanswered
 from node.kafka.reader import record_of
 from node.kafka.starts import REPEATS_BACK, REPEATS_BACK_MAX
 from node.kafka.threads import Inbox, start_thread
@@ -89,7 +90,7 @@ class Replay:
         if consumer is not None:
             consumer.close()
 
-    def _reply(self, answer: ScanDone | LocateDone | MeasureDone | Unanswered) -> None:
+    def _reply(self, answer: ScanDone | LocateDone | MeasureDone | TableReadDone | Unanswered) -> None:
         with self._changed:
             self._wanted.discard(answer.ticket)
         self._inbox.put(answer)
@@ -106,10 +107,14 @@ class Replay:
                         measured[at] = partition.measure(at)
                     self._reply(MeasureDone(ticket, measured[at]))
                     del left[ticket]
+                elif isinstance(question, ReadTable):
+                    self._reply(TableReadDone(ticket, partition.read_table(question)))
+                    del left[ticket]
                 elif isinstance(question, Locate):
                     self._reply(LocateDone(ticket, partition.locate(question.time_ms)))
                     del left[ticket]
                 else:
+                    assert isinstance(question, Scan), "of Kafka nothing else is asked"
                     scans.append((ticket, question))
             if scans:
                 answers, later = partition.scan(scans)
@@ -164,6 +169,18 @@ class Partition:
     def measure(self, position: Position) -> Truncation | None:
         """What became of the log if Kafka has lost this position, which somebody has seen."""
         return self._epochs(*self.watermarks()).truncation(position)
+
+    def read_table(self, question: ReadTable) -> TableRead:
+        """A stretch of the partition, for its table."""
+        low, high = self.watermarks()
+        truncation = self._epochs(low, high).truncation(question.after)
+        planned = TablePass(question, truncation, low, self._limits)
+        if planned.is_lost:
+            return planned.finish(at_end=False)
+        for message in self._read(planned.begin, min(planned.end, high)):
+            if not planned.take(record_of(message)):
+                return planned.finish(at_end=False)
+        return planned.finish(at_end=True)
 
     def scan(self, scans: list[Ticketed]) -> tuple[list[tuple[int, Scanned]], list[Ticketed]]:
         """Answer scans in one pass, and say which are for a later one."""

@@ -2,9 +2,9 @@
 
     wanted -> questions, one to each broker that leads some -> answers -> StartFound, or asked again later
 
-A partition that is new, or whose topic is compacted, is read from its beginning. Any other from the cache's time to
-live ago, if the times of its records are the log's own (`message.timestamp.type=LogAppendTime`). Otherwise they are
-hearsay, and it is read from a number of records before its end.
+A partition that is new is read from its beginning. Any other from the cache's time to live ago, if the times of its
+records are the log's own (`message.timestamp.type=LogAppendTime`). Otherwise they are hearsay, and it is read from a
+number of records before its end. (What a compacted topic had before is in its table: node/tables/tables.py.)
 
 All partitions that a broker leads are asked for together: a start takes as many round trips for a thousand partitions
 as for one.
@@ -69,7 +69,7 @@ class StartQuestion(msgspec.Struct, frozen=True):
         asked: dict[int, list[Where]] = {}
         for source, by_time in self.sources.items():
             wanted = [EARLIEST]
-            if not _is_whole(source):
+            if not source.is_new:
                 wanted.append(LATEST)
                 if by_time:
                     wanted.append(self.since_ms)
@@ -148,11 +148,6 @@ class Starts:
         self._wanted = {source: at for source, at in self._wanted.items() if source.topic in topics}
 
 
-def _is_whole(source: Source) -> bool:
-    """Whether it is read from its beginning."""
-    return source.is_new or source.is_table
-
-
 def _start(
     question: StartQuestion, source: Source, answers: Answers, records_max: int, partitions: int
 ) -> StartFound | None:
@@ -162,7 +157,7 @@ def _start(
     earliest, latest, since = (offsets.get(one) for one in (EARLIEST, LATEST, question.since_ms))
     if earliest is None:
         return None
-    if _is_whole(source):
+    if source.is_new:
         return StartFound(source, earliest[0], earliest[0], _floor(earliest), 0)
     if latest is None:
         return None

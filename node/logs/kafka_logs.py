@@ -35,6 +35,7 @@ from node.logs.copy import LogCopy
 from node.logs.kafka_health import KafkaHealth
 from node.logs.lent_logs import LentLogs
 from node.logs.look_ups import LookUps
+from node.tables.tables import Tables
 from node.topics import Source, Topics
 
 PEERS_WAIT_S = 3.0
@@ -54,6 +55,7 @@ class KafkaLogs:
         cache: Cache,
         intake: Intake,
         backfills: Backfills,
+        tables: Tables,
         feed: Feed,
         transfer: StateTransfer,
         lent: LentLogs,
@@ -61,14 +63,12 @@ class KafkaLogs:
         look_ups: LookUps,
         effects: Effects,
         *,
-        compacted: frozenset[str],
         joins: bool,
         retry_window_ms: int,
     ) -> None:
         """Begin without any.
 
         Args:
-            compacted: Names of the mapping's rules whose topics are compacted, whatever Kafka says.
             joins: Whether this node knows of others that it may copy from.
             retry_window_ms: How long publishes are remembered.
         """
@@ -76,6 +76,7 @@ class KafkaLogs:
         self._cache = cache
         self._intake = intake
         self._backfills = backfills
+        self._tables = tables
         self._feed = feed
         self._transfer = transfer
         self._lent = lent
@@ -84,7 +85,6 @@ class KafkaLogs:
         self._heard_of: dict[str, None] = {}
         """Logs of other nodes that were not known here: each is asked for once."""
         self._effects = effects
-        self._compacted = compacted
         self._joins = joins
         self._retry_window_ms = retry_window_ms
         self._started_at = now
@@ -116,11 +116,6 @@ class KafkaLogs:
             for source in sources.values()
         )
 
-    def is_said(self, topic: str) -> bool:
-        """Whether the configuration says that a topic is compacted."""
-        rule = self._topics.rule_of_kafka(topic)
-        return rule is not None and rule.name in self._compacted
-
     # From Kafka: what there is.
 
     def found(self, now: float, found: Found) -> None:
@@ -128,8 +123,8 @@ class KafkaLogs:
         self._health.found(now, found)
         begun, ended = self._topics.update(found.topics, found.unsure | found.forbidden)
         ends = [(source, self._end(now, source)) for source in ended]
+        self._tables.found(now, found.compacted)
         for source in begun:
-            source.is_table = source.topic in found.compacted or self.is_said(source.topic)
             self._fill(now, source)
         if begun or ended:
             self._effects.log("topics_changed", begun=len(begun), ended=len(ended))
@@ -153,6 +148,7 @@ class KafkaLogs:
             self._read_again(source, start.earliest)
             return
         source.log = self._cache.open(source.log_id, source.topic, start.floor)
+        source.log.keeps_latest = not source.is_table
         if source.rule.publish:
             source.repeats = Repeats(self._retry_window_ms)
             source.warm_until = start.warm_until
@@ -163,6 +159,7 @@ class KafkaLogs:
         self._feed.open(now, source.log_id, source.log.end, False)
         if source.is_new:
             source.loaded = True
+            self._tables.log_loaded(now, source)
             self._backfills.log_opened(source)
 
     # From Kafka: what was read.
@@ -198,9 +195,10 @@ class KafkaLogs:
             self._read_further_back(source, news.offset)
             return
         self._feed.reached(now, source.log_id)
+        self._tables.end_read(source)
         if not source.loaded:
             source.warm_until = 0
-            self._loaded(source)
+            self._loaded(now, source)
         elif not source.is_continuous and source.torn is None and source not in self._checking.values():
             self._ask_whether_lost(source, self._checking)
 
@@ -322,12 +320,14 @@ class KafkaLogs:
                 self._tear(source, next_at)
         if not records or records[-1][3] <= source.log.end[0]:
             self._intake.apply(now, source, records)
-            return
-        for epoch, run in groupby(records, key=_epoch_of):  # epochs only rise with offsets
-            of_epoch = [*run]
-            if epoch > source.log.end[0]:
-                self._begin_epoch(source, EpochStart(source.log.end, position_of(of_epoch[0])))
-            self._intake.apply(now, source, of_epoch)
+        else:
+            for epoch, run in groupby(records, key=_epoch_of):  # epochs only rise with offsets
+                of_epoch = [*run]
+                if epoch > source.log.end[0]:
+                    self._begin_epoch(source, EpochStart(source.log.end, position_of(of_epoch[0])))
+                self._intake.apply(now, source, of_epoch)
+        if source.is_table:
+            self._tables.follow(source)
 
     def _begin_epoch(self, source: Source, start: EpochStart) -> None:
         """The log goes on with a higher epoch: if Kafka has lost what stood there, subscribers hear of it."""
@@ -337,6 +337,7 @@ class KafkaLogs:
             return
         if source.repeats is not None:
             source.repeats.forget_after(truncation.last)
+        self._tables.lost(source)
         self._effects.log(
             "log_truncated",
             WARNING,
@@ -355,13 +356,15 @@ class KafkaLogs:
         before = (next_at[0], next_at[1] - 1)
         gap = Gap(source.log_id, source.torn, before, "retention")
         self._cache.tear(source.log, before)
+        self._tables.lost(source)
         source.torn = None
         if source.loaded:  # before that nobody is live in it, and a backfill finds the hole by itself
             self._backfills.log_torn(source.topic, gap)
 
-    def _loaded(self, source: Source) -> None:
+    def _loaded(self, now: float, source: Source) -> None:
         """The cache has what there is of a log, up to its end."""
         source.loaded = True
+        self._tables.log_loaded(now, source)
         self._effects.log("log_loaded", DEBUG, topic=source.topic, partition=source.partition, log=source.log_id)
         self._backfills.log_loaded(source)
 
@@ -439,6 +442,7 @@ class KafkaLogs:
             self._topics.forget_end(source.log_id)
         if source.log is not None:
             self._cache.close(source.log)
+        self._tables.ended(source)
         self._transfer.cancel(now, source.log_id)
         self._feed.close(now, source.log_id)
         self._lent.fed.pop(source.log_id, None)
@@ -457,6 +461,8 @@ class KafkaLogs:
                 if event.head is not None:
                     self._learn_epochs(source, event.head.epochs)
                 self._intake.repair(now, log, [source], event.part.entries)
+                if source.is_table:
+                    self._tables.follow(source)
                 self._feed.moved(now, event.log, log.end)
             case TransferDone():
                 self._cache.advance(log, event.head.end)
@@ -499,7 +505,7 @@ class KafkaLogs:
         self._stop_reading(source)
         self._lent.fed[source.log_id] = source
         self._feed.open(now, source.log_id, copy.log.end, True)
-        self._loaded(source)
+        self._loaded(now, source)
 
     def _discard(self, log_id: str) -> None:
         copy = self._copies.pop(log_id, None)

@@ -40,7 +40,8 @@ class Cluster(Section, frozen=True):
     key_file: str = ""
     """A file that has the cluster's secret and nothing else."""
     data_dir: str = ""
-    """Where the node keeps what must survive a restart: what it promised as a voter. A directory of this node's own.
+    """Where the node keeps what should survive a restart: what it promised as a voter, and the latest values of
+    compacted topics. A directory of this node's own.
     Empty: `whimbrel/<cluster.name>/<node.name>` in `$XDG_STATE_HOME`, which is `~/.local/state` where it is not set."""
     slots: Annotated[int, whole(1, 1024)] = 64
     """Into how many logs the subjects of namespaces are spread, the same on all nodes. Fixed once the cluster has

@@ -194,7 +194,10 @@ class Cache(Section, frozen=True):
     bytes_max: Annotated[int, size(64 * KIB)] = 512 * MIB
     """All that the cache may hold; the oldest messages leave first."""
     snapshot_ttl_s: Duration = 86400.0
-    """How long the latest value of a subject outlives its other messages."""
+    """How long the latest value of a subject outlives its other messages. Those of a compacted topic have no age."""
+    table_bytes_max: Annotated[int, size(MIB)] = 16 * GIB
+    """All latest values of compacted topics, on disk (`cluster.data_dir`); what does not fit is said and kept in
+    memory, up to 1 GiB."""
 
 
 class Replay(Section, frozen=True):

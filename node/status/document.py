@@ -53,6 +53,7 @@ def document(
             "subjects": sum(len(log.subjects) for log in core.cache.logs.values()),
             "ttl_s": core.cache.config.ttl_s,
         },
+        "tables": {"all": core.tables.count, "complete": core.tables.complete_count, "bytes": core.tables.bytes},
         "kafka": {
             "used": settings.uses_kafka,
             "connected": settings.uses_kafka and not health.error,

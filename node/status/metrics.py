@@ -43,6 +43,12 @@ _NODE: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
      lambda core: core.cache.evicted_by_count),
     ("cache_evicted_by_bytes", "counter", "Messages that left by the cache's limit",
      lambda core: core.cache.evicted_by_bytes),
+    ("tables", "gauge", "Partitions of compacted topics", lambda core: core.tables.count),
+    ("tables_complete", "gauge", "Those whose latest values are all in the store",
+     lambda core: core.tables.complete_count),
+    ("tables_bytes", "gauge", "The store of latest values", lambda core: core.tables.bytes),
+    ("tables_begun_anew", "counter", "Tables that could not be trusted", lambda core: core.tables.rebuilt),
+    ("table_changes_read", "counter", "Changes read from Kafka to fill tables", lambda core: core.tables.changes_read),
     ("subscribes", "counter", "Subscriptions begun or resumed", lambda core: core.backfills.begun),
     ("backfills", "gauge", "Subscriptions on their way to live", lambda core: len(core.backfills)),
     ("interest", "gauge", "Subjects and patterns that workers want", lambda core: len(core.interest)),
@@ -55,6 +61,7 @@ _NODE: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
 ]  # fmt: skip
 
 _LIMITS: list[tuple[str, str, Callable[[Settings], float]]] = [
+    ("tables_bytes_max", "Limit: cache.table_bytes", lambda settings: settings.cache.table_bytes_max),
     ("link_queue_bytes_max", "Limit: bytes waiting for a worker", lambda _: QUEUE_BYTES_MAX),
     ("replay_messages_max", "Limit: replay.messages", lambda settings: settings.replay.messages_max),
     ("client_connections_max", "Limit: client.connections",

@@ -84,6 +84,7 @@ class Problems:
         return [
             *cluster_problems(self._core, self._network),
             *(self._kafka(now) if self._settings.uses_kafka else ()),
+            *self._tables(),
             *self._records(now),
             *self._core.key_sets.problems(),
             *self._dead_workers(),
@@ -106,11 +107,14 @@ class Problems:
             )
         for topic, partition in sorted(health.leaderless):
             found.append(f"{topic} [{partition}] has no leader in Kafka: nobody can read it")
-        found += [
-            undescribed(topic) for topic in sorted(health.undescribed) if not self._core.kafka_logs.is_said(topic)
-        ]
+        found += [undescribed(topic) for topic in sorted(health.undescribed) if not self._core.tables.is_said(topic)]
         missing = missing_topics(self._settings, self._core)
         return found + [f"topic {topic!r} does not exist in Kafka (yet)" for topic in missing]
+
+    def _tables(self) -> list[str]:
+        tables = self._core.tables
+        failures = dict.fromkeys(tables.failures())
+        return [*([tables.problem] if tables.problem else ()), *failures]
 
     def _records(self, now: float) -> list[str]:
         if self._unmapped_at is None or now - self._unmapped_at >= UNMAPPED_SHOWN_S:

@@ -4,6 +4,7 @@ holds, however old the node is."""
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -11,6 +12,9 @@ from loadtest.kafka.broker import RealKafka
 from loadtest.kafka.users import KafkaUser
 from tests.field.conftest import StartNode
 from tests.support.node import RunningNode
+from tests.support.produce import Source
+from tests.support.subscriber import Subscriber
+from whimbrel import Latest
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_kafka]
 
@@ -34,3 +38,64 @@ def test_without_the_right_to_see_configurations_it_is_said_that_a_topic_may_be_
     assert "compacted = true" in problem
     user.allow("DESCRIBE_CONFIGS", topic=topic)
     node.wait(lambda: not problems_of(node, topic), "the node to see that the topic is compacted")
+
+
+KEYS = 2_000
+TINY = {"cache.bytes": "64KiB", "cache.ttl": "1s", "cache.snapshot_ttl": "1s"}
+"""A cache that holds a hundred messages, for a second."""
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> dict[str, str]:
+    return {**TINY, "cluster.data_dir": str(tmp_path / "data")}
+
+
+@pytest.fixture
+def table(real_kafka: RealKafka, unique_topic: Callable[[], str], source: Source) -> str:
+    """A compacted topic of many keys, one of which was deleted again, in two partitions."""
+    topic = unique_topic()
+    real_kafka.create_topic(topic, partitions=2, config=COMPACTED)
+    for number in range(KEYS):
+        source.add(topic, f"k{number}", f'"first {number}"')
+    for number in range(KEYS):
+        source.add(topic, f"k{number}", f'"{number}"')
+    source.add(topic, "gone", b'"1"')
+    source.send(topic, "gone", None)
+    return topic
+
+
+EXPECTED = {f"k{number}": f'"{number}"'.encode() for number in range(KEYS)}
+
+
+def latest(node: RunningNode, subject: str, count: int) -> dict[str, bytes]:
+    """What a subscription to the latest values is given first: key -> value."""
+    with Subscriber(node.url, subject, start=Latest()) as found:
+        found.wait(lambda one: one.live_logs, "live")
+        found.wait_messages(count)
+        assert not found.gaps
+        assert all(message.snapshot for message in found.messages)
+        assert len({message.subject for message in found.messages}) == len(found.messages)
+        return {(message.key or b"").decode(): (message.value or b"") for message in found.messages}
+
+
+def store_of(settings: dict[str, str]) -> Path:
+    return Path(settings["cluster.data_dir"]) / "tables" / "latest.db"
+
+
+def test_every_latest_value_comes_whatever_the_cache_holds_and_after_a_restart(
+    table: str, start_node: StartNode, source: Source, settings: dict[str, str]
+) -> None:
+    node = start_node(table, settings=settings)
+    assert latest(node, f"/{table}/*", KEYS) == EXPECTED
+    assert latest(node, f"/{table}/k7", 1) == {"k7": b'"7"'}
+    source.send(table, "k7", b'"changed"')
+    source.send(table, "k8", None)
+    node.stop()
+    source.send(table, "k9", b'"meanwhile"')
+    source.send(table, "k10", None)
+    node.start()
+    expected = EXPECTED | {"k7": b'"changed"', "k9": b'"meanwhile"'}
+    del expected["k8"], expected["k10"]
+    assert latest(node, f"/{table}/*", KEYS - 2) == expected
+    assert "table_begun_anew" not in node.log
+    assert node.metric("whimbrel_table_changes_read_total") < KEYS, "it came up from its store"

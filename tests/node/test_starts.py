@@ -29,10 +29,8 @@ SINCE_MS, WARM_SINCE_MS = WALL_MS - 600_000, WALL_MS - 900_000
 DEPTH = Depth(ttl_s=600, retry_window_s=300, records_max=10**9)
 
 
-def source(partition: int = 0, *, publish: bool = False, is_new: bool = False, is_table: bool = False) -> Source:
-    made = Source("t", partition, f"{partition}.x", TopicRule("t", publish=publish), is_new)
-    made.is_table = is_table
-    return made
+def source(partition: int = 0, *, publish: bool = False, is_new: bool = False) -> Source:
+    return Source("t", partition, f"{partition}.x", TopicRule("t", publish=publish), is_new)
 
 
 def ask(
@@ -53,8 +51,8 @@ def start(one: Source, answers: dict[int, Offset], *, log_times: bool = False, d
     return found
 
 
-def test_what_is_new_or_a_table_is_read_from_its_beginning() -> None:
-    for one in (source(is_new=True), source(is_table=True, publish=True)):
+def test_what_is_new_is_read_from_its_beginning() -> None:
+    for one in (source(is_new=True), source(is_new=True, publish=True)):
         found = start(one, {EARLIEST: (7, 2)})
         assert (found.offset, found.floor, found.skips_first, found.warm_until) == (7, (2, 6), False, 0)
 

@@ -40,6 +40,7 @@ from node.effects import (
     SavePromises,
     SaveRevocations,
     StopReading,
+    TableEffect,
     TellMembers,
     ToPeer,
     ToWorker,
@@ -50,6 +51,7 @@ from tests.sim.machines.disk import Disk
 from tests.sim.machines.link import Link
 from tests.sim.machines.members import Known, Members
 from tests.sim.machines.process import Process
+from tests.sim.machines.tables import TableDisk
 from tests.sim.machines.worker import WorkerMachine
 from tests.sim.network import SimNetwork
 from tests.sim.setting import Setting
@@ -119,6 +121,7 @@ class NodeMachine:
         self.name = name
         self.is_voter = name in setting.options.slots.voters
         self.disk = disk
+        self.tables = TableDisk(setting, Random(f"tables of {name} {setting.options.seed}"), lambda: self.wall_ms)
         self.process: Process | None = None
         self.starts = 0
         self.wall_offset_ms = 1_700_000_000_000
@@ -183,6 +186,7 @@ class NodeMachine:
         core = self._world.new_core(self.now, self, boot, rng)
         process = self.process = Process(core, self._world.new_members(self.name, boot, rng), boot)
         process.threads = self._world.new_threads(self, rng, lambda event: self._input(self._kafka_event, event))
+        self.tables.open(lambda event: self._input(core.table_event, self.now, event))
         self._world.started(self)
         schedule = self.setting.schedule
         for index in range(self.setting.options.workers):
@@ -476,6 +480,9 @@ class NodeMachine:
 
     def _do_one(self, process: Process, effect: Effect) -> None:
         self.setting.counts[f"effect {type(effect).__name__}"] += 1
+        if isinstance(effect, TableEffect):
+            self.tables.do(effect)
+            return
         threads = process.threads
         match effect:
             case ToWorker():
