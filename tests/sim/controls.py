@@ -5,24 +5,33 @@ Each breaks one rule of one shipped part and leaves all others as they are. Noth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import msgspec
+
 from gateway.link.events import CatchUp, FromNode, Live, Page
 from mesh.cache.cache import CacheConfig
-from mesh.log import Position
+from mesh.log import Position, Truncation
 from mesh.repeats import Repeats
 from mesh.slots.election import Election
-from mesh.slots.replication import Replication, StartEpoch
-from mesh.slots.slot import SlotConfig
+from mesh.slots.reach import Reach
+from mesh.slots.replication import AppendOk, Replication, StartEpoch
+from mesh.slots.slot import Role, SlotConfig
 from mesh.slots.slots import Slots
 from node.attached_workers import AttachedWorkers
+from node.backfill.backfill import Backfill
+from node.backfill.backfills import Backfills
 from node.backfill.catch_ups import CatchUps
+from node.backfill.scan import Ticketed
 from node.core import NodeCore
 from node.effects import Produce
+from node.intake import Intake
 from node.interest import WorkerId
-from node.kafka.events import Delivered
+from node.kafka import replay
+from node.kafka.events import Delivered, Record
+from node.topics import Source
 from tests.sim.apps.client import Client
 from tests.sim.broker.threads import KafkaThreads
 from tests.sim.machines.disk import Disk
@@ -37,6 +46,7 @@ from tests.sim.options import (
     Options,
     TopicOptions,
     draw,
+    draw_life,
 )
 from tests.sim.run import run
 from tests.sim.world import World
@@ -64,11 +74,17 @@ class Control:
     """Every life has a topic that clients publish to."""
     changes: tuple[tuple[str, Any], ...] = ()
     """Of the options."""
+    life: str = ""
+    """Every life is one of this kind (options.LIVES), as it is drawn."""
+    shows_as_unwell: bool = False
+    """What it breaks is that all gets well again."""
     first: int = 0
     """From this seed on it shows soon: for tests."""
 
     def options(self, seed: int) -> Options:
         """What the seed means, a little adapted."""
+        if self.life:
+            return replace(draw_life(seed, self.life), **dict(self.changes))
         drawn = draw(seed)
         names = NAMES[: self.voters]
         slots = replace(
@@ -98,7 +114,7 @@ def seeds_to_catch(control: Control, first: int, most: int) -> tuple[int, str]:
     """How many seeds it takes, and what was found; nothing if it was not."""
     for taken in range(most):
         result = run(first + taken, None, control.world_type, control.options(first + taken))
-        if result.problem and not result.is_about_liveness:
+        if result.problem and result.is_about_liveness == control.shows_as_unwell:
             return taken + 1, result.problem
     return most, ""
 
@@ -128,7 +144,14 @@ class AlwaysSyncedWorld(World):
     core_type = AlwaysSyncedCore
 
 
-class ForgetfulDisk(Disk):
+class UncheckedDisk(Disk):
+    """What leaves a voter is not looked at: what comes of it is to be found outside."""
+
+    def check(self, packet: msgspec.Struct) -> None:
+        pass
+
+
+class ForgetfulDisk(UncheckedDisk):
     """Promises are forgotten."""
 
     def crashed(self) -> None:
@@ -160,6 +183,172 @@ class SelfPromotedCore(NodeCore):
 
 class SelfPromotedWorld(World):
     core_type = SelfPromotedCore
+
+
+class Obedient(Replication):
+    """A coordinator of an epoch below what was promised is obeyed."""
+
+    def _is_coordinated_by(self, now: float, sender: str, boot: str, epoch: int) -> bool:
+        if epoch == self.slot.accepted and self.slot.role is Role.FOLLOWER and self.copying is None:
+            self.slot.heard_at = now
+            return True
+        return super()._is_coordinated_by(now, sender, boot, epoch)
+
+    def _acknowledge(self) -> None:
+        slot = self.slot
+        if slot.coordinator and slot.may_acknowledge:
+            slot.send(slot.coordinator, AppendOk(slot.number, slot.accepted, slot.log.end))
+
+
+class ObedientCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        for replication in self.slots.replications:
+            replication.__class__ = Obedient
+
+
+class ObedientWorld(World):
+    core_type = ObedientCore
+    disk_type = UncheckedDisk
+
+
+class OldAcknowledgements(Election):
+    """What a new coordinator took over is committed because voters hold it, of whatever epoch."""
+
+    def _win(self, now: float) -> None:
+        slot, grants = self.slot, self._grants
+        held = {name: slot.log.common(one.state.table, one.state.end) for name, one in grants.items() if one.is_synced}
+        super()._win(now)
+        for name, end in held.items():
+            self.replication.acknowledgements.take(now, name, end)
+        self.replication._advance()
+
+
+class OldAcknowledgementsCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        for election in self.slots.elections:
+            election.__class__ = OldAcknowledgements
+
+
+class OldAcknowledgementsWorld(World):
+    core_type = OldAcknowledgementsCore
+
+
+class AlwaysWhole(Election):
+    """The best log that is left goes on under its name, whoever has lost his memory."""
+
+    def _is_whole(self, accepted: int) -> bool:
+        return True
+
+
+class AlwaysWholeCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        for election in self.slots.elections:
+            election.__class__ = AlwaysWhole
+
+
+class AlwaysWholeWorld(World):
+    core_type = AlwaysWholeCore
+
+
+class NoWayAround(Reach):
+    """What does not get to a node directly does not get there."""
+
+    def detours(self) -> dict[str, list[str]]:
+        return {}
+
+
+class NoWayAroundCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.slots.reach.__class__ = NoWayAround
+
+
+class NoWayAroundWorld(World):
+    core_type = NoWayAroundCore
+
+
+class HopefulCore(NodeCore):
+    """A promise that could not be saved counts."""
+
+    def promises_failed(self, now: float) -> None:
+        self.promises_saved(now)
+
+
+class FullDisk(UncheckedDisk):
+    """There is never room."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_full = True
+
+    def have_room(self) -> None:
+        pass
+
+
+class HopefulWorld(World):
+    core_type = HopefulCore
+    disk_type = FullDisk
+
+
+# Kafka's logs.
+
+
+class Trusting(replay.Partition):
+    """Whether Kafka has lost where somebody stands is not asked."""
+
+    def measure(self, position: Position) -> Truncation | None:
+        return None
+
+    def _truncated(self, scans: list[Ticketed], low: int, high: int) -> dict[Position, Truncation]:
+        return {}
+
+
+class TrustingThreads(KafkaThreads):
+    def _partition(self, where: tuple[str, int]) -> replay.Partition:
+        return Trusting(self._consumer, *where, self._config.limits)
+
+
+class TrustingWorld(World):
+    threads_type = TrustingThreads
+
+
+class Rash(Backfills):
+    """A log that the node does not know is gone."""
+
+    def _open(self, backfill: Backfill) -> None:
+        super()._open(backfill)
+        backfill.give_up_unknown()
+
+
+class RashCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.backfills.__class__ = Rash
+
+
+class RashWorld(World):
+    core_type = RashCore
+
+
+class Credulous(Intake):
+    """Publishes are remembered by the times of records."""
+
+    def apply(self, now: float, source: Source, records: Sequence[Record]) -> None:
+        for record in records:
+            super().apply(record[6] / 1000, source, [record])
+
+
+class CredulousCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.intake.__class__ = Credulous
+
+
+class CredulousWorld(World):
+    core_type = CredulousCore
 
 
 # The rest of a node, the link, clients.
@@ -327,10 +516,33 @@ CONTROLS = {
         world_type=World, voters=5, quorums=(2, 3), is_loose=True
     ),
     "a voter counts as soon as it has started": Control(world_type=AlwaysSyncedWorld),
-    "promises do not survive": Control(world_type=ForgetfulWorld, is_hostile=True),
+    "promises do not survive": Control(world_type=ForgetfulWorld, is_hostile=True, first=263),
     "whoever sees the coordinator dead takes its place": Control(world_type=SelfPromotedWorld),
+    "a deposed coordinator is obeyed": Control(world_type=ObedientWorld, is_hostile=True, changes=_BUSY, first=242),
+    "old acknowledgements commit what was taken over": Control(
+        world_type=OldAcknowledgementsWorld,
+        voters=5,
+        changes=(
+            *_BUSY,
+            ("safety_s", 8.0),
+            ("heals_per_s", 0.01),
+            *_often("coordinator reaches one other", "one-way cut", "crash between effects"),
+            ("faults_per_s", 2.0),
+        ),
+        first=19,
+    ),
+    "a promise that could not be saved counts": Control(world_type=HopefulWorld, is_hostile=True, first=263),
+    "the best log that is left goes on under its name": Control(world_type=AlwaysWholeWorld, life="amnesia", first=40),
+    "what does not get to a node directly does not get there": Control(
+        world_type=NoWayAroundWorld, life="partial", shows_as_unwell=True
+    ),
+    "whether Kafka has lost where a reader stands is not asked": Control(
+        world_type=TrustingWorld, life="truncation", first=3
+    ),
+    "a log that a node does not know is gone": Control(world_type=RashWorld, life="discovery", first=35),
+    "publishes are remembered by the times of records": Control(world_type=CredulousWorld, life="times", first=14),
     "any coordinator's log makes a voter whole": Control(
-        world_type=HastyWorld, is_hostile=True, changes=_BUSY, first=40
+        world_type=HastyWorld, is_hostile=True, changes=_BUSY, first=244
     ),
     "a cache is copied without its memory of publishes": Control(
         world_type=ForgetsPublishesWorld,
@@ -339,7 +551,7 @@ CONTROLS = {
     ),
     "a copy takes the place of a log, and nobody is told": Control(
         world_type=NeverResyncsWorld,
-        first=135,
+        first=9,
         tail_items_max=20,
         changes=(
             *_BUSY,
@@ -371,7 +583,7 @@ CONTROLS = {
             ("publishes_per_s", 10.0),
             *_often("partition added", "connection cut", "client crashes", "client stalled", "crash"),
         ),
-        first=300,
+        first=594,
     ),
     "a producer's report is taken for another publish's": Control(
         world_type=MixedUpWorld,

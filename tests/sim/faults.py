@@ -48,6 +48,7 @@ class Faults:
             "rolling restart": self._roll,
             "all at once": self._crash_all,
             "voters forget while one is behind": self._forget,
+            "coordinator reaches one other": self._strand,
             "partial cut": self._cut_partly,
             "ring of one-way cuts": self._cut_ring,
             "clock of the day jumps": self._jump,
@@ -262,6 +263,29 @@ class Faults:
     def _cut_partly(self) -> bool:
         """Two do not hear each other; all others hear both."""
         return len(self._world.options.names) > 2 and self._cut()
+
+    def _strand(self) -> bool:
+        """A coordinator is left with one other, then alone: few hold what it appends meanwhile."""
+        network, machine = self._world.network, self._a_coordinator()
+        others = [name for name in self._world.options.names if name != machine.name]
+        if len(others) < 2:
+            return False
+        self._rng.shuffle(others)
+        self._setting.say("", f"{machine.name} reaches {others[0]} alone, and soon nobody")
+
+        def cut(names: list[str]) -> None:
+            for name in names:
+                network.cut(machine.name, name)
+                network.cut(name, machine.name)
+
+        def mend() -> None:
+            for link in [link for link in network.cuts if machine.name in link]:
+                del network.cuts[link]
+
+        cut(others[1:])
+        self._later(0.05, 0.3, lambda: cut(others[:1]))
+        self._later(0.8, 2.0, mend)
+        return True
 
     def _cut_ring(self) -> bool:
         """Of three each hears one."""

@@ -38,6 +38,7 @@ NODE_FAULTS = {
     "rolling restart": 0.5,
     "all at once": 0.7,
     "voters forget while one is behind": 0.5,
+    "coordinator reaches one other": 1.0,
     "partial cut": 1.5,
     "ring of one-way cuts": 1.0,
     "clock of the day jumps": 1.0,
@@ -204,10 +205,14 @@ def draw(seed: int) -> Options:
     """The options of a seed."""
     rng = Random(f"options {seed}")
     if rng.random() < 0.3:
-        life = rng.choice([*LIVES])
-        return _live(rng, life, _draw(rng, seed, "slots" if life in ("amnesia", "partial", "full disks") else "mixed"))
+        return _live(rng, seed, rng.choice([*LIVES]))
     kind = rng.choices(("mixed", "slots", "kafka", "clients", "hostile", "failover"), (30, 16, 24, 15, 9, 6))[0]
     return _draw(rng, seed, kind)
+
+
+def draw_life(seed: int, life: str) -> Options:
+    """What a seed means if its life is of this kind."""
+    return _live(Random(f"options {seed}"), seed, life)
 
 
 def _draw(rng: Random, seed: int, kind: str) -> Options:
@@ -262,8 +267,9 @@ def _draw(rng: Random, seed: int, kind: str) -> Options:
     )
 
 
-def _live(rng: Random, life: str, drawn: Options) -> Options:
-    """What a life needs that is about one thing."""
+def _live(rng: Random, seed: int, life: str) -> Options:
+    """A life that is about one thing, with what it needs."""
+    drawn = _draw(rng, seed, "slots" if life in ("amnesia", "partial", "full disks") else "mixed")
     options = replace(
         drawn,
         kind=life,
