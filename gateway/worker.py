@@ -142,6 +142,10 @@ class Worker:
         """Whether no more connections are taken."""
         return self.draining or self.node_is_silent or len(self.connections) >= self.connections_max
 
+    def refused_s(self, host: str) -> float:
+        """0 if another connection may come from there; else in how many seconds."""
+        return self.sessions.addresses.refused_s(self.now(), host)
+
     def upgraded(
         self, fd: int, encoding: int, client: whimbrel_server.Connection, data: bytes, tls: TlsStream | None = None
     ) -> None:

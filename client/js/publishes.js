@@ -11,7 +11,7 @@
 
 import { actionForError } from "./codes.js";
 import { writeHeaders, writeValue } from "./message.js";
-import { pauseAgain } from "./servers.js";
+import { pauseAgain, pauseAsked } from "./servers.js";
 import { encode } from "./utf8.js";
 
 /** @typedef {import("./message.js").Headers} Headers */
@@ -151,7 +151,7 @@ export class Publishes {
     entry.state = "queued";
     entry.refusal = frame;
     entry.refusals += 1;
-    entry.notBefore = now + pauseAgain(entry.refusals, this.#random);
+    entry.notBefore = now + pauseAsked(frame.reason) + pauseAgain(entry.refusals, this.#random);
     return null;
   }
 

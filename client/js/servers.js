@@ -5,6 +5,7 @@
  */
 
 const FIRST_PAUSE_S = 0.25;
+const ASKED_PAUSE_S_MAX = 60;
 const PAUSE_S_MAX = 20;
 const AGAIN_PAUSE_S_MIN = 0.1;
 /** A cluster that has lost a node takes messages again after about a second. */
@@ -18,6 +19,16 @@ const AGAIN_PAUSE_S_MAX = 2;
  */
 export function pauseBefore(attempt, random) {
   return random() * Math.min(FIRST_PAUSE_S * 2 ** (attempt - 1), PAUSE_S_MAX);
+}
+
+/**
+ * The N of a reason with `retry after N s` in it; 0 without (section 10).
+ *
+ * @param {string} reason
+ */
+export function pauseAsked(reason) {
+  const found = /retry after ([0-9]{1,6}(?:[.][0-9]{1,6})?) s/.exec(reason);
+  return found === null ? 0 : Math.min(Number(found[1]), ASKED_PAUSE_S_MAX);
 }
 
 /**

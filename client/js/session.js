@@ -16,7 +16,7 @@ import { Message } from "./message.js";
 import { Publishes } from "./publishes.js";
 import { Pulse } from "./pulse.js";
 import { Renewal } from "./renewal.js";
-import { pauseAfterLoss, pauseAgain } from "./servers.js";
+import { pauseAfterLoss, pauseAgain, pauseAsked } from "./servers.js";
 import { Subscriptions } from "./subscriptions.js";
 
 /** @typedef {import("./place.js").Place} Place */
@@ -395,7 +395,7 @@ export class Session {
     } else if (held !== undefined) {
       this.#subscriptions.unname(held);
       held.refusals += 1;
-      held.retryAt = now + pauseAgain(held.refusals, this.#random);
+      held.retryAt = now + pauseAsked(reason) + pauseAgain(held.refusals, this.#random);
       this.#tell({ type: "waiting", key: held.key, why: reason });
     }
   }

@@ -17,7 +17,7 @@ import { ClosedError, PublishError, RequestError, SubjectError, SubscribeError, 
 import { Message } from "./message.js";
 import { endpoint, findWebSocket, listenToPage, randomID, whyNot } from "./platform.js";
 import { Clocks } from "./pulse.js";
-import { Servers } from "./servers.js";
+import { Servers, pauseAsked } from "./servers.js";
 import { Session } from "./session.js";
 import { checkSubject, isPattern, matches, parseSubject, subjectOf } from "./subjects.js";
 import { Outcome, Subscription } from "./subscription.js";
@@ -308,7 +308,7 @@ export class Client {
     }
     this.#hangUp(code === null ? reason : `${code}: ${reason}`);
     this.#state = "reconnecting";
-    const pause_s = this.#servers.pause(Math.random);
+    const pause_s = pauseAsked(reason) + this.#servers.pause(Math.random);
     this.#pause = setTimeout(() => this.#redial(), pause_s * 1000);
     if (action === "token") this.#tell({ type: "tokenNeeded", code, reason });
     this.#tell({ type: "reconnecting", attempt: this.#servers.attempts, pause_s, code, reason });

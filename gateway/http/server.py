@@ -31,6 +31,7 @@ from gateway.http.wanted import Wanted
 from gateway.link import events as link
 from gateway.link.certificates import Certificates
 from gateway.link.logs import event
+from gateway.sessions.limits import retry_text
 from gateway.sessions.stats import Stats
 from gateway.sockets.tls import TlsStream
 from whimbrel_server import Connection
@@ -62,6 +63,9 @@ class UpgradeOwner(Protocol):
     @property
     def is_full(self) -> bool:
         """Whether no more connections are taken."""
+
+    def refused_s(self, host: str) -> float:
+        """0 if another connection may come from there; else in how many seconds."""
 
     def upgraded(self, fd: int, encoding: int, client: Connection, data: bytes, tls: TlsStream | None) -> None:
         """A handshake is done: take the socket, its TLS and bytes that came behind it, deciphered."""
@@ -259,6 +263,11 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         chosen = next((one for one in offered if one in ENCODINGS), None)
         if offered and chosen is None:
             return self._no("400 Bad Request", f"the sub-protocols here are {', '.join(ENCODINGS)}")
+        host, _ = server.proxies.client((self.client_address[0], self.client_address[1]), fields)
+        if wait_s := server.owner.refused_s(host):
+            server.stats.limited_connects += 1
+            why = retry_text(wait_s, "too many connections from this address")
+            return self._no("429 Too Many Requests", why, ("Retry-After", str(int(wait_s) + 1)))
         if server.owner.is_full:
             server.stats.refused += 1
             return self._no("503 Service Unavailable", "no more connections here, try another server")

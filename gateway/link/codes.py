@@ -28,6 +28,7 @@ OUTCOME_UNKNOWN = 4012
 TOO_MANY_PUBLISHES = 4013
 NO_COORDINATOR = 4014
 INTERNAL = 4019
+RATE_LIMITED = 4020
 DRAINING = 4100
 NODE_LOST = 4101
 TOKEN_EXPIRED = 4200
@@ -75,6 +76,12 @@ TABLE = (
         "voters that cannot be reached, lack the log or cannot save a promise, or an election",
     ),
     Code(INTERNAL, "internal", "both", "a fault of the server's"),
+    Code(
+        RATE_LIMITED,
+        "rate_limited",
+        "both",
+        "more, or faster, than is allowed; `reason` begins with `retry after N s`: come back no sooner",
+    ),
     Code(DRAINING, "draining", "close", "the server is shutting down"),
     Code(NODE_LOST, "node_lost", "close", "the worker lost its node process"),
     Code(TOKEN_EXPIRED, "token_expired", "both", "the token has expired"),

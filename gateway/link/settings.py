@@ -81,3 +81,10 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     certificate_key: str = ""
     client_ca: str = ""
     client_certificates: str = "off"
+    limit_address_connections: int = 0
+    """0: no limit."""
+    limit_address_connects: str = ""
+    """Rates as in sessions/limits.py; empty: no limit."""
+    limit_publishes: str = ""
+    limit_subscribes: str = ""
+    limit_bytes: str = ""

@@ -21,6 +21,7 @@ from gateway.link.topic_rules import Mapping
 from gateway.sessions import frames
 from gateway.sessions.asking import ask
 from gateway.sessions.expiry import Expiry
+from gateway.sessions.limits import Meter, rate_of, retry_text
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
@@ -59,6 +60,9 @@ class Requests:
         self._revoked = revoked
         self._mapping = Mapping(settings.topics)
         self._servers = settings.servers
+        self._publishes = rate_of(settings.limit_publishes)
+        self._subscribes = rate_of(settings.limit_subscribes)
+        self._bytes = rate_of(settings.limit_bytes)
         heartbeat_s = settings.heartbeat_s
         self._welcome = frames.Welcome(
             id=0,
@@ -78,9 +82,13 @@ class Requests:
         """The cluster's nodes have changed."""
         self._servers = event.servers
 
-    def received(self, session: Session, kind: int, data: bytes) -> None:
+    def received(self, now: float, session: Session, kind: int, data: bytes) -> None:
         """A whole WebSocket message of a client (TEXT or BINARY)."""
         if session.state == GONE:
+            return
+        if self._bytes is not None and (wait_s := self._meter(session, "bytes").take(now, self._bytes, len(data))):
+            self._stats.limited_bytes += 1
+            self._subscribing.close(session, codes.RATE_LIMITED, retry_text(wait_s, "too many bytes"))
             return
         if kind != (BINARY if session.encoding == link.MSGPACK else TEXT):
             found = "text" if kind == BINARY else "binary"
@@ -102,7 +110,7 @@ class Requests:
             elif isinstance(frame, frames.Hello):
                 self._hello(session, frame)
             else:
-                self._then(session, self._checked(session, frame))
+                self._then(session, self._limited(now, session, frame) or self._checked(session, frame))
 
     def decided(self, question: Question, decision: Decision, failure: Exception | None = None) -> None:
         """A blocking authorizer has answered, or failed."""
@@ -117,6 +125,24 @@ class Requests:
         session.steps = None
 
     # Private.
+
+    def _limited(self, now: float, session: Session, frame: frames.ClientFrame) -> frames.Error | None:
+        """Why a request comes too soon."""
+        if isinstance(frame, frames.Publish) and self._publishes is not None:
+            wait_s = self._meter(session, "publishes").take(now, self._publishes)
+            self._stats.limited_publishes += wait_s > 0
+        elif isinstance(frame, frames.Subscribe) and self._subscribes is not None:
+            wait_s = self._meter(session, "subscribes").take(now, self._subscribes)
+            self._stats.limited_subscribes += wait_s > 0
+        else:
+            return None
+        return frames.error(frame.id, codes.RATE_LIMITED, retry_text(wait_s, "too many requests")) if wait_s else None
+
+    @staticmethod
+    def _meter(session: Session, kind: str) -> Meter:
+        if session.meters is None:
+            session.meters = {}
+        return session.meters.setdefault(kind, Meter())
 
     def _out_of_order(self, session: Session) -> None:
         self._stats.bad_frames += 1

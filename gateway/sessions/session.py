@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from gateway.link.events import Start
 from gateway.sessions import frames
+from gateway.sessions.limits import Meter
 from gateway.sessions.reachable import vantage
 from gateway.sockets.wheel import NEVER
 from whimbrel_server import Authorizer, Connection, Identity
@@ -66,6 +67,7 @@ class Session:
         "held_back",
         "identity",
         "is_renewing",
+        "meters",
         "number",
         "paging",
         "publishes",
@@ -100,6 +102,8 @@ class Session:
         """How much the node works for: for those ASKED, and those cancelled and not dropped yet."""
         self.held_back: dict[int, Subscription] | None = None
         """By sid, in order: those that the node is not asked for yet, because too many are unanswered."""
+        self.meters: dict[str, Meter] | None = None
+        """Of what is limited, by kind; None until it asks for any of it."""
         self.publishes = 0
         """Not yet answered."""
         self.paging: list[Subscription] | None = None

@@ -16,6 +16,7 @@ from gateway.link import events as link
 from gateway.link.settings import GatewaySettings
 from gateway.sessions import frames
 from gateway.sessions.expiry import Expiry
+from gateway.sessions.limits import Addresses, rate_of
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
@@ -52,6 +53,7 @@ class Sessions:
         self._wheel: Wheel[Session] = Wheel(now, TICK_S)
         self._subscribing = Subscribing(self.outputs, self.stats)
         self._publishing = PendingPublishes(self.outputs)
+        self.addresses = Addresses(settings.limit_address_connections, rate_of(settings.limit_address_connects))
         self._expiry = Expiry(settings.token_life_s)
         self._revoked = Revoked(now)
         self._requests = Requests(
@@ -79,6 +81,7 @@ class Sessions:
         """The handshake of a client is done. `connection` is kept in the session for the shell."""
         session = Session(encoding, client, connection)
         self._sessions[session] = None
+        self.addresses.joined(now, session.address.rpartition(":")[0])
         self._wheel.schedule(now, session, self._settings.hello_timeout_s)
         self.stats.handshakes += 1
         return session
@@ -90,7 +93,7 @@ class Sessions:
     def received(self, now: float, session: Session, kind: int, data: bytes) -> None:
         """A whole WebSocket message (TEXT or BINARY) of a client."""
         was_new = session.state == NEW
-        self._requests.received(session, kind, data)
+        self._requests.received(now, session, kind, data)
         if was_new and session.state != GONE:
             self._wheel.schedule(now, session, self._settings.heartbeat_s)
 
@@ -121,7 +124,9 @@ class Sessions:
     def gone(self, session: Session) -> None:
         """The client's connection is gone, or it wants nothing more."""
         self._subscribing.gone(session)
-        self._sessions.pop(session, None)
+        if session in self._sessions:
+            del self._sessions[session]
+            self.addresses.left(session.address.rpartition(":")[0])
 
     # From the authorizer's threads.
 

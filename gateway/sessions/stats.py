@@ -25,6 +25,10 @@ class Stats:
         "handshakes",
         "http_requests",
         "idle_closed",
+        "limited_bytes",
+        "limited_connects",
+        "limited_publishes",
+        "limited_subscribes",
         "loop_delay_s",  # gauge: how late the last second's latest tick was
         "messages_out",
         "outbox_bytes",  # gauge
@@ -73,6 +77,11 @@ class Stats:
     """Clients closed because their token had been revoked."""
     expired: int
     """Clients closed because their token had expired."""
+    limited_connects: int
+    limited_publishes: int
+    limited_subscribes: int
+    limited_bytes: int
+    """What was refused because of `limits`."""
     tls_handshakes: int
     tls_failures: int
     """Handshakes of TLS that failed: other protocols, no common version, a certificate that is refused."""

@@ -143,6 +143,10 @@ Listen = Annotated[str, kind("HOST:PORT, such as 127.0.0.1:8080", _ADDRESS)]
 AdminListen = Annotated[
     str, kind("HOST:PORT, such as 127.0.0.1:8090, unix:PATH, or off", rf"(?:{_ADDRESS}|unix:/[^\0]{{1,100}}|off)?")
 ]
+_NUMBER = r"(?:[1-9]\d{0,8}(?:[.]\d{1,3})?|0[.]\d{0,2}[1-9])"
+RateText = Annotated[
+    str, kind('a rate, such as "20/s" or "20/s burst 100"', rf"(?:{_NUMBER}/s(?: burst [1-9]\d{{0,8}})?)?")
+]
 Networks = Annotated[
     tuple[str, ...], kind("a list of IP addresses or networks, such as 10.0.0.0/8", check=_are_networks)
 ]

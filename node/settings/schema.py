@@ -32,6 +32,7 @@ from node.settings.fields import (
     Origins,
     Plugin,
     Properties,
+    RateText,
     Secret,
     Section,
     TopicPattern,
@@ -245,6 +246,22 @@ class Client(Section, frozen=True):
     """How long a new connection may take to say `hello`."""
 
 
+class RateLimits(Section, frozen=True):
+    """How much an address and a connection may ask of a worker. A rate is `20/s`, or `20/s burst 100`: so many on
+    average, and so many at once. What is beyond is refused with when to come back (`retry after`), and counted."""
+
+    address_connections_max: Annotated[int, whole(0)] = 0
+    """Connections from one address (of IPv6: 64 bits of it), per worker; 0: any number."""
+    address_connects: RateText = ""
+    """New connections from one address, per worker; empty: any number."""
+    publishes: RateText = ""
+    """Publishes of one connection; empty: any number."""
+    subscribes: RateText = ""
+    """Subscribes of one connection; empty: any number."""
+    bytes: RateText = ""
+    """Bytes that one connection sends; it is closed when there are more. Empty: any number."""
+
+
 class Authorizer(Section, frozen=True):
     """Who may connect, subscribe and publish."""
 
@@ -287,6 +304,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     replay: Replay = Replay()
     publish: Publish = Publish()
     client: Client = Client()
+    limits: RateLimits = RateLimits()
     authorizer: Authorizer = field(default_factory=Authorizer)
 
     @property

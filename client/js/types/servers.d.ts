@@ -11,6 +11,12 @@
  */
 export declare function pauseBefore(attempt: number, random: () => number): number;
 /**
+ * The N of a reason with `retry after N s` in it; 0 without (section 10).
+ *
+ * @param {string} reason
+ */
+export declare function pauseAsked(reason: string): number;
+/**
  * Seconds before a request that was refused for now is sent again, on a connection that is there (section 10).
  *
  * @param {number} refusals

@@ -18,7 +18,7 @@ from whimbrel.events import PublishDone, PublishFailed
 from whimbrel.frames import Error, Published
 from whimbrel.outgoing import Outgoing
 from whimbrel.outputs import Outputs
-from whimbrel.servers import again_pause_s
+from whimbrel.servers import again_pause_s, asked_pause_s
 
 _ALPHABET = string.ascii_letters + string.digits + "_-"
 TIMED_OUT = "not acknowledged in time"
@@ -100,7 +100,7 @@ class Publishing:
             heapq.heappush(self._to_send, (item.seq, item))
             if item.round == self._round:
                 self._round += 1
-                self._hold_until = now + again_pause_s(item.refusals, self._rng)
+                self._hold_until = now + asked_pause_s(frame.reason) + again_pause_s(item.refusals, self._rng)
         self._send_waiting(now)
         return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from enum import IntEnum
 from ipaddress import ip_address, ip_network
@@ -9,6 +10,7 @@ from random import Random
 from urllib.parse import urlsplit
 
 FIRST_PAUSE_S_MAX = 0.25
+ASKED_PAUSE_S_MAX = 60.0
 PAUSE_S_MAX = 20.0
 AGAIN_PAUSE_S_MIN = 0.1
 AGAIN_PAUSE_S_MAX = 2.0
@@ -18,6 +20,12 @@ AGAIN_PAUSE_S_MAX = 2.0
 def pause_s(attempt: int, rng: Random) -> float:
     """Seconds before attempt 1, 2, ...: random, so that many clients do not come back in one instant."""
     return rng.uniform(0, min(FIRST_PAUSE_S_MAX * 2 ** min(attempt - 1, 20), PAUSE_S_MAX))
+
+
+def asked_pause_s(reason: str) -> float:
+    """The N of a reason with `retry after N s` in it; 0 without (section 10)."""
+    found = re.search(r"retry after ([0-9]{1,6}(?:[.][0-9]{1,6})?) s", reason)
+    return min(float(found[1]), ASKED_PAUSE_S_MAX) if found is not None else 0.0
 
 
 def again_pause_s(refusals: int, rng: Random) -> float:

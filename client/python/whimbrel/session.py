@@ -39,7 +39,7 @@ from whimbrel.interest import Interest
 from whimbrel.outgoing import Outgoing
 from whimbrel.outputs import Output, Outputs
 from whimbrel.publishing import Publishing
-from whimbrel.servers import Servers
+from whimbrel.servers import Servers, asked_pause_s
 from whimbrel.subscriptions import Stats, Subscriptions
 
 WELCOME_TIMEOUT_S = 10.0
@@ -297,7 +297,7 @@ class Session:
 
     def _pause(self, now: float, code: int | None, reason: str) -> None:
         self._disconnected(State.PAUSING, code, reason)
-        pause_s = self._servers.next_pause_s(self._rng)
+        pause_s = asked_pause_s(reason) + self._servers.next_pause_s(self._rng)
         self._attempt_at = now + pause_s
         self._outputs.tell(events.Reconnecting(code, reason, pause_s))
 

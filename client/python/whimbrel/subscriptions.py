@@ -16,7 +16,7 @@ from whimbrel import codes, events, frames
 from whimbrel.interest import Interest
 from whimbrel.outputs import Outputs
 from whimbrel.place import Verdict
-from whimbrel.servers import again_pause_s, loss_pause_s
+from whimbrel.servers import again_pause_s, asked_pause_s, loss_pause_s
 from whimbrel.start import Resume, to_frame
 from whimbrel.subjects import patterns_of
 
@@ -162,7 +162,8 @@ class Subscriptions:
             self._tell(events.Refused(interest, frame.code, frame.name, frame.reason))
         else:
             interest.failures += 1
-            self._asked_again_at[interest] = now + again_pause_s(interest.failures, self._rng)
+            pause_s = asked_pause_s(frame.reason) + again_pause_s(interest.failures, self._rng)
+            self._asked_again_at[interest] = now + pause_s
         return True
 
     def _take(self, now: float, interest: Interest, frame: frames.Msg) -> None:
