@@ -43,6 +43,7 @@ from node.backfill.catch_ups import CatchUps
 from node.backfill.questions import LatestValues, Locate, Measure, Question, Scan, Scanned
 from node.cluster.peers import Peers
 from node.config import NodeConfig
+from node.durations import Durations
 from node.effects import (
     WARNING,
     AskKafka,
@@ -140,7 +141,7 @@ class NodeCore:
         )
         self.peers = Peers(config, effects)
         self.key_sets = KeySets(config.key_urls, effects)
-        self.revocations = Revocations()
+        self.revocations, self.durations = Revocations(), Durations()
         self._slot_ends = SlotEnds(self.slots)
         self._scans: dict[Ticket, Scan] = {}
         """Questions that peers are asked."""
@@ -244,10 +245,13 @@ class NodeCore:
             case kafka.NotDelivered():
                 self.publishing.failed(event.ticket, event.code, event.reason)
             case kafka.ScanDone():
+                self.durations.answered(now, event.ticket)
                 self._tell_scanned(event.ticket, event.scanned)
             case kafka.LocateDone():
+                self.durations.answered(now, event.ticket)
                 self.backfills.located(event.ticket, event.position)
             case kafka.MeasureDone():
+                self.durations.answered(now, event.ticket)
                 self.kafka_logs.measured(event.ticket, event.truncation)
                 self.tables.measured(event.ticket, event.truncation)
                 self.backfills.measured(event.ticket, event.truncation)
@@ -255,6 +259,7 @@ class NodeCore:
                 self.tables.was_read(event.ticket, event.read)
                 self._look_ready()
             case kafka.Unanswered():
+                self.durations.given_up(event.ticket)
                 self.kafka_health.failed(now, event.reason)
                 self.kafka_logs.unmeasured(event.ticket)
                 self.tables.unanswered(now, event.ticket, event.reason)
@@ -364,7 +369,7 @@ class NodeCore:
         """Bring all inputs to their end; what is to be done, in order."""
         while self._settle(now):
             pass
-        for worker, event in self.publishing.take_events():
+        for worker, event in self.publishing.take_events(now):
             self._effects.to_worker(worker, event)
         return self._effects.take()
 
@@ -397,6 +402,7 @@ class NodeCore:
             if self._scans.pop(ticket, None) is not None:
                 self.scan.cancel(ticket)
             elif not self._slot_ends.cancel(ticket):
+                self.durations.given_up(ticket)
                 self._effects.add(CancelQuestion(ticket))
         questions = [*self.backfills.take_questions(), *self.catch_ups.take_questions()]
         for ticket, question in questions:
@@ -507,6 +513,7 @@ class NodeCore:
             if self.kafka_health.is_leaderless(question.source):
                 self._tell_unanswered(ticket)  # a thread would wait for it in vain
             else:
+                self.durations.asked(now, ticket)
                 self._effects.add(AskKafka(ticket, question))
             return
         # A slot's log is nowhere but in the caches.
@@ -522,6 +529,7 @@ class NodeCore:
     # Private: once a second.
 
     def _second(self, now: float) -> None:
+        self.durations.behind(self.slots.delay_s().values())
         ends = self.intake.ends()
         for worker in self.workers.ids:
             self._effects.to_worker(worker, link.Live(self.interest.ends_for(worker, ends), ([], []), ([], [])))

@@ -16,6 +16,7 @@ import msgspec
 
 from gateway.link import codes
 from gateway.link.events import Publish, Published, Refused
+from mesh.histogram import Histogram
 from mesh.log import Headers, Position
 from mesh.repeats import Attempt, PublishKey
 from mesh.slots.slot_log import Item
@@ -42,10 +43,11 @@ class PublishingConfig(msgspec.Struct, frozen=True):
 
 
 class _Flight:
-    __slots__ = ("attempt", "deadline", "delivered_to", "publish_key", "ticket", "waiters")
+    __slots__ = ("attempt", "deadline", "delivered_to", "publish_key", "since", "ticket", "waiters")
 
-    def __init__(self, ticket: int, publish_key: PublishKey, deadline: float) -> None:
+    def __init__(self, ticket: int, publish_key: PublishKey, now: float, deadline: float) -> None:
         self.ticket = ticket
+        self.since = now
         self.publish_key = publish_key
         self.deadline = deadline
         self.delivered_to = ""
@@ -73,6 +75,10 @@ class Publishing:
         self._ticket = 0
         self._events: list[tuple[WorkerId, Published | Refused]] = []
         self._items: list[Item] = []
+        self._confirmed_since: list[float] = []
+        """When those came in that were confirmed since the last `take_events`."""
+        self.publish_s = Histogram()
+        """From when a publish came in until it was confirmed."""
         self.accepted = 0
         self.failed_count = 0
         self.retries_recognised = 0
@@ -107,7 +113,7 @@ class Publishing:
             self._events.append((worker, Refused(publish.pid, codes.QUEUE_FULL, reason)))
             return
         self._ticket += 1
-        flight = _Flight(self._ticket, publish_key, now + self.config.timeout_s + GRACE_S)
+        flight = _Flight(self._ticket, publish_key, now, now + self.config.timeout_s + GRACE_S)
         flight.waiters.append((worker, publish.pid))
         self._flights[publish_key] = self._by_ticket[self._ticket] = flight
         if topic_of(publish.subject) in self._topics.namespaces:
@@ -170,8 +176,11 @@ class Publishing:
 
     # Outputs.
 
-    def take_events(self) -> list[tuple[WorkerId, Published | Refused]]:
+    def take_events(self, now: float) -> list[tuple[WorkerId, Published | Refused]]:
         """What to tell the workers, behind the live messages that the publishes have become."""
+        for since in self._confirmed_since:
+            self.publish_s.observe(now - since)
+        self._confirmed_since.clear()
         events, self._events = self._events, []
         return events
 
@@ -184,6 +193,7 @@ class Publishing:
 
     def _confirm(self, flight: _Flight, log_id: str, at: Position | None) -> None:
         self._remove(flight)
+        self._confirmed_since.append(flight.since)
         self.accepted += 1
         self._events.extend((worker, Published(pid, log_id, at)) for worker, pid in flight.waiters)
 

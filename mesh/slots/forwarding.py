@@ -18,6 +18,7 @@ from collections import deque
 
 import msgspec
 
+from mesh.histogram import Histogram
 from mesh.log import Position
 from mesh.repeats import PublishKey
 from mesh.slots.slot import NodeName
@@ -80,10 +81,11 @@ class PublishRefused(msgspec.Struct, frozen=True):
 
 
 class _Pending:
-    __slots__ = ("deadline", "is_answered", "is_sent", "item")
+    __slots__ = ("deadline", "is_answered", "is_sent", "item", "since")
 
-    def __init__(self, item: Item, deadline: float) -> None:
+    def __init__(self, item: Item, now: float, deadline: float) -> None:
         self.item = item
+        self.since = now
         self.deadline = deadline
         self.is_sent = False
         """Whether some coordinator may have it."""
@@ -125,6 +127,8 @@ class Forwarding:
         self.config = config
         self.pending = 0
         self.pending_bytes = 0
+        self.commit_s = Histogram()
+        """From when a publish came in here until it was seen to be committed."""
         self._lanes = [_Lane(now, config.retry_s) for _ in range(slots)]
         self._busy: dict[int, None] = {}
         """Slots with something pending."""
@@ -149,7 +153,7 @@ class Forwarding:
         else:
             if not lane.pending:
                 lane.moved_at = lane.committed_at = now
-            pending = lane.pending[publish] = _Pending(item, now + self.config.timeout_s)
+            pending = lane.pending[publish] = _Pending(item, now, now + self.config.timeout_s)
             lane.unsent.append(pending)
             self._unsent[slot] = None
             self.pending += 1
@@ -168,7 +172,8 @@ class Forwarding:
     def committed(self, now: float, slot: int, publish: PublishKey, at: Position) -> None:
         """The log holds a publish, of whatever node."""
         lane = self._lanes[slot]
-        if publish in lane.pending:
+        if (pending := lane.pending.get(publish)) is not None:
+            self.commit_s.observe(now - pending.since)
             self._moved(now, lane)
             self._remove(slot, lane, publish)
             self._events.append(PublishCommitted(slot, publish, at))

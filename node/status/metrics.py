@@ -14,10 +14,17 @@ from importlib.metadata import version
 
 import confluent_kafka
 from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.registry import Collector
 
 from gateway.link.events import CLOSES
+from mesh.histogram import Histogram
 from mesh.membership.packets import MembershipStats, MemberState
 from mesh.transport.links import LinkStats
 from node.cluster.network import Network
@@ -73,6 +80,15 @@ _LIMITS: list[tuple[str, str, Callable[[Settings], float]]] = [
      lambda settings: settings.client.frame_bytes_max),
     ("client_outbox_bytes_max", "Limit: client.outbox_bytes",
      lambda settings: settings.client.outbox_bytes_max),
+]  # fmt: skip
+
+_DURATIONS: list[tuple[str, str, Callable[[NodeCore], Histogram]]] = [
+    ("publish_seconds", "From when a publish came in until it was confirmed", lambda core: core.publishing.publish_s),
+    ("read_back_seconds", "From a question for Kafka's history to its answer", lambda core: core.durations.read_back_s),
+    ("cluster_commit_seconds", "From when a publish came in until it was seen to be committed",
+     lambda core: core.slots.forwarding.commit_s),
+    ("cluster_replication_seconds", "How far other nodes are behind what this one coordinates, once a second",
+     lambda core: core.durations.replication_s),
 ]  # fmt: skip
 
 _CLUSTER: list[tuple[str, str, str, Callable[[NodeCore], float]]] = [
@@ -238,6 +254,11 @@ class _Collector(Collector):
         yield _metric("counter", "whimbrel_gaps", "Gaps told to clients", ("reason",), gaps)
         for name, kind, meaning, read in _NODE:
             yield _metric(kind, f"whimbrel_{name}", meaning, (), [((), float(read(core)))])
+        for name, meaning, duration in _DURATIONS:
+            taken = duration(core)
+            histogram = HistogramMetricFamily(f"whimbrel_{name}", meaning)
+            histogram.add_metric([], taken.buckets(), taken.sum)
+            yield histogram
         for name, meaning, limit in _LIMITS:
             yield _metric("gauge", f"whimbrel_{name}", meaning, (), [((), float(limit(self._settings)))])
 

@@ -52,13 +52,14 @@ def test_it_is_confirmed_when_it_was_read_back() -> None:
     core.publish(0, 0, WORKER, publish(1))
     (produce,) = produced(core)
     core.delivered(1, produce.ticket, "0.x")
-    assert core.take_events() == []
+    assert core.take_events(now=7.0) == []
     core.applied(("publisher", 0, "/t/k"), "0.x", (0, 5))
-    assert core.take_events() == [(WORKER, Published(1, "0.x", (0, 5)))]
+    assert core.take_events(now=9.5) == [(WORKER, Published(1, "0.x", (0, 5)))]
     assert (core.in_flight, core.accepted) == (0, 1)
+    assert (core.publish_s.sum, sum(core.publish_s.counts)) == (9.5, 1)
     core.tick(100)
     core.delivered(101, produce.ticket, "0.x")
-    assert core.take_events() == []
+    assert core.take_events(now=0) == []
 
 
 def test_what_is_on_its_way_is_confirmed_by_its_own_attempt_only() -> None:
@@ -68,9 +69,9 @@ def test_what_is_on_its_way_is_confirmed_by_its_own_attempt_only() -> None:
     found = marked("/t/k", produce.headers)
     assert found is not None
     core.applied(found[0], "0.x", (0, 4), 12345)
-    assert core.take_events() == []
+    assert core.take_events(now=0) == []
     core.applied(found[0], "0.x", (0, 4), found[1])
-    assert core.take_events() == [(WORKER, Published(1, "0.x", (0, 4)))]
+    assert core.take_events(now=0) == [(WORKER, Published(1, "0.x", (0, 4)))]
 
 
 def test_read_back_before_the_delivery_report() -> None:
@@ -78,10 +79,10 @@ def test_read_back_before_the_delivery_report() -> None:
     core.publish(0, 0, WORKER, publish(1))
     (produce,) = produced(core)
     core.applied(("publisher", 0, "/t/k"), "0.x", (0, 5))
-    assert core.take_events() == [(WORKER, Published(1, "0.x", (0, 5)))]
+    assert core.take_events(now=0) == [(WORKER, Published(1, "0.x", (0, 5)))]
     core.delivered(1, produce.ticket, "0.x")
     core.failed(produce.ticket, codes.OUTCOME_UNKNOWN, "too late")
-    assert core.take_events() == []
+    assert core.take_events(now=0) == []
 
 
 def test_delivered_and_never_read_back_is_confirmed_without_a_position() -> None:
@@ -89,9 +90,9 @@ def test_delivered_and_never_read_back_is_confirmed_without_a_position() -> None
     core.publish(0, 0, WORKER, publish(1))
     core.delivered(1, produced(core)[0].ticket, "0.x")
     core.tick(1 + READ_BACK_S - 0.01)
-    assert core.take_events() == []
+    assert core.take_events(now=0) == []
     core.tick(1 + READ_BACK_S)
-    assert core.take_events() == [(WORKER, Published(1, "0.x", None))]
+    assert core.take_events(now=0) == [(WORKER, Published(1, "0.x", None))]
 
 
 def test_the_same_again_while_it_is_on_its_way_waits_for_the_same_outcome() -> None:
@@ -100,7 +101,7 @@ def test_the_same_again_while_it_is_on_its_way_waits_for_the_same_outcome() -> N
     core.publish(0, 0, OTHER, publish(9))
     (produce,) = produced(core)
     core.failed(produce.ticket, codes.KAFKA_UNAVAILABLE, "why")
-    assert core.take_events() == [
+    assert core.take_events(now=0) == [
         (WORKER, Refused(1, codes.KAFKA_UNAVAILABLE, "why")),
         (OTHER, Refused(9, codes.KAFKA_UNAVAILABLE, "why")),
     ]
@@ -114,7 +115,7 @@ def test_the_same_again_afterwards_gets_the_original_outcome() -> None:
     for seq in range(3):
         core.applied(("publisher", seq, "/t/k"), "0.x", (0, seq))
     core.publish(0, 0, WORKER, publish(5, 2))
-    assert core.take_events() == [(WORKER, Published(5, "0.x", (0, 2)))]
+    assert core.take_events(now=0) == [(WORKER, Published(5, "0.x", (0, 2)))]
     assert produced(core) == []
     core.publish(0, 0, WORKER, publish(6, 0))  # forgotten: the log will tell
     assert len(produced(core)) == 1
@@ -128,11 +129,11 @@ def test_the_same_number_for_another_subject_is_another_publish() -> None:
     assert [effect.key for effect in produced(core)] == [b"k", b"l"]
     assert [item.subject for item in core.take_items()] == ["/chat/k"]
     core.applied(("publisher", 0, "/t/l"), "0.x", (0, 5))
-    assert core.take_events() == [(WORKER, Published(2, "0.x", (0, 5)))]
+    assert core.take_events(now=0) == [(WORKER, Published(2, "0.x", (0, 5)))]
     core.publish(0, 0, OTHER, publish(9))  # the first one, which is on its way
     core.applied(("publisher", 0, "/t/k"), "0.x", (0, 6))
     core.publish(0, 0, OTHER, publish(10, subject="/t/l"))
-    assert core.take_events() == [
+    assert core.take_events(now=0) == [
         (WORKER, Published(1, "0.x", (0, 6))),
         (OTHER, Published(9, "0.x", (0, 6))),
         (OTHER, Published(10, "0.x", (0, 5))),
@@ -144,21 +145,21 @@ def test_the_queue_is_bounded() -> None:
     for seq in range(3):
         core.publish(0, 0, WORKER, publish(seq, seq))
     assert len(produced(core)) == 2
-    ((worker, refused),) = core.take_events()
+    ((worker, refused),) = core.take_events(now=0)
     assert worker == WORKER
     assert isinstance(refused, Refused)
     assert (refused.pid, refused.code) == (2, codes.QUEUE_FULL)
     core.publish(0, 0, WORKER, publish(7, 0))  # one that is on its way takes no more room
-    assert core.take_events() == []
+    assert core.take_events(now=0) == []
 
 
 def test_nothing_waits_for_ever() -> None:
     core = publishing()
     core.publish(0, 0, WORKER, publish(1))
     core.tick(5 + GRACE_S - 0.01)
-    assert core.take_events() == []
+    assert core.take_events(now=0) == []
     core.tick(5 + GRACE_S)
-    ((_, refused),) = core.take_events()
+    ((_, refused),) = core.take_events(now=0)
     assert isinstance(refused, Refused)
     assert refused.code == codes.OUTCOME_UNKNOWN
     assert core.in_flight == 0
@@ -170,7 +171,7 @@ def test_a_worker_that_is_gone_is_told_nothing() -> None:
     core.publish(0, 0, OTHER, publish(2))
     core.forget(WORKER)
     core.applied(("publisher", 0, "/t/k"), "0.x", (0, 0))
-    assert core.take_events() == [(OTHER, Published(2, "0.x", (0, 0)))]
+    assert core.take_events(now=0) == [(OTHER, Published(2, "0.x", (0, 0)))]
 
 
 def test_what_is_for_a_namespace_becomes_an_item_with_the_time_it_came() -> None:

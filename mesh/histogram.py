@@ -1,0 +1,35 @@
+"""How long something took, in counts that add up over time and over nodes, as Prometheus wants them. A core.
+
+Not here: names and meanings for people (node/status/metrics.py).
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+
+SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+"""Upper bounds of the buckets: from a commit in a quick network to a timeout."""
+
+
+class Histogram:
+    """Counts of durations in seconds."""
+
+    __slots__ = ("counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(SECONDS) + 1)
+        """By bucket; the last one has no upper bound."""
+        self.sum = 0.0
+
+    def observe(self, seconds: float) -> None:
+        """It took so long."""
+        self.counts[bisect_left(SECONDS, seconds)] += 1
+        self.sum += seconds
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """The upper bound and how many took at most so long, as Prometheus writes them."""
+        so_far, found = 0, []
+        for bound, count in zip((*map(str, SECONDS), "+Inf"), self.counts, strict=True):
+            so_far += count
+            found.append((bound, float(so_far)))
+        return found
