@@ -201,6 +201,7 @@ async def test_a_subscription_refused_when_it_is_resumed_raises_after_what_had_c
 async def test_no_server_within_the_callers_time() -> None:
     async with FakeServer(FakeCluster("0.x")) as server, Client(server.url) as client:
         server.silent_about = {"subscribe"}
+        await until(lambda: client.state == "connected")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.05):
                 await client.subscribe("/t/a")

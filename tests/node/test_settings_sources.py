@@ -106,6 +106,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "log.format": ("json", "json"),
     "log.level": ("error", "error"),
     "client.subject_bytes": ("64KiB", 65536),
+    "cache.table_bytes": ("2MiB", 2 << 20),
 }
 LEAVES = [key for key in KEYS.values() if not key.kind.is_open and key.section not in ("topics", "namespaces")]
 
