@@ -44,7 +44,8 @@ class Node:
         self._command = [str(binaries / "whimbrel"), "node", *flags]
         self._directory = checkout
         self._command += ["--listen", f"127.0.0.1:{self.port}"]
-        for key, value in {"client.connections": "16000", "node.drain": "0s", **(settings or {})}.items():
+        own = {"client.connections": "16000", "node.drain": "0s", "cluster.data_dir": str(log.with_suffix(".data"))}
+        for key, value in {**own, **(settings or {})}.items():
             self._command += ["--set", f"{key}={value}"]
         self._process: subprocess.Popen[bytes] | None = None
         self._began = 0.0

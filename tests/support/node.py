@@ -42,7 +42,7 @@ class RunningNode:
         """Prepare; nothing runs before `start`.
 
         Args:
-            directory: For its log.
+            directory: For its log, and for what it keeps over restarts.
             topics, publish: As the flags take them.
             settings: Keys and values for `--set`, added to `QUICK`.
         """
@@ -59,7 +59,9 @@ class RunningNode:
             *(("--publish", publish) if publish else ()),
             *("--workers", str(workers)),
         ]
-        for key, value in {**QUICK, **(settings or {})}.items():
+        # Two nodes of one name must not have one directory, and none that of who runs the tests.
+        own = {"cluster.data_dir": str(directory / f"data-{self.port}-{id(self):x}")}
+        for key, value in {**QUICK, **own, **(settings or {})}.items():
             self._command += ["--set", f"{key}={value}"]
         self._process: subprocess.Popen[bytes] | None = None
 
