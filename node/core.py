@@ -98,8 +98,8 @@ class NodeCore:
         self.topics = Topics(config.mapping, config.namespaces, config.slot_count)
         self.cache = Cache(config.cache)
         self.interest = Interest()
-        self.publishing = Publishing(config.publishing, self.topics, effects, boot)
         look_ups = LookUps(effects)
+        self.publishing = Publishing(config.publishing, self.topics, look_ups, effects, boot)
         self.backfills = Backfills(self.topics, self.interest, config.pages, look_ups, effects)
         self.catch_ups = CatchUps(self.topics, self.interest, self.backfills, effects)
         self.workers = AttachedWorkers(self.interest, self.backfills, self.catch_ups, self.publishing, effects)
@@ -234,6 +234,7 @@ class NodeCore:
                 self.kafka_health.failed(now, event.text)
             case kafka.Found():
                 self.kafka_logs.found(now, event)
+                self.publishing.looked_up(event.look_up)
                 self._look_ready()
             case kafka.StartFound():
                 self.kafka_logs.start_found(now, event)
@@ -244,6 +245,10 @@ class NodeCore:
                 self.publishing.delivered(now, event.ticket, source.log_id if source is not None else "")
             case kafka.NotDelivered():
                 self.publishing.failed(event.ticket, event.code, event.reason)
+            case kafka.ProducerState():
+                self.kafka_health.producer_state(now, event.error)
+            case kafka.TopicCreated():
+                self.publishing.topic_created(event.topic, event.code, event.reason)
             case kafka.ScanDone():
                 self.durations.answered(now, event.ticket)
                 self._tell_scanned(event.ticket, event.scanned)

@@ -108,6 +108,12 @@ class Produce(msgspec.Struct, frozen=True, gc=False):
     """How many the topic has; 0: not known."""
 
 
+class CreateTopic(msgspec.Struct, frozen=True, gc=False):
+    """Create a topic; answered by `TopicCreated`."""
+
+    topic: str
+
+
 class LookUpTopics(msgspec.Struct, frozen=True, gc=False):
     """Find out at once which topics and partitions there are; answered by a `Found` with this number or a higher."""
 
@@ -227,7 +233,7 @@ Effect: TypeAlias = (
     ToWorker | Resync
     | FetchKeys | SaveRevocations
     | SavePromises | ToPeer | DatagramToPeer | LinkPeers | TellMembers
-    | Produce | LookUpTopics | FindStart | ReadFrom | StopReading | AskKafka | CancelQuestion
+    | Produce | CreateTopic | LookUpTopics | FindStart | ReadFrom | StopReading | AskKafka | CancelQuestion
     | OpenTable | BeginTable | DropTable | WriteTables | AskTable
     | LogLine
 )  # fmt: skip

@@ -40,6 +40,7 @@ from node.effects import (
     AskTable,
     BeginTable,
     CancelQuestion,
+    CreateTopic,
     DatagramToPeer,
     DropTable,
     Effect,
@@ -431,6 +432,7 @@ def _network_performers(network: Network) -> dict[type[Effect], Callable[[Any], 
 def _kafka_performers(kafka: KafkaThreads) -> dict[type[Effect], Callable[[Any], None]]:
     return {
         Produce: kafka.produce,
+        CreateTopic: kafka.create_topic,
         LookUpTopics: kafka.look_up_topics,
         FindStart: kafka.find_start,
         ReadFrom: kafka.read_from,

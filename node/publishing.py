@@ -21,8 +21,9 @@ from mesh.log import Headers, Position
 from mesh.repeats import Attempt, PublishKey
 from mesh.slots.slot_log import Item
 from mesh.subject import to_key, topic_of
-from node.effects import Effects, Produce
+from node.effects import CreateTopic, Effects, Produce
 from node.interest import WorkerId
+from node.logs.look_ups import LookUps
 from node.publish_mark import mark
 from node.topics import Topics
 
@@ -40,10 +41,12 @@ class PublishingConfig(msgspec.Struct, frozen=True):
     in_flight_max: int
     remembered_max: int
     """Outcomes kept for retries."""
+    creates: frozenset[str] = frozenset()
+    """Names of the mapping's rules whose topics are created when a client publishes into one that does not exist."""
 
 
 class _Flight:
-    __slots__ = ("attempt", "deadline", "delivered_to", "publish_key", "since", "ticket", "waiters")
+    __slots__ = ("attempt", "deadline", "delivered_to", "is_held", "publish_key", "since", "ticket", "waiters")
 
     def __init__(self, ticket: int, publish_key: PublishKey, now: float, deadline: float) -> None:
         self.ticket = ticket
@@ -53,13 +56,29 @@ class _Flight:
         self.delivered_to = ""
         self.attempt: Attempt | None = None
         """Of a publish into Kafka."""
+        self.is_held = False
+        """It is not known yet whether its topic exists."""
         self.waiters: list[tuple[WorkerId, int]] = []
+
+
+class _Held:
+    """Publishes into a topic that Kafka does not have, as far as is known."""
+
+    __slots__ = ("is_creating", "look_up", "publishes")
+
+    def __init__(self, look_up: int) -> None:
+        self.look_up = look_up
+        """The request after whose answer it is known for sure."""
+        self.is_creating = False
+        self.publishes: list[tuple[_Flight, Publish]] = []
 
 
 class Publishing:
     """Takes publishes, the producer's reports and what the logs turn out to hold."""
 
-    def __init__(self, config: PublishingConfig, topics: Topics, effects: Effects, boot: str) -> None:
+    def __init__(
+        self, config: PublishingConfig, topics: Topics, look_ups: LookUps, effects: Effects, boot: str
+    ) -> None:
         """Begin with none on its way.
 
         Args:
@@ -67,9 +86,12 @@ class Publishing:
         """
         self.config = config
         self._topics = topics
+        self._look_ups = look_ups
         self._effects = effects
         self._flights: dict[PublishKey, _Flight] = {}
         self._by_ticket: dict[int, _Flight] = {}
+        self._held: dict[str, _Held] = {}
+        """By topic."""
         self._remembered: OrderedDict[PublishKey, tuple[str, Position]] = OrderedDict()
         self._boot = boot
         self._ticket = 0
@@ -122,11 +144,36 @@ class Publishing:
             )
             self._items.append(item)
             return
-        topic, key = to_key(publish.subject)
-        marks, flight.attempt = mark(publish_key, f"{self._boot}-{self._ticket}")
-        headers: Headers = [*publish.headers, *marks]
-        partitions = len(self._topics.of(topic))
-        self._effects.add(Produce(self._ticket, topic, key, publish.value, headers, publish.publisher, partitions))
+        if self._topics.is_absent(topic_of(publish.subject)):
+            self._hold(flight, publish, now + self.config.timeout_s)
+        else:
+            self._produce(flight, publish)
+
+    def looked_up(self, number: int) -> None:
+        """What there is in Kafka is known as of after the request of this number."""
+        for topic, held in [*self._held.items()]:
+            if not self._topics.is_absent(topic):
+                del self._held[topic]
+                for flight, publish in held.publishes:
+                    flight.is_held = False
+                    flight.deadline += self.config.timeout_s + GRACE_S
+                    self._produce(flight, publish)
+            elif held.look_up <= number and not held.is_creating:
+                rule = self._topics.rule_of_kafka(topic)
+                if rule is not None and rule.name in self.config.creates:
+                    held.is_creating = True
+                    self._effects.add(CreateTopic(topic))
+                else:
+                    self._refuse_held(topic, codes.NOT_MAPPED, f"Kafka has no topic {topic!r} that this node may see")
+        if self._held:
+            self._look_ups.ask()
+
+    def topic_created(self, topic: str, code: int, reason: str) -> None:
+        """Answers `CreateTopic`; brokers may need a moment until they know of the topic."""
+        if code:
+            self._refuse_held(topic, code, reason)
+        else:
+            self._look_ups.ask()
 
     def delivered(self, now: float, ticket: int, log_id: str) -> None:
         """Kafka has acknowledged it; `log_id` may be empty if the log is not known."""
@@ -171,6 +218,9 @@ class Publishing:
         for flight in [one for one in self._flights.values() if one.deadline <= now]:
             if flight.delivered_to:
                 self._confirm(flight, flight.delivered_to, None)
+            elif flight.is_held:
+                self._refuse(flight, codes.KAFKA_UNAVAILABLE, "Kafka does not say whether it has the topic")
+                self._forget_held(flight)
             else:
                 self._refuse(flight, codes.OUTCOME_UNKNOWN, "the producer did not say what became of it")
 
@@ -190,6 +240,35 @@ class Publishing:
         return items
 
     # Private.
+
+    def _hold(self, flight: _Flight, publish: Publish, deadline: float) -> None:
+        """Until it is known for sure whether the topic exists: it may be new."""
+        topic = topic_of(publish.subject)
+        held = self._held.get(topic)
+        if held is None:
+            held = self._held[topic] = _Held(self._look_ups.surely_fresh)
+            self._look_ups.ask()
+        flight.is_held, flight.deadline = True, deadline
+        held.publishes.append((flight, publish))
+
+    def _refuse_held(self, topic: str, code: int, reason: str) -> None:
+        held = self._held.pop(topic, None)
+        for flight, _ in held.publishes if held is not None else ():
+            self._refuse(flight, code, reason)
+
+    def _forget_held(self, flight: _Flight) -> None:
+        topic = topic_of(flight.publish_key[2])
+        held = self._held[topic]
+        held.publishes = [one for one in held.publishes if one[0] is not flight]
+        if not held.publishes:
+            del self._held[topic]
+
+    def _produce(self, flight: _Flight, publish: Publish) -> None:
+        topic, key = to_key(publish.subject)
+        marks, flight.attempt = mark(flight.publish_key, f"{self._boot}-{flight.ticket}")
+        headers: Headers = [*publish.headers, *marks]
+        partitions = len(self._topics.of(topic))
+        self._effects.add(Produce(flight.ticket, topic, key, publish.value, headers, publish.publisher, partitions))
 
     def _confirm(self, flight: _Flight, log_id: str, at: Position | None) -> None:
         self._remove(flight)

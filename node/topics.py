@@ -189,6 +189,10 @@ class Topics:
             return None if source is None else {source.log_id: source}
         return self.of(topic) if len(sources) == len(self.slots) else None
 
+    def is_absent(self, topic: str) -> bool:
+        """Whether Kafka, when it was asked last, did not have this topic."""
+        return self.known and topic not in self.sources and topic not in self._unsure
+
     def rule_of_kafka(self, topic: str) -> TopicRule | None:
         """The rule of one of Kafka's topics; None if it is not mapped."""
         return None if topic in self.namespaces else self.mapping.rule_for(topic)

@@ -145,6 +145,23 @@ class NotDelivered(msgspec.Struct, gc=False):
     reason: str
 
 
+class ProducerState(msgspec.Struct, gc=False):
+    """Whether a producer can produce."""
+
+    batch_bytes: int
+    """Names the producer."""
+    error: str
+    """Why it cannot; empty: it can."""
+
+
+class TopicCreated(msgspec.Struct, gc=False):
+    """Answers `CreateTopic`; `code` and `reason` say why the topic is not there, if it is not."""
+
+    topic: str
+    code: int = 0
+    reason: str = ""
+
+
 # Answers to `AskKafka`.
 
 
@@ -186,6 +203,6 @@ class Unanswered(msgspec.Struct, gc=False):
 KafkaEvent: TypeAlias = (
     Found | StartFound | Unreachable
     | Records | EndReached | OutOfRange | Watermarks | Flow | NotAllowed | ReadError
-    | Delivered | NotDelivered
+    | Delivered | NotDelivered | ProducerState | TopicCreated
     | ScanDone | LocateDone | MeasureDone | TableReadDone | Unanswered
 )  # fmt: skip

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 from mesh.cache.cache import ENTRY_BYTES
 from node.backfill.scan import ReplayLimits
-from node.effects import AskKafka, CancelQuestion, FindStart, LookUpTopics, Produce, ReadFrom, StopReading
+from node.effects import AskKafka, CancelQuestion, CreateTopic, FindStart, LookUpTopics, Produce, ReadFrom, StopReading
 from node.kafka import discovery, producer, properties, reader, replay
 from node.kafka.events import KafkaEvent, Records
 from node.kafka.starts import Depth
@@ -39,7 +39,11 @@ class KafkaThreads:
         retry_window_s = settings.publish.retry_window_s
         may_be_replaced = settings.cluster.is_on and settings.kafka.read == "feed"
         self._reader = reader.Reader(properties.reader(settings), inbox, may_be_replaced)
-        self._producer = producer.KafkaProducer(properties.producer(settings), inbox)
+        self._producer = (
+            producer.KafkaProducer(properties.producer(settings), properties.admin(settings), receive, received)
+            if any(rule.publish for rule in settings.topics)
+            else None
+        )
         self._replay = replay.Replay(
             properties.reader(settings),
             ReplayLimits(
@@ -63,7 +67,8 @@ class KafkaThreads:
         """Stop the threads; publishes that are on their way are waited for, within bounds."""
         self._discoverer.stop()
         self._replay.stop()
-        self._producer.stop()
+        if self._producer is not None:
+            self._producer.stop()
         self._reader.stop()
 
     # Effects of the core.
@@ -81,7 +86,12 @@ class KafkaThreads:
         self._reader.unassign(effect.topic, effect.partition, effect.generation)
 
     def produce(self, effect: Produce) -> None:
+        assert self._producer is not None, "workers refuse publishes where no mapping allows them"
         self._producer.produce(effect)
+
+    def create_topic(self, effect: CreateTopic) -> None:
+        assert self._producer is not None
+        self._producer.create(effect)
 
     def ask(self, effect: AskKafka) -> None:
         self._replay.ask(effect.ticket, effect.question)

@@ -10,6 +10,9 @@ from node.settings.schema import Settings
 _QUIET = {"log_level": 2}
 """librdkafka repeats itself on standard error many times a second while a broker is away; the status says it once."""
 
+_CREATES_NOTHING = {"allow.auto.create.topics": False}
+"""A typing error must not make a topic: which are created is said in the mapping (`topics.create`)."""
+
 
 def reader(settings: Settings) -> dict[str, object]:
     """For reading live records and for reading back."""
@@ -28,6 +31,7 @@ def reader(settings: Settings) -> dict[str, object]:
         "enable.auto.commit": False,
         "enable.partition.eof": True,
         "auto.offset.reset": "error",
+        **_CREATES_NOTHING,
     }
 
 
@@ -45,6 +49,7 @@ def producer(settings: Settings) -> dict[str, object]:
         "acks": "all",
         "message.timeout.ms": int(settings.publish.timeout_s * 1000),
         "queue.buffering.max.messages": settings.publish.queue_max,
+        **_CREATES_NOTHING,
     }
 
 
@@ -55,4 +60,5 @@ def admin(settings: Settings) -> dict[str, object]:
         "bootstrap.servers": settings.kafka.bootstrap,
         "reconnect.backoff.max.ms": 1000,
         **settings.kafka.client,
+        **_CREATES_NOTHING,
     }

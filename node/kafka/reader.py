@@ -142,7 +142,7 @@ class Reader:
                 self._inbox.put(OutOfRange(generation, topic, partition))
             elif code in NOT_ALLOWED and topic is not None:
                 self._inbox.put(NotAllowed(generation, topic, partition))
-            else:
+            elif code != KafkaError.GROUP_AUTHORIZATION_FAILED:  # librdkafka looks for a group that nobody needs
                 where = "" if topic is None else f"{topic} [{partition}]: "
                 self._inbox.put(ReadError(f"{where}{error.str()}"))
         self._put(generation, records, size)

@@ -44,6 +44,11 @@ class KafkaHealth:
         """Up to which offset (exclusive) there was nothing more to be read."""
         self._held: dict[Where, tuple[int, float]] = {}
         """Last stable offsets that are below the high watermark, and since when each is where it is."""
+        self.producer_error = ""
+        """Why nothing can be published into Kafka; empty as far as that is not known."""
+        self._producer_since = now
+        self._producer_told_at: float | None = None
+        """When the log was last told so; None while publishing is well."""
         self._told_at: float | None = None
         """When the log was last told that Kafka is away; None while it is not."""
 
@@ -111,6 +116,19 @@ class KafkaHealth:
     def allowed(self, source: Source) -> None:
         """Kafka lets this node read a partition."""
         self.unreadable.discard((source.topic, source.partition))
+
+    def producer_state(self, now: float, error: str) -> None:
+        """Kafka does not let this node publish, or (no error) it does."""
+        if error and not self.producer_error:
+            self._producer_since = now
+        self.producer_error = error
+        if not error:
+            if self._producer_told_at is not None:
+                self._producer_told_at = None
+                self._effects.log("producer_well", after_s=round(now - self._producer_since))
+        elif self._producer_told_at is None or now - self._producer_told_at >= UNREACHABLE_TOLD_EVERY_S:
+            self._producer_told_at = now
+            self._effects.log("producer_failed", WARNING, for_s=round(now - self._producer_since), reason=error)
 
     def forget(self, source: Source) -> None:
         """A log has ended."""

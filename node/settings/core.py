@@ -49,7 +49,12 @@ def core_config(settings: Settings) -> NodeConfig:
             bytes_max=settings.cache.bytes_max,
             snapshot_ttl_s=settings.cache.snapshot_ttl_s,
         ),
-        publishing=PublishingConfig(publish.timeout_s, publish.queue_max, publish.remembered_max),
+        publishing=PublishingConfig(
+            publish.timeout_s,
+            publish.queue_max,
+            publish.remembered_max,
+            frozenset(one.name for one in settings.topics if one.create),
+        ),
         pages=PageLimits(settings.link.page_messages_max, settings.link.page_bytes_max),
         subject_bytes_max=settings.client.subject_bytes_max,
         digest=meta.digest_of(settings.voters, cluster.slots, publish.retry_window_s),

@@ -167,6 +167,9 @@ class Topic(TopicRule, frozen=True):
     """Whether the topic is a table, of which the latest value of every key is always had. Kafka says so by itself, by
     the topic's `cleanup.policy`, to whom it lets describe the topic's configuration (DESCRIBE_CONFIGS); say it here
     where it does not."""
+    create: bool = False
+    """Whether a topic that does not exist is created when a client publishes into it, as the brokers do it by default
+    (partitions, replicas). Otherwise such a publish is refused."""
 
 
 class Namespace(TopicRule, frozen=True):

@@ -105,6 +105,8 @@ class Problems:
                 f"{topic} [{partition}]: a transaction that is neither committed nor aborted holds up what was written "
                 f"since: it cannot be read (last stable offset {stable}, high watermark {high})"
             )
+        if health.producer_error:
+            found.append(f"nothing can be published into Kafka: {health.producer_error}")
         for topic, partition in sorted(health.leaderless):
             found.append(f"{topic} [{partition}] has no leader in Kafka: nobody can read it")
         found += [undescribed(topic) for topic in sorted(health.undescribed) if not self._core.tables.is_said(topic)]

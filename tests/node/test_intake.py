@@ -17,6 +17,7 @@ from node.effects import Effects, ToWorker
 from node.intake import Intake
 from node.interest import Interest
 from node.kafka.events import Record
+from node.logs.look_ups import LookUps
 from node.publish_mark import mark
 from node.publishing import Publishing, PublishingConfig
 from node.topics import Topics
@@ -28,7 +29,7 @@ class Confirmations(Publishing):
     """Keeps what it is told."""
 
     def __init__(self, topics: Topics, effects: Effects) -> None:
-        super().__init__(PublishingConfig(5, 10, 10), topics, effects, "boot")
+        super().__init__(PublishingConfig(5, 10, 10), topics, LookUps(effects), effects, "boot")
         self.told: list[tuple[PublishKey, str, Position]] = []
 
     def applied(self, publish_key: PublishKey, log_id: str, at: Position, attempt: Attempt | None = None) -> None:

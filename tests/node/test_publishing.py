@@ -6,7 +6,8 @@ from gateway.link import codes
 from gateway.link.events import Publish, Published, Refused
 from gateway.link.settings import TopicRule
 from gateway.link.topic_rules import Mapping
-from node.effects import Effects, Produce
+from node.effects import CreateTopic, Effects, LookUpTopics, Produce
+from node.logs.look_ups import LookUps
 from node.publish_mark import marked
 from node.publishing import GRACE_S, READ_BACK_S, Publishing, PublishingConfig
 from node.topics import Topics
@@ -21,7 +22,7 @@ def publishing(in_flight: int = 3, remembered: int = 3) -> Publishing:
     EFFECTS.take()
     topics = Topics(Mapping([]), [TopicRule("chat", "text", True)], 1)
     config = PublishingConfig(timeout_s=5, in_flight_max=in_flight, remembered_max=remembered)
-    return Publishing(config, topics, EFFECTS, "boot")
+    return Publishing(config, topics, LookUps(EFFECTS), EFFECTS, "boot")
 
 
 def publish(pid: int, seq: int = 0, subject: str = "/t/k", value: bytes | None = b"1") -> Publish:
@@ -181,3 +182,88 @@ def test_what_is_for_a_namespace_becomes_an_item_with_the_time_it_came() -> None
     assert (item.subject, item.publisher, item.number, item.time) == ("/chat/room", "publisher", 7, 1234)
     assert produced(core) == []
     assert core.take_items() == []
+
+
+class Absent:
+    """Publishing by a node to which Kafka has told that it has a topic `there` only."""
+
+    def __init__(self) -> None:
+        self.effects = Effects()
+        self.topics = Topics(Mapping([TopicRule("new-*", "json", True), TopicRule("*", "json", True)]))
+        self.look_ups = LookUps(self.effects)
+        config = PublishingConfig(5, 10, 10, creates=frozenset({"new-*"}))
+        self.core = Publishing(config, self.topics, self.look_ups, self.effects, "boot")
+        self.found({})
+
+    def found(self, topics: dict[str, tuple[str, int]], number: int = 0) -> None:
+        self.topics.update({"there": ("x", 2), **topics})
+        self.look_ups.answered(number)
+        self.core.looked_up(number)
+
+    def publish(self, pid: int, topic: str, now: float = 0) -> None:
+        self.core.publish(now, 0, WORKER, publish(pid, pid, f"/{topic}/k"))
+
+
+def test_a_topic_that_two_answers_of_kafka_do_not_have_is_a_final_error() -> None:
+    node = Absent()
+    node.publish(1, "typo")
+    assert node.effects.take() == [LookUpTopics(1)]
+    node.found({}, 1)  # one broker may lag behind the others
+    assert node.core.take_events(0) == []
+    assert node.effects.take() == [LookUpTopics(2)]
+    node.found({}, 2)
+    ((_, refused),) = node.core.take_events(0)
+    assert isinstance(refused, Refused)
+    assert (refused.code, refused.reason) == (codes.NOT_MAPPED, "Kafka has no topic 'typo' that this node may see")
+    assert node.effects.take() == []
+
+
+def test_a_topic_that_turns_out_to_be_there_gets_its_publishes_in_order() -> None:
+    node = Absent()
+    node.publish(1, "late")
+    node.publish(2, "late")
+    node.publish(3, "there")
+    assert [one.ticket for one in node.effects.take() if isinstance(one, Produce)] == [3]
+    node.found({"late": ("y", 4)}, 1)
+    made = [one for one in node.effects.take() if isinstance(one, Produce)]
+    assert [(one.ticket, one.partitions) for one in made] == [(1, 4), (2, 4)]
+    node.core.tick(5 + GRACE_S)
+    assert node.core.in_flight == 2  # these have waited for Kafka twice
+    node.core.tick(5 + 5 + GRACE_S)
+    assert node.core.in_flight == 0
+
+
+def test_a_topic_is_created_where_the_mapping_says_so_and_once() -> None:
+    node = Absent()
+    node.publish(1, "new-a")
+    node.publish(2, "new-a")
+    node.effects.take()
+    node.found({}, 2)
+    assert [one for one in node.effects.take() if isinstance(one, CreateTopic)] == [CreateTopic("new-a")]
+    node.core.topic_created("new-a", 0, "")
+    node.found({}, 3)  # no broker that was asked knows of it yet
+    assert CreateTopic("new-a") not in node.effects.take()
+    node.found({"new-a": ("y", 1)}, 4)
+    assert [one.ticket for one in node.effects.take() if isinstance(one, Produce)] == [1, 2]
+
+
+def test_a_topic_that_cannot_be_created() -> None:
+    node = Absent()
+    node.publish(1, "new-a")
+    node.found({}, 2)
+    node.core.topic_created("new-a", codes.FORBIDDEN, "no")
+    assert node.core.take_events(0) == [(WORKER, Refused(1, codes.FORBIDDEN, "no"))]
+    assert node.core.in_flight == 0
+
+
+def test_while_kafka_does_not_say_whether_it_has_the_topic_the_publish_waits_no_longer_than_others() -> None:
+    node = Absent()
+    node.publish(1, "typo")
+    node.publish(2, "typo", now=1)
+    node.core.tick(5)
+    ((_, refused),) = node.core.take_events(0)
+    assert isinstance(refused, Refused)
+    assert (refused.pid, refused.code) == (1, codes.KAFKA_UNAVAILABLE)
+    node.effects.take()
+    node.found({"typo": ("y", 1)}, 1)
+    assert [one.ticket for one in node.effects.take() if isinstance(one, Produce)] == [2]

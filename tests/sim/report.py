@@ -9,14 +9,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import get_args
 
-from node.effects import Effect, FetchKeys, SaveRevocations
-from node.kafka.events import KafkaEvent
+from node.effects import CreateTopic, Effect, FetchKeys, SaveRevocations
+from node.kafka.events import KafkaEvent, ProducerState, TopicCreated
 from tests.sim.machines import paths
 from tests.sim.options import FAULTS, LIVES
 from tests.sim.run import Result
 
 OF_TOKENS = (FetchKeys, SaveRevocations)
 """Effects of lives that are not simulated: its clients have no tokens."""
+OF_RIGHTS = (CreateTopic, ProducerState, TopicCreated)
+"""Its Kafka lets every node produce, and no mapping has topics created (tests/field/test_producing.py does)."""
 PATHS = {
     **{f"fault: {name}": "" for name in FAULTS},
     **{f"kind of life: {name}": "" for name in LIVES},
@@ -27,8 +29,8 @@ PATHS = {
     "lives that went on with a partial cut": "",
     "lives that went on with a ring of one-way cuts": "",
     "sent Relayed": "by way of another node",
-    **{f"effect {one.__name__}": "of a node's core" for one in get_args(Effect) if one not in OF_TOKENS},
-    **{f"Kafka says {one.__name__}": "to a node's core" for one in get_args(KafkaEvent)},
+    **{f"effect {one.__name__}": "of a node's core" for one in get_args(Effect) if one not in OF_TOKENS + OF_RIGHTS},
+    **{f"Kafka says {one.__name__}": "to a node's core" for one in get_args(KafkaEvent) if one not in OF_RIGHTS},
 }
 
 

@@ -100,7 +100,7 @@ class ResumeModel:
         self.cache = Cache(CacheConfig(ttl_s=10, messages_per_subject=3, bytes_max=12_000, snapshot_ttl_s=20))
         self.interest = Interest()
         self.effects = Effects()
-        publishing = Publishing(PublishingConfig(5, 10, 10), self.topics, self.effects, "boot")
+        publishing = Publishing(PublishingConfig(5, 10, 10), self.topics, LookUps(self.effects), self.effects, "boot")
         self.intake = Intake(self.cache, self.topics, self.interest, publishing, self.effects, 1000)
         limits = PageLimits(messages=2, bytes=100_000)
         self.backfills = Backfills(self.topics, self.interest, limits, LookUps(self.effects), self.effects)

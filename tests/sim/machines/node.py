@@ -27,6 +27,7 @@ from node.core import NodeCore
 from node.effects import (
     AskKafka,
     CancelQuestion,
+    CreateTopic,
     DatagramToPeer,
     Effect,
     FetchKeys,
@@ -519,6 +520,8 @@ class NodeMachine:
                 raise AssertionError(f"{effect} without Kafka")
             case Produce():
                 threads.produce(effect)
+            case CreateTopic():
+                raise AssertionError("no mapping says that topics are created")
             case LookUpTopics():
                 threads.look_up_topics(effect)
             case FindStart():
