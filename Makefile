@@ -5,6 +5,7 @@ BIN := .venv/bin
 FAST := not slow and not real_kafka and not browser and not node_js
 CORES := $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
 LANES ?= $(shell expr 2 '*' $(CORES))
+SLOWEST ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help run check test test-fast sim bench bench-membership clean
@@ -16,8 +17,9 @@ run: .venv/runtime ## start the demo: embedded Kafka, live data, three nodes, a 
 	@$(BIN)/whimbrel demo
 
 # Tests that start processes wait most of the time: twice as many at once as there are cores (LANES=1: one by one).
+# SLOWEST=25: the 25 that took longest are listed at the end.
 test: check ## all checks and tests; says what is skipped and why (REQUIRE_ALL=1: nothing may be)
-	$(BIN)/pytest -n $(LANES)
+	$(BIN)/pytest -n $(LANES) $(if $(SLOWEST),--durations=$(SLOWEST))
 
 test-fast: check ## the checks, and the tests that need no process and no waiting
 	$(BIN)/pytest -n $(CORES) -m "$(FAST)"

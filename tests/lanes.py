@@ -13,11 +13,15 @@ from xdist.scheduler import LoadScopeScheduling
 
 SHARED = {
     "tests/hosts/": "three hosts and the cluster that is deployed to them",
-    "tests/browser/": "a demo and a browser",
-    "tests/demo/test_run.py": "a demo and a browser",
-    "tests/monitoring/": "a demo and a browser",
-    "tests/e2e/": "a real Kafka and a node",
-    "tests/kafka/test_real.py": "a real Kafka and a node",
+    "tests/browser/test_failover.py": "a demo and a browser",
+    "tests/browser/test_page.py": "a demo and a browser",
+    "tests/browser/test_cluster.py": "a browser",
+    "tests/browser/test_signin.py": "a browser",
+    "tests/e2e/test_publish.py": "a real Kafka and a node",
+    "tests/e2e/test_records.py": "a real Kafka and a node",
+    "tests/e2e/test_resume.py": "a real Kafka and a node",
+    "tests/e2e/test_slow.py": "a real Kafka and a node",
+    "tests/e2e/test_topics.py": "a real Kafka and a node",
     "tests/kafka/test_users.py": "a real Kafka and its users",
     "tests/field/": "a real Kafka and its users",
     "tests/client/test_js_sdk.py": "what npm has installed in client/js",
@@ -27,6 +31,9 @@ SHARED = {
 
 APART = ("tests/chaos/", "tests/cluster/", "tests/sim/test_simulation.py")
 """Tests that share nothing and are long: each has a lane of its own. All other files are a lane each."""
+
+LONG = ("tests/e2e/", "tests/monitoring/", "tests/demo/test_run.py", "tests/kafka/test_real.py")
+"""Files that are a lane each and take half a minute or more."""
 
 
 def lane_of(test: str) -> str:
@@ -39,7 +46,7 @@ def lane_of(test: str) -> str:
 
 def in_order(items: list[pytest.Item]) -> list[pytest.Item]:
     """Long lanes before short ones, so that no worker begins a long one when the others are done."""
-    beginnings = (*SHARED, *APART)
+    beginnings = (*SHARED, *APART, *LONG)
 
     def rank(item: pytest.Item) -> int:
         for number, beginning in enumerate(beginnings):
