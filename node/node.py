@@ -135,9 +135,7 @@ class Node:
             ],
             self,
         )
-        self._tables = TableKeeper(
-            data_dir(settings, os.environ), settings.cache.table_bytes_max, Inbox(self._table_event, self.perform)
-        )
+        self._tables = _table_keeper(settings, Inbox(self._table_event, self.perform))
         is_mapped = self.core.topics.is_mapped
         self._kafka = (
             KafkaThreads(settings, is_mapped, self._kafka_event, self.perform) if settings.uses_kafka else None
@@ -418,6 +416,11 @@ _NETWORK = (ToPeer, DatagramToPeer, LinkPeers, TellMembers)
 
 def _drop(effect: Effect) -> None:
     """A node without others: nobody is to be told."""
+
+
+def _table_keeper(settings: Settings, inbox: Inbox[TableEvent]) -> TableKeeper:
+    directory, is_given = data_dir(settings, os.environ), bool(settings.cluster.data_dir)
+    return TableKeeper(directory, settings.cache.table_bytes_max, inbox, is_given)
 
 
 def _network_performers(network: Network) -> dict[type[Effect], Callable[[Any], None]]:

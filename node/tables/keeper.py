@@ -45,15 +45,16 @@ class TablesInUseError(Exception):
 class TableKeeper:
     """The thread, as the hub sees it."""
 
-    def __init__(self, directory: Path | None, bytes_max: int, inbox: Inbox[TableEvent]) -> None:
+    def __init__(self, directory: Path | None, bytes_max: int, inbox: Inbox[TableEvent], is_given: bool = True) -> None:
         """Begin without a thread; it starts with the first table.
 
         Args:
             directory: The node's, for what must survive a restart; None: it is not known where that is.
             bytes_max: Of the file.
+            is_given: Whether the configuration names the directory. One that nobody chose may be another node's.
 
         Raises:
-            TablesInUseError: If another process has tables there.
+            TablesInUseError: If another process has tables in the directory that was given.
         """
         self._folder = directory / FOLDER if directory is not None else None
         self._bytes_max = bytes_max
@@ -65,7 +66,7 @@ class TableKeeper:
         self._generation = 0
         self._retry_at = 0.0
         self._lock: int | None = None
-        if self._folder is not None and self._folder.is_dir():
+        if is_given and self._folder is not None and self._folder.is_dir():
             with suppress(PermissionError):
                 self._take_lock(self._folder)
 

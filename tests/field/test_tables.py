@@ -99,3 +99,45 @@ def test_every_latest_value_comes_whatever_the_cache_holds_and_after_a_restart(
     assert latest(node, f"/{table}/*", KEYS - 2) == expected
     assert "table_begun_anew" not in node.log
     assert node.metric("whimbrel_table_changes_read_total") < KEYS, "it came up from its store"
+
+
+def test_a_store_that_was_lost_or_damaged_while_the_node_was_down_is_made_again(
+    table: str, start_node: StartNode, settings: dict[str, str]
+) -> None:
+    node = start_node(table, settings=settings)
+    file = store_of(settings)
+    node.stop()
+    for damage in ("deleted", "damaged"):
+        if damage == "deleted":
+            file.unlink()
+        else:
+            file.write_bytes(b"\x55" * file.stat().st_size)
+        node.start()
+        assert latest(node, f"/{table}/*", KEYS) == EXPECTED
+        said = [problem for problem in node.status()["problems"] if "damaged" in problem]
+        assert len(said) == (damage == "damaged")
+        node.stop()
+
+
+@pytest.mark.parametrize("trouble", ["no directory", "full"])
+def test_without_a_disk_or_with_a_full_one_the_tables_are_in_memory_and_it_is_said(
+    real_kafka: RealKafka,
+    unique_topic: Callable[[], str],
+    source: Source,
+    start_node: StartNode,
+    settings: dict[str, str],
+    tmp_path: Path,
+    trouble: str,
+) -> None:
+    topic = unique_topic()
+    real_kafka.create_topic(topic, config=COMPACTED)
+    expected = {f"k{number}": b'"%d"' % number * 500 for number in range(KEYS)}
+    for key, value in expected.items():
+        source.add(topic, key, value)
+    source.flush()
+    if trouble == "no directory":
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "tables").touch()
+    node = start_node(topic, settings=settings | {"cache.table_bytes": "1MiB"})
+    assert latest(node, f"/{topic}/*", KEYS) == expected
+    assert any("in memory" in problem for problem in node.status()["problems"])
