@@ -32,7 +32,13 @@ SHARED = {
 APART = ("tests/chaos/", "tests/cluster/", "tests/sim/test_simulation.py")
 """Tests that share nothing and are long: each has a lane of its own. All other files are a lane each."""
 
-LONG = ("tests/e2e/", "tests/monitoring/", "tests/demo/test_run.py", "tests/kafka/test_real.py")
+LONG = (
+    "tests/e2e/",
+    "tests/monitoring/",
+    "tests/demo/test_run.py",
+    "tests/demo/test_installed.py",
+    "tests/kafka/test_real.py",
+)
 """Files that are a lane each and take half a minute or more."""
 
 

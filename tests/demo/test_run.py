@@ -43,12 +43,19 @@ def until(condition: Callable[[], object], claim: object, timeout_s: float = PAT
 class Demo:
     """A demo that has said where it is."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, program: Path = WHIMBREL, folder: Path = ROOT) -> None:
+        """Start it, and wait for its banner.
+
+        Args:
+            directory: Where its output is kept.
+            program: The installed command.
+            folder: Where the user is.
+        """
         self._output = directory / "output"
         self.port = free_port()
         with self._output.open("ab") as file:
-            command = [str(WHIMBREL), "demo", "--listen", f"127.0.0.1:{self.port}"]
-            self.process = start_process(command, stdout=file, stderr=file)
+            command = [str(program), "demo", "--listen", f"127.0.0.1:{self.port}"]
+            self.process = start_process(command, stdout=file, stderr=file, cwd=folder)
         until(lambda: "Ctrl-C ends it" in self.output or self.process.poll() is not None, "it is running")
         assert self.process.poll() is None, self.output
 

@@ -63,6 +63,7 @@ def ansible(machines: Machines, kafka: RealKafka, pairs: dict[str, dict[str, str
         "whimbrel_cluster_key": secrets.token_urlsafe(32),
         "whimbrel_admin_token": ADMIN_TOKEN,
         "whimbrel_monitoring_sources": [[*machines.addresses.values()][-1]],
+        "whimbrel_proxies": [[*machines.addresses.values()][-1]],
         "whimbrel_node_keys": pairs,
         "whimbrel_kafka_bootstrap": kafka.bootstrap,
         "whimbrel_topics": [{"name": "notes", "value": "text", "publish": True}],

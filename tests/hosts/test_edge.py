@@ -33,12 +33,18 @@ def trust(machines: Machines) -> ssl.SSLContext:
 def test_clients_come_in_by_tls(machines: Machines, trust: ssl.SSLContext) -> None:
     machines.run("c", "haproxy -c -f /etc/haproxy/haproxy.cfg")
 
+    def client_hosts(subject: str) -> list[str]:
+        path = f"/v1/connections?subject={subject}"
+        answers = [json.loads(from_admin(machines, name, path)) for name in machines.addresses]
+        return [one["address"].rpartition(":")[0] for answer in answers for one in answer["connections"]]
+
     async def there_and_back() -> None:
         edge = f"wss://{machines.addresses['c']}"
         async with Client(edge, learn_servers=False, connect_options={"ssl": trust}) as client:
             subscription = await client.subscribe("/chat/edge")
             await client.publish("/chat/edge", text="hello")
             assert (await anext(aiter(subscription))).text == "hello"
+            assert await asyncio.to_thread(client_hosts, "/chat/edge") == [machines.gateway]  # not the edge's
 
     asyncio.run(there_and_back())
 
@@ -62,7 +68,8 @@ def test_prometheus_reads_all_nodes(machines: Machines) -> None:
 
 
 def test_rules_and_dashboard_ask_for_metrics_that_there_are(machines: Machines) -> None:
-    known = {*re.findall(r"^# TYPE (\S+)", from_admin(machines, "a", "/metrics"), re.MULTILINE)}
+    types = re.findall(r"^# TYPE (\S+) (\S+)", from_admin(machines, "a", "/metrics"), re.MULTILINE)
+    known = {f"{name}_bucket" if kind == "histogram" else name for name, kind in types}
     dashboard = json.loads((MONITORING / "whimbrel-dashboard.json").read_text())
     asked = [target["expr"] for panel in dashboard["panels"] for target in panel["targets"]]
     texts = [*asked, (MONITORING / "whimbrel.rules.yml").read_text()]
