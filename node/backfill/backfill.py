@@ -214,8 +214,10 @@ class Backfill:
 
     def latest_found(self, log: LogBackfill, rows: list[tuple[str, Entry]], is_last: bool) -> None:
         """Answers `LatestValues`: rows of the log's table, in order of their subjects."""
-        log.buffer = rows[::-1]
-        log.snapshot = bool(rows)
+        # A row that has changed since the backfill began follows as a message, behind others of its subject: sent as
+        # a latest value first, it would make the client take those for repeats.
+        log.buffer = [row for row in reversed(rows) if row[1].at <= log.cut]
+        log.snapshot = bool(log.buffer)
         log.table_after = None if is_last else rows[-1][0]
         log.stage = Stage.READING
 

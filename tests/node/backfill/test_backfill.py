@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 from gateway.link.events import Answer, Page, Start, Subscribe
 from gateway.link.settings import TopicRule
 from mesh.cache.cache import Cache, CacheConfig
-from mesh.log import EpochStart, Gap, Place, Truncation
+from mesh.log import Entry, EpochStart, Gap, Place, Truncation
 from node.backfill.backfill import ANSWER_WITHIN_S, Backfill, PageLimits
-from node.backfill.questions import Locate, Measure
+from node.backfill.questions import LatestValues, Locate, Measure
 from node.topics import Source
 
 
@@ -221,3 +223,23 @@ def test_the_last_over_several_logs_are_as_many_as_were_asked_for() -> None:
     starts = {log_id: log.start for log_id, log in found.logs.items()}
     # From the ends backwards: 50 is behind 300, so 200 and 900 come first, then 100 of the first log.
     assert starts == {"0.x": (0, -1), "1.x": (0, 1), "2.x": (0, -1)}
+
+
+def test_a_latest_value_that_changed_between_two_pages_follows_as_a_message_behind_those_before_it() -> None:
+    """Sent as a latest value, it made the client take the messages before it for repeats, though none had come."""
+    kept = cache()
+    one = source(kept, 0, 3)
+    assert one.log is not None
+    one.is_table = one.is_table_complete = True
+    found = backfill(Start("latest"), one, page=10)
+    _, [(log, question)], _ = found.step()
+    assert question == LatestValues(one, "/t/*", "")
+    for offset in (3, 4):
+        kept.append(one.log, "/t/k", (0, offset), 0, b"%d" % offset, None)
+    old, new = Entry((0, 1), None, 0, b"1", None), Entry((0, 4), None, 0, b"4", None)
+    found.latest_found(log, [("/t/j", old), ("/t/k", new)], True)
+    events, questions, over = found.step()
+    [page] = [event for event in events if isinstance(event, Page)]
+    found_at = re.findall(rb'"at":\[0,(\d)\]', page.data)
+    assert (found_at, page.data.count(b'"snapshot":true')) == ([b"1", b"3", b"4"], 1)
+    assert (page.live, questions, over) == ({"0.x": (0, 4)}, [], True)
