@@ -365,8 +365,8 @@ class NodeCore:
     @property
     def to_hand_over(self) -> int:
         """Slots that this node coordinates and partitions that it feeds, while there are others to do it."""
-        alone = len(self.peers.alive()) == 1
-        return 0 if alone else self.slots.to_hand_over + self.feed.feeding_count
+        others = any(self.slots.stays(node) for node in self.peers.alive())
+        return self.slots.to_hand_over + self.feed.feeding_count if others else 0
 
     # Output.
 

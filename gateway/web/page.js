@@ -4,7 +4,7 @@
  * Not here: drawing (map.js), the node's figures (status.js), the boxes (tryit.js).
  */
 
-import { Client, subjectOf } from "/sdk/whimbrel.js";
+import { Client, subjectOf } from "./sdk/whimbrel.js";
 
 import { ClusterView } from "./cluster.js";
 import { Console } from "./console.js";
@@ -40,7 +40,9 @@ class CuttableWebSocket extends WebSocket {
 const at = { node: null, lostAt: null };
 
 /** The admin listener, which has the page too, says in the address where clients connect. */
-const server = new URLSearchParams(location.search).get("server") ?? location.origin;
+/** Where the page lies, also below a path that a proxy gives it (`https://example.com/push`). */
+const HOME = new URL(".", location.href).href.replace(/\/$/, "");
+const server = new URLSearchParams(location.search).get("server") ?? HOME;
 const signIn = new SignIn();
 const client = new Client(server, { name: "page", token: storedToken(), onStatus, WebSocket: CuttableWebSocket });
 const publishBox = new PublishBox(client, subjectOf);

@@ -17,11 +17,13 @@ export function originOf(address) {
 }
 
 export class Sources {
+  #home;
   #origins;
   #current;
 
-  /** @param {string} home where this page comes from */
+  /** @param {string} home where this page comes from, with the path below which a proxy may have put it */
   constructor(home) {
+    this.#home = home;
     this.#origins = [home];
     this.#current = home;
   }
@@ -38,15 +40,21 @@ export class Sources {
 
   /** Addresses of the cluster's nodes, as one of them says. Nobody is forgotten: who is away may come back. */
   learn(addresses) {
-    for (const origin of addresses.map(originOf)) if (origin !== null && !this.#origins.includes(origin)) this.#origins.push(origin);
+    for (const origin of addresses.map((address) => this.#placeOf(address))) if (origin !== null && !this.#origins.includes(origin)) this.#origins.push(origin);
   }
 
   /** The page is connected to this node. */
   prefer(address) {
-    const origin = originOf(address);
+    const origin = this.#placeOf(address);
     if (origin === null) return;
     this.learn([origin]);
     this.#current = origin;
+  }
+
+  /** The origin of an address; with the path of this page's, if it is that. */
+  #placeOf(address) {
+    const origin = originOf(address);
+    return origin === originOf(this.#home) ? this.#home : origin;
   }
 
   /** No answer: ask the next one. */

@@ -17,7 +17,7 @@ export class StatusView {
   #cluster;
   #console;
   #onAnswer;
-  #sources = new Sources(location.origin);
+  #sources = new Sources(new URL(".", location.href).href.replace(/\/$/, ""));
   #places = new Map();
   #sparks = new Map();
   #tiles = new Map();

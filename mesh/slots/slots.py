@@ -198,8 +198,11 @@ class Slots:
     @property
     def to_hand_over(self) -> int:
         """Slots that this node coordinates, and that another voter could that stays."""
-        stays = any(voter != self.me and voter not in self._leaving for voter in self._voters)
-        return len(self.coordinated) if stays else 0
+        return len(self.coordinated) if any(self.stays(voter) for voter in self._voters) else 0
+
+    def stays(self, node: NodeName) -> bool:
+        """Whether this is another node, and has not said that it leaves."""
+        return node != self.me and node not in self._leaving
 
     def delay_s(self) -> dict[NodeName, float]:
         """As coordinator: how long each other node took to hold what was sent last, the slowest slot of each."""

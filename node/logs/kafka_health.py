@@ -79,7 +79,7 @@ class KafkaHealth:
         self.forbidden = found.forbidden
         if found.lacks_ids and not self.lacks_ids:
             text = "a topic that is deleted and created again between two looks is taken for the same log"
-            self._effects.log("topics_without_ids", WARNING, text=text)
+            self._effects.log("topics_without_ids", text=text)
         self.lacks_ids = found.lacks_ids
         if found.undescribed > self.undescribed:
             self._effects.log("configuration_not_seen", WARNING, topics=sorted(found.undescribed))

@@ -26,10 +26,10 @@ _MECHANISMS = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER"
 
 _COMMON = """
 client.id client.rack compression.type fetch.max.bytes fetch.message.max.bytes fetch.min.bytes fetch.wait.max.ms
-isolation.level linger.ms max.partition.fetch.bytes message.max.bytes receive.message.max.bytes sasl.mechanism
+linger.ms max.partition.fetch.bytes message.max.bytes receive.message.max.bytes sasl.mechanism
 sasl.mechanisms sasl.password sasl.username security.protocol socket.keepalive.enable socket.timeout.ms ssl.ca.location
 ssl.ca.pem ssl.certificate.location ssl.certificate.pem ssl.endpoint.identification.algorithm ssl.key.location
-ssl.key.password ssl.key.pem statistics.interval.ms group.id
+ssl.key.password ssl.key.pem group.id
 """.split()  # noqa: SIM905 - for people to read
 """Suggestions for unknown names: the library cannot list its properties."""
 

@@ -49,6 +49,12 @@ REFUSED: dict[str, str] = {
     "delivery.timeout.ms": "say publish.timeout",
     "queue.buffering.max.messages": "say publish.queue",
     "logger": "the node has its own; say log.level and log.format",
+    "statistics.interval.ms": "the node reads the library's statistics itself, as often as it needs them",
+    "isolation.level": "the node reads only what is committed",
+    "allow.auto.create.topics": "say create = true for a topic in [[topics]]: a typing error must not make one",
+    "enable.gapless.guarantee": "it ends the producer where the node tries again",
+    "log.queue": "the node has its own log; say log.level and log.format",
+    "enabled_events": "the node asks the library for what it needs",
     "delivery.report.only.error": "the node needs every report: it is a publisher's acknowledgement",
 }
 """Properties of librdkafka that are the node's own business, and why or what to say instead."""

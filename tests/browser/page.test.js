@@ -136,6 +136,15 @@ test("sources: asks the node that the page is connected to, and goes round when 
   assert.deepEqual([sources.current, sources.count], ["http://d", 4]);
 });
 
+test("sources: a page below a path of a proxy's asks below that path", () => {
+  const sources = new Sources("https://example.com/push");
+  sources.prefer("wss://example.com/push/v1/ws");
+  assert.deepEqual([sources.current, sources.count], ["https://example.com/push", 1]);
+  sources.learn(["wss://example.com", "wss://b.example.com"]);
+  sources.failed();
+  assert.deepEqual([sources.current, sources.count], ["https://b.example.com", 2]);
+});
+
 const member = (name, rest = {}) => ({ name, state: "alive", url: `ws://${name}`, is_voter: true, ...rest });
 
 test("mesh: members in order of their names, each with its work and a colour, and the links between them", () => {

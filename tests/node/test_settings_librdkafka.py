@@ -3,6 +3,7 @@
 import pytest
 
 from node.settings import librdkafka, load
+from node.settings.relations import REFUSED
 
 
 def problems(*sets: str) -> list[str]:
@@ -69,3 +70,13 @@ def test_good_properties_pass_and_nothing_is_printed(capfd: pytest.CaptureFixtur
 
 def test_what_the_node_refuses_itself_is_not_told_twice() -> None:
     assert problems("kafka.producer.acks=1", "kafka.client.bootstrap.servers=x", "kafka.client.logger=x") == []
+
+
+@pytest.mark.parametrize(
+    "name", ["statistics.interval.ms", "isolation.level", "allow.auto.create.topics", "enable.gapless.guarantee"]
+)
+def test_what_would_break_a_promise_or_fill_memory_is_refused_with_the_reason(name: str) -> None:
+    assert name in REFUSED
+    effective = load(None, {}, [("--set", f"kafka.client.{name}=1000")])
+    [problem] = [one for one in effective.problems if one.key == f"kafka.client.{name}"]
+    assert problem.text == f"cannot be set: {REFUSED[name]}"
