@@ -341,6 +341,7 @@ class NodeCore:
         self.tables.tick(now)
         self.publishing.tick(now)
         self.cache.expire(now, EXPIRED_SHARE)
+        self.intake.rates.tick()
         self.key_sets.tick(now)
         self.revocations.tick(now)
         for ticket, exists in self._slot_ends.tick(now):

@@ -23,6 +23,7 @@ from node.interest import Interest, WorkerId
 from node.kafka.events import Record
 from node.publish_mark import marked
 from node.publishing import Publishing
+from node.subject_rates import SubjectRates
 from node.topics import Source, Topics, slot_number
 
 
@@ -49,8 +50,7 @@ class Intake:
         self.unmapped = 0
         self.unmapped_last = ""
         """What the last record was that could not be mapped, for people."""
-        self.rates: Counter[str] = Counter()
-        """Messages by subject since status/throughput.py took them last."""
+        self.rates = SubjectRates()
 
     def apply(self, now: float, source: Source, records: Sequence[Record]) -> None:
         """Apply records of one of Kafka's partitions, as this node or a feeder has read them."""
@@ -58,7 +58,7 @@ class Intake:
         assert log is not None
         self.records += len(records)
         append, advance = self._cache.append, self._cache.advance
-        hand_out = HandOut(source, self._interest, self.rates, self._effects)
+        hand_out = HandOut(source, self._interest, self.rates.counter(len(records)), self._effects)
         for topic, _, offset, epoch, key, value, time, headers in records:
             at = (epoch, offset)
             if source.skips_first:
@@ -81,7 +81,7 @@ class Intake:
     def commit(self, log: Log, entries: Sequence[tuple[Position, Item]], end: Position) -> None:
         """Apply committed items of a slot, in order, up to `end`."""
         self.records += len(entries)
-        hand_outs = self._hand_outs(self._topics.of_slot(slot_number(log.id)))
+        hand_outs = self._hand_outs(self._topics.of_slot(slot_number(log.id)), len(entries))
         for at, item in entries:
             entry = self._cache.append(log, item.subject, at, item.time, item.value, item.headers)
             hand_out = hand_outs.get(topic_of(item.subject))
@@ -94,7 +94,7 @@ class Intake:
     def repair(self, now: float, log: Log, sources: Sequence[Source], entries: Sequence[tuple[str, Entry]]) -> None:
         """Apply entries that a peer had and this node missed, in order."""
         self.records += len(entries)
-        hand_outs = self._hand_outs(sources)
+        hand_outs = self._hand_outs(sources, len(entries))
         for subject, missed in entries:
             hand_out = hand_outs.get(topic_of(subject))
             source = None if hand_out is None else hand_out.source
@@ -146,9 +146,10 @@ class Intake:
         self._publishing.applied(publish, log_id, original, attempt)
         return fresh
 
-    def _hand_outs(self, sources: Sequence[Source]) -> dict[str, HandOut]:
+    def _hand_outs(self, sources: Sequence[Source], messages: int) -> dict[str, HandOut]:
         """One for each topic."""
-        return {source.topic: HandOut(source, self._interest, self.rates, self._effects) for source in sources}
+        counter = self.rates.counter(messages)
+        return {source.topic: HandOut(source, self._interest, counter, self._effects) for source in sources}
 
 
 def clock_ms(now: float) -> int:
@@ -167,20 +168,21 @@ def subject_of(topic: str, key: bytes | None, bytes_max: int) -> str | None:
 class HandOut:
     """Live messages of one source for the workers: each is encoded once per encoding that some worker wants."""
 
-    def __init__(self, source: Source, interest: Interest, rates: Counter[str], effects: Effects) -> None:
+    def __init__(self, source: Source, interest: Interest, counter: Counter[str] | None, effects: Effects) -> None:
         self.source = source
         self._log_id = source.log_id
         self._value = source.rule.value
         behind = interest.behind(source.topic, source.log_id)
         self._wanting_json = interest.finder(JSON, source.topic, behind)
         self._wanting_msgpack = interest.finder(MSGPACK, source.topic, behind)
-        self._rates = rates
+        self._counter = counter
         self._effects = effects
         self._lives: dict[WorkerId, Live] = {}
 
     def add(self, subject: str, entry: Entry) -> None:
         """The next message of the log, which is loaded."""
-        self._rates[subject] += 1
+        if self._counter is not None:
+            self._counter[subject] += 1
         if workers := self._wanting_json(subject):
             epoch, seq = entry.at
             frame = encode_json(

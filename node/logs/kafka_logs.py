@@ -17,6 +17,7 @@ Not here: who feeds (mesh/feed/feed.py), what records mean (node/intake.py), Kaf
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import groupby
 
@@ -166,9 +167,9 @@ class KafkaLogs:
 
     def records(self, now: float, news: Records) -> None:
         """This node's own reader has read."""
-        by_source: dict[tuple[str, int], list[Record]] = {}
+        by_source = defaultdict[tuple[str, int], list[Record]](list)
         for record in news.records:
-            by_source.setdefault((record[0], record[1]), []).append(record)
+            by_source[record[0], record[1]].append(record)
         for where, records in by_source.items():
             source = self._topics.by_partition.get(where)
             if source is None or source.log is None or news.generation < source.generation:

@@ -5,7 +5,6 @@ Not here: the document that shows it (document.py).
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 from node.core import NodeCore
@@ -64,8 +63,7 @@ class Throughput:
         self._per_s_of = {log.id: (log.appended - self._appended.get(log.id, 0)) / past for log in logs}
         self._appended = {log.id: log.appended for log in logs}
         if self._seconds % BUSIEST_EVERY_S == 0:
-            counted, self._core.intake.rates = self._core.intake.rates, Counter()
             self.busiest = [
                 {"subject": subject, "per_s": round(count / BUSIEST_EVERY_S, 1)}
-                for subject, count in counted.most_common(BUSIEST)
+                for subject, count in self._core.intake.rates.take(BUSIEST)
             ]

@@ -111,7 +111,7 @@ def test_each_worker_gets_what_it_wants_in_order_and_in_its_encoding() -> None:
     assert batches[B].msgpack[0] == ["/t"]
     for batch in batches.values():
         assert batch.ends == {"t": {"0.x": (0, 2), "1.x": (0, 0)}}
-    assert node.intake.rates == {"/t/k": 2, "/t": 1, "/t/other": 1}
+    assert dict(node.intake.rates.take(9)) == {"/t/k": 2, "/t": 1, "/t/other": 1}
 
 
 def test_one_frame_for_all_workers() -> None:
