@@ -189,7 +189,10 @@ class AdminListener:
         return fresh(200, _JSON, msgspec.json.encode({"nodes": nodes}))
 
     def _publish(self, asked: PublishThis, environ: dict[str, Any]) -> Response:
-        value = environ["wsgi.input"].read(BODY_BYTES_MAX + 1)
+        try:
+            value = environ["wsgi.input"].read(BODY_BYTES_MAX + 1)
+        except OSError as error:  # it ended too soon, or is not in the chunks that it says
+            return text("400 Bad Request", f"the body cannot be read: {error}", ("Connection", "close"))
         if len(value) > BODY_BYTES_MAX:
             return text("413 Content Too Large", f"a value has at most {BODY_BYTES_MAX} bytes")
         topic = to_key(asked.subject)[0]

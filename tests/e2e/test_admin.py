@@ -153,6 +153,28 @@ def test_bytes_of_any_kind_do_no_harm(node: ClusterNode, head: bytes, middle: by
     assert "admin_failed" not in node.log
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"Transfer-Encoding: chunked\r\n\r\nffffffffffffffff\r\n",
+        b"Transfer-Encoding: chunked\r\n\r\nnone\r\n",
+        b"Content-Length: 50\r\n\r\nshort",
+    ],
+)
+def test_a_body_that_is_broken_off_is_the_senders_fault(node: ClusterNode, body: bytes) -> None:
+    head = f"POST /v1/publish?subject=/chat/x HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer {ADMIN_TOKEN}\r\n"
+    with socket.create_connection((node.host, node.admin_port), timeout=PATIENCE_S) as sock:
+        sock.sendall(head.encode() + body)
+        sock.shutdown(socket.SHUT_WR)
+        answer = b""
+        while part := sock.recv(4096):
+            answer += part
+    assert answer.startswith(b"HTTP/1.1 400 "), answer
+    assert b"the body cannot be read" in answer
+    assert ask(node, "GET", "/v1/status")["ready"]
+    assert "admin_failed" not in node.log
+
+
 def test_a_socket_that_only_this_user_reaches(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
