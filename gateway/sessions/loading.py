@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
-from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -20,6 +19,7 @@ from gateway.authorizers.allow_all import AllowAll
 from gateway.authorizers.jwt import Jwt
 from gateway.authorizers.rules import StaticRules
 from gateway.authorizers.webhook import Webhook
+from gateway.link.imports import imported
 from whimbrel_server import Authorizer
 
 GROUP = "whimbrel.authorizers"
@@ -51,10 +51,7 @@ def _find(name: str, folder: str) -> type[Authorizer]:
     if name in BUILT_IN:
         return BUILT_IN[name]
     if ":" in name:
-        if folder and folder not in sys.path:
-            sys.path.append(folder)
-        module, _, attribute = name.partition(":")
-        found = getattr(import_module(module), attribute, None)
+        found = imported(name, folder)
     else:
         points = list(entry_points(group=GROUP, name=name))
         found = points[0].load() if points else None

@@ -19,8 +19,10 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, Resou
 from node.kafka.errors import is_lasting, silence_of
 from node.kafka.events import Found, KafkaEvent, Unreachable, Where
 from node.kafka.known_topics import KnownTopics, Said, Silence
+from node.kafka.making import made
 from node.kafka.starts import EARLIEST, LATEST, NO_LEADER, NO_RECORD, Depth, Offset, StartQuestion, Starts
 from node.kafka.threads import Inbox, start_thread
+from node.kafka.tokens import TokenSource
 from node.topics import Source, incarnation_of
 
 ASK_S = 5.0
@@ -31,6 +33,7 @@ TOMBSTONES_S = 86_400.0
 """How long Kafka keeps tombstones unless it is told otherwise."""
 LOOK_UP_PAUSE_S = 0.3
 """The shortest time between two looks, however often they are asked for."""
+MAKE_PAUSE_S = 1.0
 TURN_S = 0.02
 """Between two looks at what is wanted and what has been answered."""
 MOCK = "mockCluster"
@@ -82,7 +85,8 @@ class Discoverer:
         self._look_up = self._looked_up = 0
         """Numbers of the last `LookUpTopics`, and of the last before Kafka was asked."""
         self._last_error = ""
-        self._admin = AdminClient({**properties, "error_cb": self._error})
+        self._properties = {**properties, "error_cb": self._error}
+        self._admin: Any = None
         self._thread = start_thread("kafka-discovery", self._run)
 
     def find_start(self, source: Source) -> None:
@@ -104,11 +108,23 @@ class Discoverer:
 
     def _run(self) -> None:
         look_at = 0.0
+        while self._admin is None and not self._stopping:
+            self._make()
         while not self._stopping:
             if time.monotonic() >= look_at or self._is_asked(look_at):
                 look_at = time.monotonic() + (self._interval_s if self._look() else min(1.0, self._interval_s))
             self._find_starts()
             time.sleep(TURN_S)
+
+    def _make(self) -> None:
+        """Make the client, here in the thread: that waits for a token, if one is needed."""
+        try:
+            self._admin = made(AdminClient, self._properties)
+        except KafkaException as failure:
+            source = self._properties.get("oauth_cb")
+            problem = source.problem if isinstance(source, TokenSource) else ""
+            self._inbox.put(Unreachable(problem or failure.args[0].str()))
+            time.sleep(MAKE_PAUSE_S)
 
     def _is_asked(self, look_at: float) -> bool:
         """Whether a look was asked for, and the last one was LOOK_UP_PAUSE_S ago at least."""

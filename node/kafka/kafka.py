@@ -12,7 +12,7 @@ from collections.abc import Callable
 from mesh.cache.cache import ENTRY_BYTES
 from node.backfill.scan import ReplayLimits
 from node.effects import AskKafka, CancelQuestion, CreateTopic, FindStart, LookUpTopics, Produce, ReadFrom, StopReading
-from node.kafka import discovery, producer, properties, reader, replay
+from node.kafka import discovery, producer, properties, reader, replay, tokens
 from node.kafka.events import KafkaEvent, Records
 from node.kafka.starts import Depth
 from node.kafka.threads import Inbox
@@ -34,18 +34,27 @@ class KafkaThreads:
         Args:
             is_mapped: Whether a topic concerns this node; called from threads.
             receive: Takes one event, in the hub; `received` follows the last of a turn.
+
+        Raises:
+            TokenSourceError: The function that `kafka.oauth` names cannot be had.
         """
+        # With it whoever makes a client waits for the first token: 1 s at least, 10 s if there is none. So all clients
+        # are made in threads.
+        kafka = settings.kafka
+        oauth = {"oauth_cb": tokens.load(kafka.oauth, kafka.oauth_folder)} if kafka.oauth else {}
+        reading = properties.reader(settings) | oauth
+        asking = properties.admin(settings) | oauth
         inbox: Inbox[KafkaEvent] = Inbox(receive, received)
         retry_window_s = settings.publish.retry_window_s
         may_be_replaced = settings.cluster.is_on and settings.kafka.read == "feed"
-        self._reader = reader.Reader(properties.reader(settings), inbox, may_be_replaced)
+        self._reader = reader.Reader(reading, inbox, may_be_replaced)
         self._producer = (
-            producer.KafkaProducer(properties.producer(settings), properties.admin(settings), receive, received)
+            producer.KafkaProducer(properties.producer(settings) | oauth, asking, receive, received)
             if any(rule.publish for rule in settings.topics)
             else None
         )
         self._replay = replay.Replay(
-            properties.reader(settings),
+            reading,
             ReplayLimits(
                 messages_max=settings.replay.messages_max,
                 retry_window_ms=int(retry_window_s * 1000),
@@ -55,7 +64,7 @@ class KafkaThreads:
             inbox,
         )
         self._discoverer = discovery.Discoverer(
-            properties.admin(settings),
+            asking,
             settings.kafka.metadata_interval_s,
             is_mapped,
             settings.named_topics,

@@ -20,6 +20,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from node.effects import Produce
 from node.kafka.events import ProducerState
+from node.kafka.making import made
 from node.kafka.threads import Inbox, start_thread
 
 POLL_S = 0.1
@@ -123,7 +124,7 @@ class ProducerThread:
 
     def _make(self) -> Producer | None:
         try:
-            producer = Producer(self._properties)
+            producer = made(Producer, self._properties)
         except KafkaException as failure:  # no token can be had, say
             self._fail(failure.args[0])
             return None

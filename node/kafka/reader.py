@@ -15,7 +15,7 @@ import time
 from collections import deque
 from operator import methodcaller
 
-from confluent_kafka import Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from mesh.log import Headers
 from node.kafka.errors import NOT_ALLOWED
@@ -32,6 +32,7 @@ from node.kafka.events import (
     Where,
 )
 from node.kafka.figures import Figures, decode
+from node.kafka.making import made
 from node.kafka.stalls import EVERY_S, Stalls, stall_s
 from node.kafka.threads import Inbox, start_thread
 
@@ -41,6 +42,7 @@ POLL_S = 0.1
 BEHIND_BYTES_MAX = 64 * 1024 * 1024
 """Records handed over and not yet taken by the hub, at which the thread waits."""
 WATERMARKS_EVERY_S = 1.0
+MAKE_PAUSE_S = 1.0
 
 _OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, KafkaError._LOG_TRUNCATION}
 
@@ -88,8 +90,8 @@ class Reader:
         self._thread.join(timeout=5)
 
     def _run(self) -> None:
-        consumer = Consumer(self._properties)
-        while not self._stopping:
+        consumer = self._make()
+        while consumer is not None and not self._stopping:
             while self._commands:
                 self._command(consumer, *self._commands.popleft())
             first = consumer.poll(POLL_S)
@@ -97,7 +99,16 @@ class Reader:
                 self._hand_over(self._obeyed, [first, *consumer.consume(BATCH_MAX - 1, 0)])
             while self._handed - self._taken > BEHIND_BYTES_MAX and not self._stopping:
                 time.sleep(0.001)
-        consumer.close()
+        if consumer is not None:
+            consumer.close()
+
+    def _make(self) -> Consumer | None:
+        while not self._stopping:
+            try:
+                return made(Consumer, self._properties)
+            except KafkaException:  # no token can be had, say: discovery has the same trouble, and tells
+                time.sleep(MAKE_PAUSE_S)
+        return None
 
     def _command(self, consumer: Consumer, generation: int, topic: str, partition: int, offset: int | None) -> None:
         if (topic, partition) in self._assigned:

@@ -20,6 +20,7 @@ from node.backfill.scan import Pass, ReplayLimits, Ticketed
 from node.backfill.table_pass import TablePass
 from node.backfill.truncation import Epochs
 from node.kafka.events import KafkaEvent, LocateDone, MeasureDone, ScanDone, TableReadDone, Unanswered
+from node.kafka.making import made
 from node.kafka.reader import record_of
 from node.kafka.starts import REPEATS_BACK, REPEATS_BACK_MAX
 from node.kafka.threads import Inbox, start_thread
@@ -85,7 +86,12 @@ class Replay:
                 where, questions = next(iter(self._waiting.items()))
                 del self._waiting[where]
             if consumer is None:
-                consumer = Consumer({**self._properties, "queued.max.messages.kbytes": 8192})
+                try:
+                    consumer = made(Consumer, {**self._properties, "queued.max.messages.kbytes": 8192})
+                except KafkaException as failure:  # no token can be had, say
+                    for ticket, _ in questions:
+                        self._reply(Unanswered(ticket, str(failure)))
+                    continue
             self._answer(Partition(consumer, *where, self._limits), questions)
         if consumer is not None:
             consumer.close()

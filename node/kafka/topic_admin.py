@@ -18,6 +18,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, NewTopic, Resourc
 from gateway.link import codes
 from node.kafka.errors import NOT_ALLOWED
 from node.kafka.events import TopicCreated
+from node.kafka.making import made
 from node.kafka.threads import Inbox, start_thread
 
 ASK_S = 2.0
@@ -78,7 +79,7 @@ class TopicAdmin:
         while (do := self._wanted.get()) is not None:
             while admin is None:
                 try:
-                    admin = AdminClient(self._properties)
+                    admin = made(AdminClient, self._properties)
                 except KafkaException:  # no token can be had, say: the producers have the same trouble, and tell
                     time.sleep(MAKE_PAUSE_S)
             do(admin)

@@ -124,6 +124,7 @@ _NAMESPACE = "1 to 249 characters of a-z A-Z 0-9 . _ -, not . or .."
 _ORIGINS = "a list of origins (scheme and host, no path), such as https://app.example.com, or *"
 _KEYS = "a table of nodes' names and their public keys, 40 characters each: whimbrel keygen --node-key makes one"
 _TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 section 5.6.2
+_FUNCTION = r"(?:[A-Za-z_][\w.]*:[A-Za-z_][\w.]*)?"
 _CLASS = r"[A-Za-z0-9_.-]+|[A-Za-z_][\w.]*:[A-Za-z_][\w.]*"
 
 
@@ -160,6 +161,7 @@ Origins = Annotated[tuple[Annotated[str, _ORIGIN], ...], kind(_ORIGINS)]
 TopicPattern = Annotated[str, kind(_TOPIC, r"(?!\.\.?\Z)[A-Za-z0-9._*?-]{1,249}")]
 NamespaceName = Annotated[str, kind(_NAMESPACE, r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,249}")]
 Plugin = Annotated[str, kind("the name of an entry point, or module:Class", _CLASS)]
+Function = Annotated[str, kind("module:function", _FUNCTION)]
 MemberAddress = Annotated[
     str, kind("HOST:PORT with a port from 1 to 65534, such as 192.0.2.1:7400", rf"(?:{_MEMBER})?")
 ]

@@ -24,6 +24,9 @@ _NONE_SUCH = "whimbrel.none.such"
 _MECHANISMS = "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512, OAUTHBEARER"
 """Without one the library takes GSSAPI, which the one that pip installs cannot do."""
 
+_OWN_TOKENS = {"sasl.oauthbearer.method": "oidc", "enable.sasl.oauthbearer.unsecure.jwt": "true"}
+"""Properties with which the library finds tokens by itself."""
+
 _COMMON = """
 client.id client.rack compression.type fetch.max.bytes fetch.message.max.bytes fetch.min.bytes fetch.wait.max.ms
 linger.ms max.partition.fetch.bytes message.max.bytes receive.message.max.bytes sasl.mechanism
@@ -45,6 +48,7 @@ def problems(effective: Effective) -> list[Problem]:
             if complaint and not (is_secret(path) or _NONE in complaint):  # a name that is none may be a password's
                 complaint = f"found {toml_text(value)}: {complaint}"
             found += [Problem(effective.source(path), path, complaint)] if complaint else []
+    found = found or _tokens(effective)
     if found:
         return found
     together = {}
@@ -59,6 +63,30 @@ def problems(effective: Effective) -> list[Problem]:
     if len({*together.values()}) == 1:  # the same cause, once
         together = {"kafka.client": together.popitem()[1]}
     return [Problem("", where, complaint) for where, complaint in together.items() if complaint]
+
+
+def _tokens(effective: Effective) -> list[Problem]:
+    """What is wrong with where tokens come from: without any, the library would say nothing and never connect."""
+    kafka = effective.settings.kafka
+    for table, own in (("client", {}), ("consumer", kafka.consumer), ("producer", kafka.producer)):
+        properties = kafka.client | own
+        name = next((one for one in ("sasl.mechanisms", "sasl.mechanism") if one in properties), "sasl.mechanisms")
+        takes_tokens = properties.get(name, "").upper() == "OAUTHBEARER"
+        is_sasl = properties.get("security.protocol", "").lower().startswith("sasl")
+        has_own = any(properties.get(one, "").lower() == value for one, value in _OWN_TOKENS.items())
+        if kafka.oauth and (has_own or not (takes_tokens and is_sasl)):
+            text = "expected no other source of tokens" if has_own else 'expected sasl.mechanisms = "OAUTHBEARER" and '
+            text += "" if has_own else 'security.protocol = "SASL_SSL" or "SASL_PLAINTEXT", for all of kafka.client'
+            return [Problem(effective.source("kafka.oauth"), "kafka.oauth", f'found "{kafka.oauth}", {text}')]
+        if takes_tokens and is_sasl and not (kafka.oauth or has_own):
+            path = f"kafka.{table if name in own else 'client'}.{name}"
+            text = (
+                'OAUTHBEARER needs tokens: from a Python function, kafka.oauth = "module:function" (for Amazon MSK '
+                'with IAM, say), or from an OpenID provider, sasl.oauthbearer.method = "oidc" with '
+                "sasl.oauthbearer.token.endpoint.url, sasl.oauthbearer.client.id and sasl.oauthbearer.client.secret"
+            )
+            return [Problem(effective.source(path), path, text)]
+    return []
 
 
 def _about_one(name: str, value: str) -> str:

@@ -36,9 +36,10 @@ def load(
         _read(layers, path)
     layers.put_environment(environment)
     layers.put_flags(flags)
-    if path and ":" in layers.values.get("authorizer.use", "") and "authorizer.folder" not in layers.values:
-        layers.values["authorizer.folder"] = str(Path(path).resolve().parent)
-        layers.sources["authorizer.folder"] = path
+    for name, folder in (("authorizer.use", "authorizer.folder"), ("kafka.oauth", "kafka.oauth_folder")):
+        if path and ":" in layers.values.get(name, "") and folder not in layers.values:
+            layers.values[folder] = str(Path(path).resolve().parent)
+            layers.sources[folder] = path
     return effective(layers)
 
 

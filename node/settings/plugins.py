@@ -1,8 +1,8 @@
-"""Whether the authorizer that is configured can be had, as a worker will have it.
+"""Whether the user's own Python that is configured can be had: the authorizer, the function with tokens for Kafka.
 
-It is made in a process of its own: what a module does when it is imported is meant for a worker.
+Each is loaded in a process of its own: what a module does when it is imported is meant for a worker or the node.
 
-Not here: making it (gateway/sessions/loading.py).
+Not here: loading it (gateway/sessions/loading.py, node/kafka/tokens.py).
 """
 
 from __future__ import annotations
@@ -10,29 +10,33 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from node.settings.effective import Effective
 from node.settings.layers import Problem
-from node.settings.schema import Authorizer
 
 _TIMEOUT_S = 30.0
 
 
 def problems(effective: Effective) -> list[Problem]:
-    """What is wrong with it. Where its own section has mistakes already, those come first."""
-    path, authorizer = "authorizer.use", effective.settings.authorizer
-    if authorizer.use == "allow_all" or any(problem.key.startswith("authorizer.") for problem in effective.problems):
-        return []
-    reason = _why_not(authorizer)
-    return [Problem(effective.source(path), path, reason)] if reason else []
+    """What is wrong with them. Where an authorizer's own section has mistakes already, those come first."""
+    authorizer, kafka = effective.settings.authorizer, effective.settings.kafka
+    reasons: dict[str, str] = {}
+    if authorizer.use != "allow_all" and not any(one.key.startswith("authorizer.") for one in effective.problems):
+        asked = {"name": authorizer.use, "options": authorizer.options, "folder": authorizer.folder}
+        doing = f"making the authorizer {authorizer.use!r}"
+        reasons["authorizer.use"] = _why_not("gateway.sessions.loading", asked, doing)
+    if kafka.oauth:
+        asked = {"name": kafka.oauth, "folder": kafka.oauth_folder}
+        reasons["kafka.oauth"] = _why_not("node.kafka.tokens", asked, f"importing {kafka.oauth!r}")
+    return [Problem(effective.source(path), path, reason) for path, reason in reasons.items() if reason]
 
 
-def _why_not(authorizer: Authorizer) -> str:
-    """Why there is no such authorizer; empty if there is."""
-    asked = {"name": authorizer.use, "options": authorizer.options, "folder": authorizer.folder}
-    command = [sys.executable, "-m", "gateway.sessions.loading"]
+def _why_not(loader: str, asked: dict[str, Any], doing: str) -> str:
+    """Why there is no such thing; empty if there is."""
+    command = [sys.executable, "-m", loader]
     around = Path(__file__).parents[2]  # where workers are started, too
     try:
         done = subprocess.run(
@@ -44,5 +48,5 @@ def _why_not(authorizer: Authorizer) -> str:
             timeout=_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired:
-        return f"making the authorizer {authorizer.use!r} took longer than {_TIMEOUT_S:g} s"
+        return f"{doing} took longer than {_TIMEOUT_S:g} s"
     return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1] if done.returncode else ""

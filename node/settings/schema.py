@@ -23,6 +23,7 @@ from node.settings.cluster import Cluster, host_of, port_of
 from node.settings.fields import (
     AdminListen,
     Brokers,
+    Function,
     Listen,
     Name,
     Names,
@@ -143,6 +144,13 @@ class Kafka(Section, frozen=True):
     stuck_after_s: Duration = 120.0
     """A transaction that keeps a partition from being read on for so long is named in the status. What it has written,
     and what others have written behind it, is readable only when it is committed or aborted."""
+    oauth: Function = ""
+    """`module:function`: a Python function that gives tokens for SASL/OAUTHBEARER, called with the property
+    `sasl.oauthbearer.config` (or an empty text), at first and before a token expires, from a thread. It gives
+    `(token, expiry)` or `(token, expiry, principal, extensions)`; the expiry is in seconds since 1970."""
+    oauth_folder: str = ""
+    """Where the module of `oauth` is looked for after Python's own path. If it is not given, the folder of the
+    configuration file."""
     client: Properties = field(default_factory=dict)
     """Any property of librdkafka, as it is (`security.protocol`, `sasl.password`, ...), for all connections to
     Kafka."""

@@ -80,6 +80,8 @@ SAMPLES: dict[str, tuple[str, Any]] = {
         {"node": "k" * 40, "n.2": "=" * 40},
     ),
     "authorizer.use": ("mine", "mine"),
+    "kafka.oauth": ("my.tokens:token", "my.tokens:token"),
+    "kafka.oauth_folder": ("/etc/a b", "/etc/a b"),
     "authorizer.folder": ("/etc/a b", "/etc/a b"),
     "authorizer.headers": ("X-User, a", ("X-User", "a")),
     "authorizer.cookies": ("session,", ("session",)),
@@ -134,7 +136,8 @@ def test_every_key_can_be_set_from_everywhere_and_is_then_different(path: str, t
     for effective, source in ways:
         assert not [problem for problem in effective.problems if "expected at most" not in problem.text]
         assert key.get(effective.settings) == value != key.get(Settings())
-        assert effective.sources == {path: source}
+        found_with_it = {"kafka.oauth_folder"} - {path}  # of a module: the folder of the file
+        assert {one: said for one, said in effective.sources.items() if one not in found_with_it} == {path: source}
 
 
 def test_properties_of_kafka_are_text_whatever_they_were() -> None:

@@ -133,6 +133,7 @@ class KafkaThreads:
                 config.depth,
                 self._inbox,  # type: ignore[arg-type]
             )
+            self._discoverer._make()
         with _instead(replay, **threadless):
             self._replay = replay.Replay({}, config.limits, self._inbox)  # type: ignore[arg-type]
         self._looked_at = -1e9
