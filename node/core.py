@@ -354,8 +354,9 @@ class NodeCore:
             self._second(now)
 
     def leave(self, now: float) -> None:
-        """Have other nodes take over what this one does for them. Repeat until `is_left`, within bounds."""
-        self.feed.resign(now)
+        """Have other nodes take over from this one. Call it once at least, then until `is_left`, within bounds."""
+        if not self.is_left:
+            self.feed.resign(now)
         self.slots.leave(now)
 
     @property

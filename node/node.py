@@ -171,14 +171,17 @@ class Node:
     def leave(self) -> None:
         """Have other nodes take over what this one does for them; wait until they do it, within bounds."""
         until = time.monotonic() + LEAVE_MAX_S
+        slots, feeds = len(self.core.slots.coordinated), self.core.feed.feeding_count
+        # Also where nothing is to be handed over: another node that leaves now would hand its slots to this one.
+        self.core.leave(time.monotonic())
+        self.perform()
         if self.core.is_left:
             return
-        slots, feeds = len(self.core.slots.coordinated), self.core.feed.feeding_count
         event(log, "leaving", coordinates=slots, feeds=feeds)
         while not self.core.is_left and time.monotonic() < until:
+            gevent.sleep(TICK_S)
             self.core.leave(time.monotonic())
             self.perform()
-            gevent.sleep(TICK_S)
         event(log, "left", not_handed_over=self.core.to_hand_over)
 
     def drain(self, window_s: float) -> None:
