@@ -35,14 +35,17 @@ from gateway.link import events as link
 from gateway.link.certificates import CertificateError, Certificates
 from gateway.link.crash import or_crash
 from gateway.link.logs import event, set_up
+from gateway.link.plugins import LoadError
 from gateway.link.settings import GatewaySettings
 from gateway.sessions.authority import Authority
-from gateway.sessions.loading import LoadError, load
+from gateway.sessions.loading import load
 from gateway.sessions.selecting import row
 from gateway.sessions.session import Decision, Question, Session
 from gateway.sessions.sessions import TICK_S, Sessions
+from gateway.sessions.trail import Trail
 from gateway.sockets.connection import Connection
 from gateway.sockets.tls import TlsStream
+from gateway.sockets.websocket import close_reason
 from gateway.sockets.wheel import Wheel
 from gateway.uplink import Uplink
 
@@ -53,6 +56,8 @@ LINK_BYTES_MAX = 128 * 1024 * 1024
 """Of events that the node does not take. Publishes alone are kept below that (sessions/publishing.py): such a node is
 lost.
 """
+AUDIT_BYTES_MAX = 16 * 1024 * 1024
+"""Of events that the node does not take, beyond which auditors get none."""
 NODE_LOST_SPREAD_S = 1.0
 CLOSE_STEP_S = 0.02
 LAST_WORDS_S = 1.0
@@ -93,6 +98,7 @@ class Worker:
         self.exit_status = 0
         self._outputs = self.sessions.outputs
         self._stats = self.sessions.stats
+        self._trail = self.sessions.trail
         self._authorizer = authorizer
         self._authority = Authority(authorizer, or_crash(self._decided), self._want_keys)
         self._closing: Wheel[Connection] = Wheel(self.now(), TICK_S)
@@ -131,6 +137,7 @@ class Worker:
 
     def start(self) -> None:
         """Listen, and tell the node so."""
+        self.sessions.tick(self.now(), time.time())
         self._server.start()
         self._uplink.send([link.Ready(self.settings.index, os.getpid())])
         self._timer.start(or_crash(self._tick))
@@ -169,8 +176,16 @@ class Worker:
         self._stats.bad_frames += code != codes.INTERNAL
         self.sessions.close(session, code, reason)
 
-    def left(self, session: Session) -> None:
-        self.sessions.gone(session)
+    def left(self, session: Session, payload: bytes | None = None) -> None:
+        if payload is None:
+            self.sessions.gone(session)
+        else:
+            self.sessions.gone(session, *close_reason(payload))
+
+    def handshake_refused(self, host: str, reason: str) -> None:
+        """For auditors: the HTTP server did not let somebody come as far as a connection."""
+        if self._trail is not None:
+            self._trail.handshake_refused(host, reason)
 
     def heard(self, session: Session) -> None:
         self.sessions.heard(session)
@@ -260,10 +275,21 @@ class Worker:
             self._stats_sent = now
             self._look_at_certificates()
             self._outputs.events.append(self._measured())
+        if self._trail is not None:
+            self._tell_auditors(self._trail)
         if self._uplink.taken != self._taken_told:
             self._taken_told = self._uplink.taken
             self._outputs.events.append(link.Taken(self._taken_told))
         self._send()
+
+    def _tell_auditors(self, trail: Trail) -> None:
+        audited = trail.take()
+        if audited is None:
+            return
+        if self._uplink.waiting_bytes > AUDIT_BYTES_MAX:
+            trail.dropped += audited.count
+        else:
+            self._outputs.events.append(audited)
 
     def _look_at_certificates(self) -> None:
         if self._certificates is None:
@@ -305,6 +331,7 @@ class Worker:
         self.sessions.measure()
         stats = self._stats
         stats.connections = len(self.connections)
+        stats.audit_dropped = self._trail.dropped if self._trail is not None else 0
         stats.connections_max = self.connections_max
         stats.outboxes = len(self._blocked)
         stats.outbox_bytes = sum(one.outbox.size for one in self._blocked if one.outbox is not None)
@@ -365,6 +392,10 @@ class Worker:
         while self.connections and self.now() < until:
             gevent.sleep(CLOSE_STEP_S)
         self._close_all(codes.DRAINING, "the server is shutting down", LAST_WORDS_S)
+        if self._trail is not None:
+            self._tell_auditors(self._trail)
+            self._send()
+            gevent.sleep(CLOSE_STEP_S)  # ZeroMQ sends in a thread of its own
         self.done.set()
 
     def node_lost(self) -> None:

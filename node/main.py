@@ -19,6 +19,9 @@ import gevent
 
 from gateway.link.logs import event, set_up
 from mesh.slots.promises import Promises, PromisesError
+from node.audit.audit import Auditors
+from node.audit.insides import Insides
+from node.audit.loading import load
 from node.node import Node
 from node.run_dir import LINK, RunDirError, run_directory
 from node.settings import Settings, warnings
@@ -77,6 +80,20 @@ def _promises(settings: Settings) -> Promises | None:
     return Promises(data_dir(settings, os.environ), settings.node.name, settings.cluster.name, settings.cluster.slots)
 
 
+def _audit(settings: Settings) -> Auditors | None:
+    """The auditors, if there are any.
+
+    Raises:
+        LoadError: If one cannot be made.
+    """
+    use, folder = settings.audit.use, settings.authorizer.folder
+    if not use:
+        return None
+    auditors = {name: load(name, settings.audit.options_of(name, settings.kafka), folder) for name in use}
+    insides = Insides(time.monotonic(), settings.audit.events, settings.audit.stats_s)
+    return Auditors(auditors, settings.node.name, settings.audit.queue_max, insides)
+
+
 def _run(
     settings: Settings,
     port: int,
@@ -86,8 +103,9 @@ def _run(
 ) -> int:
     count = settings.node.worker_count(len(os.sched_getaffinity(0)))
     try:
+        audit = _audit(settings)
         revocations = RevocationStore(data_dir(settings, os.environ))
-        node = Node(settings, port, f"ipc://{link_path}", count, promises, revocations)
+        node = Node(settings, port, f"ipc://{link_path}", count, promises, revocations, audit)
     except (OSError, ValueError, TablesInUseError) as error:
         print(f"whimbrel: {error}", file=sys.stderr)
         return 1

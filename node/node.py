@@ -33,6 +33,7 @@ from mesh.revocations import Revocation
 from mesh.slots.detours import Datagram
 from mesh.slots.promises import Promises, PromisesError
 from node.admin.server import ADMIN, AdminListener
+from node.audit.audit import Auditors
 from node.cluster.network import Network
 from node.core import NodeCore
 from node.effects import (
@@ -102,6 +103,7 @@ class Node:
         worker_count: int,
         promises: Promises | None,
         revocations: RevocationStore,
+        audit: Auditors | None = None,
     ) -> None:
         """Open all sockets for other nodes and start Kafka's threads; `start` starts the workers.
 
@@ -118,6 +120,7 @@ class Node:
         now = time.monotonic()
         self._settings = settings
         self._promises = promises
+        self._audit = audit
         self.stopped: AsyncResult[int] = AsyncResult()
         """Set with the exit status when the node must end by itself."""
         boot = secrets.token_urlsafe(9)
@@ -143,7 +146,7 @@ class Node:
         self._revocations = revocations
         self.core.revocations_loaded(now, revocations.load())
         self._fetcher = Fetcher(or_crash(self._keys_fetched))
-        self._status = NodeStatus(settings, self.core, self.workers, self._kafka, self._network)
+        self._status = NodeStatus(settings, self.core, self.workers, self._kafka, self._network, audit)
         self._performers: dict[type[Effect], Callable[[Any], None]] = {
             ToWorker: self._to_worker,
             Resync: self._resync,
@@ -151,7 +154,7 @@ class Node:
             LogLine: self._log_line,
             FetchKeys: self._fetch_keys,
             SaveRevocations: self._save_revocations,
-            **(_kafka_performers(self._kafka) if self._kafka is not None else {}),
+            **(_kafka_performers(self._kafka, audit) if self._kafka is not None else {}),
             **dict.fromkeys(_TABLES, self._tables.do),
             **(_network_performers(self._network) if self._network is not None else dict.fromkeys(_NETWORK, _drop)),
         }
@@ -201,6 +204,8 @@ class Node:
         if self._kafka is not None:
             self._kafka.stop()
         self._tables.stop()
+        if self._audit is not None:
+            self._audit.close()
         if self._network is not None:
             self._network.close()
         self.workers.close()
@@ -227,6 +232,9 @@ class Node:
                 event(log, "worker_ready", index=said.index, pid=said.pid)
             case link.Query():
                 self.workers.send(worker.id, self._demo(said) or self._status.reply(said))
+            case link.Audited():
+                if self._audit is not None:
+                    self._audit.put(said.count, said.events)
             case link.Selected():
                 if self._admin is not None:
                     self._admin.selected(said)
@@ -339,6 +347,8 @@ class Node:
             self._network.second(self.core.peers.alive())
         late_s, self._late_s = self._late_s, 0.0
         self._status.second(now, late_s)
+        if self._audit is not None:
+            self._audit.second(now, self.core.cache, self._status.figures())
 
     # Effects.
 
@@ -435,7 +445,12 @@ def _network_performers(network: Network) -> dict[type[Effect], Callable[[Any], 
     }
 
 
-def _kafka_performers(kafka: KafkaThreads) -> dict[type[Effect], Callable[[Any], None]]:
+def _kafka_performers(kafka: KafkaThreads, audit: Auditors | None) -> dict[type[Effect], Callable[[Any], None]]:
+    def ask(effect: AskKafka) -> None:
+        if audit is not None:
+            audit.asked_kafka(effect.question)
+        kafka.ask(effect)
+
     return {
         Produce: kafka.produce,
         CreateTopic: kafka.create_topic,
@@ -443,7 +458,7 @@ def _kafka_performers(kafka: KafkaThreads) -> dict[type[Effect], Callable[[Any],
         FindStart: kafka.find_start,
         ReadFrom: kafka.read_from,
         StopReading: kafka.stop_reading,
-        AskKafka: kafka.ask,
+        AskKafka: ask,
         CancelQuestion: kafka.cancel,
     }
 

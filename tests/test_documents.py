@@ -24,6 +24,7 @@ DOCUMENTS = [
         "OPERATIONS.md",
         "SECURITY.md",
         "gateway/authorizers/README.md",
+        "node/audit/README.md",
         "mesh/README.md",
         "loadtest/README.md",
         "loadtest/SCALE.md",

@@ -67,6 +67,9 @@ class UpgradeOwner(Protocol):
     def refused_s(self, host: str) -> float:
         """0 if another connection may come from there; else in how many seconds."""
 
+    def handshake_refused(self, host: str, reason: str) -> None:
+        """Somebody from there may not connect."""
+
     def upgraded(self, fd: int, encoding: int, client: Connection, data: bytes, tls: TlsStream | None) -> None:
         """A handshake is done: take the socket, its TLS and bytes that came behind it, deciphered."""
 
@@ -258,15 +261,17 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         if not server.origins.may_connect(origin, host):
             server.stats.refused += 1
             why = f"the origin {origin!r} is neither a node's own nor one of its `origins`"
+            server.owner.handshake_refused(self._client_host(), why)
             return self._no("403 Forbidden", why)
         offered = [one.strip() for one in fields.get("sec-websocket-protocol", "").split(",") if one.strip()]
         chosen = next((one for one in offered if one in ENCODINGS), None)
         if offered and chosen is None:
             return self._no("400 Bad Request", f"the sub-protocols here are {', '.join(ENCODINGS)}")
-        host, _ = server.proxies.client((self.client_address[0], self.client_address[1]), fields)
-        if wait_s := server.owner.refused_s(host):
+        client_host = self._client_host()
+        if wait_s := server.owner.refused_s(client_host):
             server.stats.limited_connects += 1
             why = retry_text(wait_s, "too many connections from this address")
+            server.owner.handshake_refused(client_host, why)
             return self._no("429 Too Many Requests", why, ("Retry-After", str(int(wait_s) + 1)))
         if server.owner.is_full:
             server.stats.refused += 1
@@ -306,6 +311,10 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         if isinstance(sock, TlsSocket):
             rest += sock.take_rest()
         self.server.owner.upgraded(sock.detach(), self.encoding, client, rest, tls)
+
+    def _client_host(self) -> str:
+        host, _ = self.server.proxies.client((self.client_address[0], self.client_address[1]), self._fields)
+        return str(host)
 
     def _no(self, status: str, why: str, *headers: tuple[str, str]) -> list[bytes]:
         body = f"{why}\n".encode()

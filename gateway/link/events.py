@@ -187,6 +187,14 @@ class WantRevoked(msgspec.Struct, array_like=True, tag="wantrevoked", gc=False):
     """The worker has lost a part of what the node said. Answered by `RevokedTokens`, with all of them."""
 
 
+class Audited(msgspec.Struct, array_like=True, tag="audited", gc=False):
+    """What happened to the worker's clients, for auditors. Lost without harm to anything else."""
+
+    count: int
+    events: bytes
+    """In MessagePack, a list of (milliseconds since 1970, kind, name, fields)."""
+
+
 class MissedTaken(msgspec.Struct, array_like=True, tag="missedtaken", gc=False):
     """The worker has handed out a `Missed` of this `CatchUp`: the node has only few on their way at a time."""
 
@@ -214,6 +222,7 @@ FromWorker: TypeAlias = (
     | Taken
     | WantKeys
     | WantRevoked
+    | Audited
 )
 
 

@@ -20,6 +20,8 @@ class TopicRule(msgspec.Struct, frozen=True):
     """What values are said to be: json, text or bytes."""
     publish: bool = False
     """Whether clients may publish."""
+    audit: bool = False
+    """Whether auditors are told of its messages."""
 
 
 class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -88,3 +90,7 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     limit_publishes: str = ""
     limit_subscribes: str = ""
     limit_bytes: str = ""
+    audit: tuple[str, ...] = ()
+    """Kinds of events that auditors are told; empty: there are none."""
+    audit_delivered_each: int = 0
+    """Of so many delivered messages of the topics that ask for it one is told; 0: none."""

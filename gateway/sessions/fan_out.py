@@ -102,6 +102,17 @@ class FanOut:
                 count += 1
         return count + self._deliver_to_all(hot, run, sends) if hot else count
 
+    def recipients(self, subject: str) -> list[Session]:
+        """Who gets a live message of this subject."""
+        return [
+            *{
+                one.session: None
+                for found in self._matching(subject)
+                for one in (found.values() if isinstance(found, dict) else (found,))
+                if one.is_live
+            }
+        ]
+
     def _deliver_to_all(self, subject: str, frames: list[bytes], sends: dict[Session, list[bytes]]) -> int:
         """Deliver messages of one subject to everyone who matches it; returns as `deliver` does."""
         joined = b"".join(frames) if len(frames) > 1 else frames[0]

@@ -29,6 +29,7 @@ from gateway.sessions.revoked import Revoked
 from gateway.sessions.session import GONE, GREETED, NEW, OPEN, Decision, Question, Session, Step, Subscription
 from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
+from gateway.sessions.trail import Trail
 from gateway.sockets.websocket import BINARY, TEXT
 from mesh.subject import SubjectError, check, to_key
 from whimbrel_server import Authorizer, Identity
@@ -49,6 +50,7 @@ class Requests:
         publishing: PendingPublishes,
         expiry: Expiry,
         revoked: Revoked,
+        trail: Trail | None,
     ) -> None:
         self._settings = settings
         self._authorizer = authorizer
@@ -58,6 +60,7 @@ class Requests:
         self._publishing = publishing
         self._expiry = expiry
         self._revoked = revoked
+        self._trail = trail
         self._mapping = Mapping(settings.topics)
         self._servers = settings.servers
         self._publishes = rate_of(settings.limit_publishes)
@@ -244,7 +247,7 @@ class Requests:
         elif isinstance(frame, Subscription):
             self._reconsidered(session, frame, decision)
         elif decision.code:
-            self._stats.refused += 1
+            self._refused(session, question.kind, question.subject, decision)
             if isinstance(frame, frames.Hello):
                 self._subscribing.close(session, decision.code, decision.reason)
             else:
@@ -256,9 +259,16 @@ class Requests:
         else:
             self._publish(session, frame)
 
+    def _refused(self, session: Session, what: str, subject: str, decision: Decision) -> None:
+        self._stats.refused += 1
+        if self._trail is not None:
+            self._trail.refused(session, what, subject, decision.code, decision.reason)
+
     def _admit(self, session: Session, frame: frames.Hello, identity: Identity) -> None:
         session.state = OPEN
         session.identity = identity
+        if self._trail is not None and session.client is not None:
+            self._trail.connected(session, session.client, identity)
         if identity.expires_at is None:
             session.client = None
         self._expiry.add(session)
@@ -278,10 +288,12 @@ class Requests:
         if not decision.code and decision.identity.name != session.identity.name:
             decision = Decision(codes.TOKEN_INVALID, "the token of somebody else: connect with it")
         if decision.code:
-            self._stats.refused += 1
+            self._refused(session, "renew", "", decision)
             self._outputs.reply(session, frames.error(frame.id, decision.code, decision.reason))
         else:
             session.identity = decision.identity
+            if self._trail is not None:
+                self._trail.renewed(session)
             self._expiry.add(session)
             self._outputs.reply(session, frames.Renewed(frame.id))
         self._ask_waiting(session)
@@ -292,7 +304,7 @@ class Requests:
     def _reconsidered(self, session: Session, subscription: Subscription, decision: Decision) -> None:
         """What a new token does not allow any more ends; the rest never notices."""
         if decision.code and session.subscriptions.get(subscription.id) is subscription:
-            self._stats.refused += 1
+            self._refused(session, "subscribe", subscription.subject, decision)
             self._subscribing.unsubscribe(subscription)
             self._outputs.reply(session, frames.error(subscription.id, decision.code, decision.reason))
 

@@ -26,6 +26,7 @@ from gateway.sessions.selecting import selected
 from gateway.sessions.session import GONE, NEW, OPEN, Decision, Question, Session
 from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
+from gateway.sessions.trail import trail_of
 from gateway.sockets.websocket import PING, PONG, control_frame
 from gateway.sockets.wheel import Wheel
 from mesh.revocations import Revocation
@@ -37,6 +38,8 @@ SILENT_MAX = 2
 """Heartbeats without a sign of life before a connection is given up at the next."""
 BACKLOG_MAX = 64
 """Frames of one client that wait for the authorizer before no more are read."""
+ABNORMAL_CLOSURE = 1006
+"""Without a close frame (RFC 6455 section 7.4.1)."""
 _PING_FRAME = control_frame(PING)
 _PONG_FRAME = control_frame(PONG)
 
@@ -51,8 +54,10 @@ class Sessions:
         self._sessions: dict[Session, None] = {}
         """Also those that are GONE, as long as their connection is not."""
         self._wheel: Wheel[Session] = Wheel(now, TICK_S)
-        self._subscribing = Subscribing(self.outputs, self.stats)
-        self._publishing = PendingPublishes(self.outputs)
+        self.trail = trail_of(settings)
+        """For auditors: to be taken now and then; None if there are none."""
+        self._subscribing = Subscribing(self.outputs, self.stats, self.trail)
+        self._publishing = PendingPublishes(self.outputs, self.trail)
         self.addresses = Addresses(settings.limit_address_connections, rate_of(settings.limit_address_connects))
         self._expiry = Expiry(settings.token_life_s)
         self._revoked = Revoked(now)
@@ -65,6 +70,7 @@ class Sessions:
             self._publishing,
             self._expiry,
             self._revoked,
+            self.trail,
         )
 
     def __len__(self) -> int:
@@ -121,9 +127,9 @@ class Sessions:
                 self.close(session, codes.DISCONNECTED, event.close)
         return found
 
-    def gone(self, session: Session) -> None:
-        """The client's connection is gone, or it wants nothing more."""
-        self._subscribing.gone(session)
+    def gone(self, session: Session, code: int = ABNORMAL_CLOSURE, reason: str = "") -> None:
+        """The client's connection is gone, or it wants nothing more and said so with this code."""
+        self._subscribing.gone(session, code, reason)
         if session in self._sessions:
             del self._sessions[session]
             self.addresses.left(session.address.rpartition(":")[0])
@@ -186,6 +192,8 @@ class Sessions:
         Args:
             wall_s: Seconds since 1970, for tokens.
         """
+        if self.trail is not None:
+            self.trail.wall_ms = int(wall_s * 1000)
         for session, left_s in self._expiry.due(wall_s):
             if left_s <= 0:
                 self.stats.expired += 1
@@ -215,6 +223,8 @@ class Sessions:
         for session in self._sessions:
             if session.state == OPEN and self._revoked.is_meant(entries, session.identity):
                 self.stats.revoked += 1
+                if self.trail is not None:
+                    self.trail.revoked(session)
                 self.close(session, codes.TOKEN_REVOKED, "the token has been revoked")
 
     def move(self, within_s: float, servers: list[str]) -> None:

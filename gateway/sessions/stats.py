@@ -14,6 +14,7 @@ class Stats:
     """Names are the keys of `link.Stats.values`. Counters only grow; gauges are marked."""
 
     __slots__ = (
+        "audit_dropped",
         "authorizer_failures",
         "bad_frames",
         "bytes_out",
@@ -72,6 +73,8 @@ class Stats:
     """Those of them that the worker ended, by close code."""
     resyncs: int
     """Times that the link had lost something."""
+    audit_dropped: int
+    """Events that auditors will not get, because too many came or the node did not take them."""
     authorizer_failures: int
     revoked: int
     """Clients closed because their token had been revoked."""

@@ -23,6 +23,7 @@ from gateway.sessions.fan_out import FanOut
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.session import ASKED, GONE, HELD_BACK, NOBODY, TAKEN, Session, Subscription
 from gateway.sessions.stats import Stats
+from gateway.sessions.trail import Trail
 from mesh.log import Gap, Place
 from mesh.placement import slot_of
 from mesh.subject import is_pattern, topic_of
@@ -40,11 +41,12 @@ asked for no new ones. Clients that subscribe and disconnect, again and again, a
 class Subscribing:
     """What the node says of subscriptions, carried to the sessions, and what they want, carried to the node."""
 
-    def __init__(self, outputs: SessionOutputs, stats: Stats) -> None:
+    def __init__(self, outputs: SessionOutputs, stats: Stats, trail: Trail | None) -> None:
         self.ends: dict[str, Place] = {}
         """Topic -> log -> position up to which everything that live subscriptions want has been handed out."""
         self._outputs = outputs
         self._stats = stats
+        self._trail = trail
         self._last_number = 0
         """The number of the client that got one last."""
         self._catch_up = 0
@@ -83,6 +85,8 @@ class Subscribing:
 
     def unsubscribe(self, subscription: Subscription) -> None:
         """The client wants it no longer."""
+        if self._trail is not None:
+            self._trail.unsubscribed(subscription.session, subscription.subject)
         del subscription.session.subscriptions[subscription.id]
         self._remove(subscription)
 
@@ -91,12 +95,14 @@ class Subscribing:
         if session.state != GONE:
             self._outputs.closes.append((session, code, reason))
             self._stats.closes[code] += 1
-            self.gone(session)
+            self.gone(session, code, reason)
 
-    def gone(self, session: Session) -> None:
-        """The client is gone."""
+    def gone(self, session: Session, code: int, reason: str) -> None:
+        """The client is gone: closed with this code, by us or by itself."""
         if session.state == GONE:
             return
+        if self._trail is not None:
+            self._trail.disconnected(session, code, reason)
         session.state = GONE
         session.steps = session.paging = session.client = None
         session.identity = NOBODY
@@ -135,6 +141,9 @@ class Subscribing:
         subscription.start = None
         subscription.waiting = {*event.at, *event.waiting}
         _stop_waiting(subscription, event.gaps)
+        if self._trail is not None:
+            self._trail.subscribed(subscription.session, subscription.subject, event.answer)
+            self._trail.gaps(subscription.session, subscription.subject, event.gaps)
         gaps = frames.shown(event.gaps)
         self._outputs.reply(
             subscription.session, frames.Subscribed(subscription.id, event.answer, event.at, gaps, event.waiting)
@@ -158,6 +167,8 @@ class Subscribing:
             return
         session = subscription.session
         if page.gaps:
+            if self._trail is not None:
+                self._trail.gaps(session, subscription.subject, page.gaps)
             self._outputs.reply(session, frames.GapFrame(subscription.id, frames.shown(page.gaps)))
             _stop_waiting(subscription, page.gaps)
         if page.data:
@@ -221,6 +232,8 @@ class Subscribing:
             self._forget_log(event.topic, gap.log)
         else:
             self._ends(event.topic)[gap.log] = gap.end
+        if self._trail is not None:
+            self._trail.log_gap(event.topic, gap)
         for one in self._live_in(event.topic, event.share):
             # Who is not live in the log yet hears of what it cannot have from its own place, in its pages.
             if gap.log not in (one.waiting or ()):
@@ -374,9 +387,16 @@ class Subscribing:
 
     def _deliver(self, event: link.Live | link.Missed) -> None:
         sends = self._outputs.sends
-        for fan_out, (subjects, made) in zip(self._fan_outs, (event.json, event.msgpack), strict=True):
+        for encoding, (subjects, made) in enumerate((event.json, event.msgpack)):
             if subjects:
-                self._stats.messages_out += fan_out.deliver(subjects, made, sends)
+                self._stats.messages_out += self._fan_outs[encoding].deliver(subjects, made, sends)
+                if self._trail is not None and self._trail.samples:
+                    self._sample(self._trail, encoding, subjects, made)
+
+    def _sample(self, trail: Trail, encoding: int, subjects: list[str], made: list[bytes]) -> None:
+        for subject, frame in zip(subjects, made, strict=True):
+            if trail.is_sample(subject):
+                trail.delivered(subject, frame, encoding, self._fan_outs[encoding].recipients(subject))
 
     def _ends(self, topic: str) -> Place:
         """The ends of a topic, to be changed; of one that nobody wants, nothing is remembered."""

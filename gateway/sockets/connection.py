@@ -57,8 +57,8 @@ class ConnectionOwner(Protocol):
     def failed(self, session: Session, code: int, reason: str) -> None:
         """The client broke RFC 6455 or a limit, or handling what it sent failed: close it with this code."""
 
-    def left(self, session: Session) -> None:
-        """The client said goodbye, or is gone: it takes nothing more."""
+    def left(self, session: Session, payload: bytes | None = None) -> None:
+        """The client said goodbye (with the payload of its close frame), or is gone: it takes nothing more."""
 
     def heard(self, session: Session) -> None:
         """The client lives: bytes came, or were taken."""
@@ -206,7 +206,7 @@ class Connection:
                 owner.pinged(session, payload)
             elif kind == CLOSE:
                 owner.flush()  # what it asked for before is still answered
-                owner.left(session)
+                owner.left(session, payload)
                 self._say_close(payload, _LAST_WORDS)
             elif kind == FAILED:
                 owner.failed(session, code, reason)

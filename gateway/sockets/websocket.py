@@ -110,6 +110,11 @@ def close_payload(code: int, reason: str) -> bytes:
     return code.to_bytes(2, "big") + reason.encode()[:_REASON_BYTES_MAX].decode(errors="ignore").encode()
 
 
+def close_reason(payload: bytes) -> tuple[int, str]:
+    """What a close frame's payload says."""
+    return (int.from_bytes(payload[:2], "big"), payload[2:].decode(errors="replace")) if payload else (1005, "")
+
+
 def control_frame(kind: int, payload: bytes = b"") -> bytes:
     """A CLOSE, PING or PONG to the client."""
     return server_frame(_FIN | kind, payload)

@@ -11,7 +11,7 @@ import ipaddress
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -132,6 +132,10 @@ def _is_electorate(names: tuple[str, ...]) -> bool:
     return len(names) in (0, 1, 3, 5) and len(set(names)) == len(names)
 
 
+def _are_different(names: tuple[str, ...]) -> bool:
+    return len(set(names)) == len(names)
+
+
 def _are_networks(given: tuple[str, ...]) -> bool:
     try:
         return all(ipaddress.ip_network(one, strict=False) for one in given)
@@ -162,6 +166,14 @@ TopicPattern = Annotated[str, kind(_TOPIC, r"(?!\.\.?\Z)[A-Za-z0-9._*?-]{1,249}"
 NamespaceName = Annotated[str, kind(_NAMESPACE, r"(?!\.\.?\Z)[A-Za-z0-9._-]{1,249}")]
 Plugin = Annotated[str, kind("the name of an entry point, or module:Class", _CLASS)]
 Function = Annotated[str, kind("module:function", _FUNCTION)]
+Plugins = Annotated[
+    tuple[Annotated[str, text(_CLASS)], ...],
+    kind("a list of names of entry points, or module:Class, each once", check=_are_different),
+]
+AuditKinds = Annotated[
+    tuple[Literal["access", "message", "cache", "stats"], ...],
+    kind("a list of some of access, message, cache, stats", check=_are_different),
+]
 MemberAddress = Annotated[
     str, kind("HOST:PORT with a port from 1 to 65534, such as 192.0.2.1:7400", rf"(?:{_MEMBER})?")
 ]

@@ -36,8 +36,9 @@ def load(
         _read(layers, path)
     layers.put_environment(environment)
     layers.put_flags(flags)
-    for name, folder in (("authorizer.use", "authorizer.folder"), ("kafka.oauth", "kafka.oauth_folder")):
-        if path and ":" in layers.values.get(name, "") and folder not in layers.values:
+    plugins = ",".join([layers.values.get("authorizer.use", ""), *layers.values.get("audit.use", ())])
+    for name, folder in ((plugins, "authorizer.folder"), (layers.values.get("kafka.oauth", ""), "kafka.oauth_folder")):
+        if path and ":" in name and folder not in layers.values:
             layers.values[folder] = str(Path(path).resolve().parent)
             layers.sources[folder] = path
     return effective(layers)

@@ -1,8 +1,8 @@
-"""Whether the user's own Python that is configured can be had: the authorizer, the function with tokens for Kafka.
+"""Whether the user's own Python that is configured can be had: authorizer, auditors, the function with Kafka's tokens.
 
 Each is loaded in a process of its own: what a module does when it is imported is meant for a worker or the node.
 
-Not here: loading it (gateway/sessions/loading.py, node/kafka/tokens.py).
+Not here: loading it (gateway/sessions/loading.py, node/audit/loading.py, node/kafka/tokens.py).
 """
 
 from __future__ import annotations
@@ -21,17 +21,22 @@ _TIMEOUT_S = 30.0
 
 
 def problems(effective: Effective) -> list[Problem]:
-    """What is wrong with them. Where an authorizer's own section has mistakes already, those come first."""
-    authorizer, kafka = effective.settings.authorizer, effective.settings.kafka
-    reasons: dict[str, str] = {}
-    if authorizer.use != "allow_all" and not any(one.key.startswith("authorizer.") for one in effective.problems):
+    """What is wrong with them. Where their own section has mistakes already, those come first."""
+    settings = effective.settings
+    authorizer, audit, kafka = settings.authorizer, settings.audit, settings.kafka
+    wrong = {one.key.partition(".")[0] for one in effective.problems}
+    reasons: list[tuple[str, str]] = []
+    if authorizer.use != "allow_all" and "authorizer" not in wrong:
         asked = {"name": authorizer.use, "options": authorizer.options, "folder": authorizer.folder}
         doing = f"making the authorizer {authorizer.use!r}"
-        reasons["authorizer.use"] = _why_not("gateway.sessions.loading", asked, doing)
+        reasons.append(("authorizer.use", _why_not("gateway.sessions.loading", asked, doing)))
+    for name in audit.use if "audit" not in wrong else ():
+        asked = {"name": name, "options": audit.options_of(name, kafka), "folder": authorizer.folder}
+        reasons.append(("audit.use", _why_not("node.audit.loading", asked, f"making the auditor {name!r}")))
     if kafka.oauth:
         asked = {"name": kafka.oauth, "folder": kafka.oauth_folder}
-        reasons["kafka.oauth"] = _why_not("node.kafka.tokens", asked, f"importing {kafka.oauth!r}")
-    return [Problem(effective.source(path), path, reason) for path, reason in reasons.items() if reason]
+        reasons.append(("kafka.oauth", _why_not("node.kafka.tokens", asked, f"importing {kafka.oauth!r}")))
+    return [Problem(effective.source(path), path, reason) for path, reason in reasons if reason]
 
 
 def _why_not(loader: str, asked: dict[str, Any], doing: str) -> str:

@@ -13,7 +13,7 @@ Not here: kinds of values (fields.py), where values come from (layers.py).
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, TypeAlias
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 from msgspec import field
@@ -22,6 +22,7 @@ from gateway.link.settings import TopicRule
 from node.settings.cluster import Cluster, host_of, port_of
 from node.settings.fields import (
     AdminListen,
+    AuditKinds,
     Brokers,
     Function,
     Listen,
@@ -32,6 +33,7 @@ from node.settings.fields import (
     Options,
     Origins,
     Plugin,
+    Plugins,
     Properties,
     RateText,
     Secret,
@@ -171,6 +173,8 @@ class Topic(TopicRule, frozen=True):
     JSON, text, bytes."""
     publish: bool = False
     """Whether clients may publish into the topic."""
+    audit: bool = False
+    """Whether auditors are told of its messages (`audit.events`)."""
     compacted: bool = False
     """Whether the topic is a table, of which the latest value of every key is always had. Kafka says so by itself, by
     the topic's `cleanup.policy`, to whom it lets describe the topic's configuration (DESCRIBE_CONFIGS); say it here
@@ -192,6 +196,8 @@ class Namespace(TopicRule, frozen=True):
     """What values are, as for topics."""
     publish: bool = True
     """Whether clients may publish. True here, unlike topics: clients are the only source."""
+    audit: bool = False
+    """Whether auditors are told of its messages (`audit.events`)."""
 
 
 class Cache(Section, frozen=True):
@@ -292,6 +298,33 @@ class Authorizer(Section, frozen=True):
     """All other keys of the section, handed to the authorizer as they are."""
 
 
+class Audit(Section, frozen=True):
+    """Who is told what happened. Options of an auditor are in a table of its name: `[audit.log]`, `[audit.kafka]`."""
+
+    use: Plugins = ()
+    """Those that are built in (`log`, `kafka`), entry points of `whimbrel.auditors`, or `module:Class` (looked for as
+    `authorizer.folder` says). Empty: nobody is told."""
+    events: AuditKinds = ("access", "message", "cache", "stats")
+    """Which kinds of events: `message` is only about topics and namespaces with `audit = true`."""
+    delivered_each: Annotated[int, whole(0)] = 100
+    """Of so many delivered messages of these one is told, with who got it; 0: none."""
+    stats_s: Annotated[float, duration(ge=1, le=86400)] = 60.0
+    """Between two events with the node's figures."""
+    queue_max: Count = 100_000
+    """Events that may wait for an auditor; more are dropped, counted and told."""
+    options: Options = field(default_factory=dict)
+    """The auditors' own tables, handed to them as they are."""
+
+    def options_of(self, name: str, kafka: Kafka) -> dict[str, Any]:
+        """What an auditor is made with: that of Kafka is told where Kafka is."""
+        given = self.options.get(name, {})
+        if not isinstance(given, dict):
+            return {"options": given}
+        if name != "kafka" or "bootstrap" in given:
+            return given
+        return given | {"bootstrap": kafka.bootstrap, "client": kafka.client | given.get("client", {})}
+
+
 class Link(msgspec.Struct, frozen=True):
     """Limits of what goes from the node to a worker: not configured, they follow from the rest."""
 
@@ -317,6 +350,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     client: Client = Client()
     limits: RateLimits = RateLimits()
     authorizer: Authorizer = field(default_factory=Authorizer)
+    audit: Audit = field(default_factory=Audit)
 
     @property
     def link(self) -> Link:

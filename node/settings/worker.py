@@ -51,6 +51,8 @@ def gateway_settings(
         limit_publishes=settings.limits.publishes,
         limit_subscribes=settings.limits.subscribes,
         limit_bytes=settings.limits.bytes,
+        audit=settings.audit.events if settings.audit.use else (),
+        audit_delivered_each=settings.audit.delivered_each if settings.audit.use else 0,
         certificate=settings.tls.certificate,
         certificate_key=settings.tls.key,
         client_ca=settings.tls.client_ca,
@@ -61,4 +63,4 @@ def gateway_settings(
 
 def topic_rules(settings: Settings) -> list[TopicRule]:
     """What clients may use: the first that matches is used, so that a namespace is never taken for a Kafka topic."""
-    return [TopicRule(one.name, one.value, one.publish) for one in (*settings.namespaces, *settings.topics)]
+    return [TopicRule(one.name, one.value, one.publish, one.audit) for one in (*settings.namespaces, *settings.topics)]

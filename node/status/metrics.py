@@ -27,6 +27,7 @@ from gateway.link.events import CLOSES
 from mesh.histogram import Histogram
 from mesh.membership.packets import MembershipStats, MemberState
 from mesh.transport.links import LinkStats
+from node.audit.audit import Auditors, AuditorThread
 from node.cluster.network import Network
 from node.core import NodeCore
 from node.kafka.kafka import KafkaThreads
@@ -186,6 +187,7 @@ _WORKER: list[tuple[str, str, str]] = [
     ("resyncs", "counter", "Times that the link had lost something"),
     ("expired", "counter", "Clients closed because their token had expired"),
     ("revoked", "counter", "Clients closed because their token had been revoked"),
+    ("audit_dropped", "counter", "Events for auditors that found no room"),
     ("authorizer_failures", "counter", "Times that the authorizer itself failed"),
     ("limited_connects", "counter", "Handshakes refused by limits.address_…"),
     ("limited_publishes", "counter", "Publishes refused by limits.publishes"),
@@ -196,6 +198,11 @@ _WORKER: list[tuple[str, str, str]] = [
     ("outboxes", "gauge", "Clients that something waits for"),
     ("outbox_bytes", "gauge", "Bytes that wait for slow clients"),
     ("loop_delay_seconds", "gauge", "How late the loop ran in the last second"),
+]
+_AUDITOR: list[tuple[str, str, str, Callable[[AuditorThread], float]]] = [
+    ("events", "counter", "Events that an auditor has taken", lambda one: one.written),
+    ("dropped", "counter", "Events that an auditor has not had", lambda one: one.dropped),
+    ("waiting", "gauge", "Events that wait for an auditor", lambda one: one.queue.waiting),
 ]
 GAP_REASONS = ("retention", "replay_limit", "log_gone", "truncated", "memory_lost", "unreadable")
 """They are there with 0 before the first gap, or Prometheus would not see that one as a rise."""
@@ -211,6 +218,7 @@ class _Collector(Collector):
         workers: Workers,
         kafka: KafkaThreads | None,
         network: Network | None,
+        audit: Auditors | None,
         tick_late_s: float,
     ) -> None:
         self._settings = settings
@@ -218,6 +226,7 @@ class _Collector(Collector):
         self._workers = workers
         self._kafka = kafka
         self._network = network
+        self._audit = audit
         self._tick_late_s = tick_late_s
 
     def collect(self) -> Iterator[Metric]:
@@ -226,6 +235,7 @@ class _Collector(Collector):
         yield from self._worker()
         yield from self._partitions()
         yield from self._processes()
+        yield from self._auditors()
 
     def _node(self) -> Iterator[Metric]:
         core, kafka = self._core, self._kafka
@@ -306,6 +316,13 @@ class _Collector(Collector):
         meaning = "Connections that the worker ended, by close code"
         yield _metric("counter", "whimbrel_worker_closes", meaning, ("worker", "code"), closes)
 
+    def _auditors(self) -> Iterator[Metric]:
+        if self._audit is None:
+            return
+        for name, kind, meaning, read in _AUDITOR:
+            rows = [((one.name,), float(read(one))) for one in self._audit.threads]
+            yield _metric(kind, f"whimbrel_audit_{name}", meaning, ("auditor",), rows)
+
     def _processes(self) -> Iterator[Metric]:
         """CPU, memory, descriptors and start of this process and of its workers'."""
         pids: dict[str, Callable[[], int | str]] = {"node": lambda: "self"}
@@ -339,11 +356,12 @@ def render(
     workers: Workers,
     kafka: KafkaThreads | None,
     network: Network | None,
+    audit: Auditors | None,
     tick_late_s: float,
 ) -> bytes:
     """The document at /metrics."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(settings, core, workers, kafka, network, tick_late_s))
+    registry.register(_Collector(settings, core, workers, kafka, network, audit, tick_late_s))
     return generate_latest(registry)
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 
+from node.audit.audit import Auditors
 from node.cluster.network import Network
 from node.core import NodeCore
 from node.logs.kafka_health import forbidden_text
@@ -62,11 +63,14 @@ def undescribed(topic: str) -> str:
 class Problems:
     """Of everything."""
 
-    def __init__(self, settings: Settings, core: NodeCore, workers: Workers, network: Network | None) -> None:
+    def __init__(
+        self, settings: Settings, core: NodeCore, workers: Workers, network: Network | None, audit: Auditors | None
+    ) -> None:
         self._settings = settings
         self._core = core
         self._workers = workers
         self._network = network
+        self._audit = audit
         self._ran: set[int] = set()
         """Indexes of workers that were ready at some time."""
         self._unmapped = 0
@@ -89,6 +93,7 @@ class Problems:
             *self._core.key_sets.problems(),
             *self._dead_workers(),
             *self._killed_workers(now),
+            *(self._audit.problems(now) if self._audit is not None else ()),
         ]
 
     def _kafka(self, now: float) -> list[str]:

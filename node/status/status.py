@@ -12,6 +12,7 @@ import msgspec
 
 from gateway.link.events import Query, Reply
 from gateway.link.logs import event
+from node.audit.audit import Auditors
 from node.cluster.network import Network
 from node.core import NodeCore
 from node.kafka.kafka import KafkaThreads
@@ -25,12 +26,21 @@ from node.workers import Workers
 
 log = logging.getLogger(__name__)
 
+_TOTALS = ("connections", "subscriptions", "handshakes", "refused", "messages_out", "bytes_out", "closed")
+"""Of all workers, in what auditors are told."""
+
 
 class NodeStatus:
     """Looks at the parts of a node; changes nothing."""
 
     def __init__(
-        self, settings: Settings, core: NodeCore, workers: Workers, kafka: KafkaThreads | None, network: Network | None
+        self,
+        settings: Settings,
+        core: NodeCore,
+        workers: Workers,
+        kafka: KafkaThreads | None,
+        network: Network | None,
+        audit: Auditors | None,
     ) -> None:
         now = time.monotonic()
         self._settings = settings
@@ -38,8 +48,9 @@ class NodeStatus:
         self._workers = workers
         self._kafka = kafka
         self._network = network
+        self._audit = audit
         self._rates = Throughput(now, core, workers)
-        self._problems = Problems(settings, core, workers, network)
+        self._problems = Problems(settings, core, workers, network, audit)
         self._recent = Recent()
         self._started_at = now
         self._unmapped = 0
@@ -61,6 +72,20 @@ class NodeStatus:
         if intake.unmapped > self._unmapped:
             count, self._unmapped = intake.unmapped - self._unmapped, intake.unmapped
             event(log, "records_unmapped", logging.WARNING, count=count, last=intake.unmapped_last)
+
+    def figures(self) -> dict[str, float]:
+        """What auditors are told now and then."""
+        core = self._core
+        return {
+            **{name: sum(one.stats.get(name, 0) for one in self._workers.all) for name in _TOTALS},
+            "in_per_s": round(self._rates.in_per_s, 1),
+            "out_per_s": round(self._rates.out_per_s, 1),
+            "records": core.intake.records,
+            "publishes_accepted": core.publishing.accepted,
+            "publishes_failed": core.publishing.failed_count,
+            "cache_bytes": core.cache.bytes,
+            "members_alive": len(core.peers.alive()),
+        }
 
     def _observe(self) -> Observation:
         core = self._core
@@ -88,6 +113,8 @@ class NodeStatus:
                 )  # fmt: skip
                 return Reply(query.rid, 200, "application/json", msgspec.json.encode(body))
             case "metrics":
-                text = render(self._settings, self._core, self._workers, self._kafka, self._network, self.tick_late_s)
+                text = render(
+                    self._settings, self._core, self._workers, self._kafka, self._network, self._audit, self.tick_late_s
+                )  # fmt: skip
                 return Reply(query.rid, 200, "text/plain; version=0.0.4; charset=utf-8", text)
         return Reply(query.rid, 404, "text/plain; charset=utf-8", b"not known\n")

@@ -166,7 +166,7 @@ def test_new_keys_are_printed_so_that_they_can_be_used_as_they_are(
     cluster = tomllib.loads(out)["cluster"]
     assert (cluster["voters"], cluster["join"]) == (["b"], ["127.0.0.1:7400", "127.0.0.1:7402"])
     assert (cluster["listen"], cluster["key_file"]) == ("127.0.0.1:7402", str(tmp_path / "cluster.key"))
-    assert tomllib.loads(out)["namespaces"] == [{"name": "chat", "value": "json", "publish": True}]
+    assert tomllib.loads(out)["namespaces"] == [{"name": "chat", "value": "json", "publish": True, "audit": False}]
     assert tomllib.loads(pair[1])["secret"] not in out
 
 

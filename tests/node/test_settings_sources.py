@@ -82,6 +82,8 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "authorizer.use": ("mine", "mine"),
     "kafka.oauth": ("my.tokens:token", "my.tokens:token"),
     "kafka.oauth_folder": ("/etc/a b", "/etc/a b"),
+    "audit.use": ("log, mine", ("log", "mine")),
+    "audit.events": ("access,stats", ("access", "stats")),
     "authorizer.folder": ("/etc/a b", "/etc/a b"),
     "authorizer.headers": ("X-User, a", ("X-User", "a")),
     "authorizer.cookies": ("session,", ("session",)),

@@ -12,7 +12,8 @@ import pytest
 
 from gateway.authorizers.jwt import TOKEN_BYTES_MAX, Jwt
 from gateway.authorizers.later import KeysWanted
-from gateway.sessions.loading import LoadError, load
+from gateway.link.plugins import LoadError
+from gateway.sessions.loading import load
 from tests.gateway.authorizers.signing import EC, ED, RSA, SECRET, by_hand, connect, jwks, pem, refusal, token
 from whimbrel_server import Identity, Refusal
 

@@ -15,8 +15,9 @@ import pytest
 
 from gateway.authorizers import webhook
 from gateway.link import events as link
+from gateway.link.plugins import LoadError
 from gateway.sessions.authority import Authority
-from gateway.sessions.loading import LoadError, load
+from gateway.sessions.loading import load
 from gateway.sessions.session import Decision, Question
 from tests.gateway.sessions.core import Harness
 from tests.support.patience import PATIENCE_S

@@ -10,9 +10,10 @@ import pytest
 from gevent.event import AsyncResult, Event
 
 from gateway.authorizers.allow_all import AllowAll
-from gateway.sessions import loading
+from gateway.link import plugins
+from gateway.link.plugins import LoadError
 from gateway.sessions.authority import Authority
-from gateway.sessions.loading import LoadError, load
+from gateway.sessions.loading import load
 from gateway.sessions.session import Decision, Question
 from tests.gateway.sessions.core import Harness
 from tests.support.patience import PATIENCE_S
@@ -62,7 +63,7 @@ def test_loading_by_entry_point(monkeypatch: pytest.MonkeyPatch) -> None:
     def entry_points(group: str, name: str) -> list[Point]:
         return [Point(Waiting)] if (group, name) == ("whimbrel.authorizers", "mine") else []
 
-    monkeypatch.setattr(loading, "entry_points", entry_points)
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
     assert isinstance(load("mine", {}), Waiting)
     with pytest.raises(LoadError, match=r"'yours'.*whimbrel\.authorizers"):
         load("yours", {})

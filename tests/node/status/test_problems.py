@@ -21,7 +21,7 @@ def one_worker() -> Any:
 
 
 def problems(node: OneNode, workers: Any) -> Problems:
-    return Problems(SETTINGS, node.core, workers, None)
+    return Problems(SETTINGS, node.core, workers, None, None)
 
 
 def test_topics_that_do_not_exist() -> None:

@@ -1,0 +1,58 @@
+"""Finds classes of other people's by name: one that is built in, an entry point, or `module:Class`.
+
+Not here: making and using them (gateway/sessions/loading.py, node/audit/loading.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.metadata import entry_points
+from typing import Any, TypeVar
+
+from gateway.link.imports import imported
+
+T = TypeVar("T")
+
+
+class LoadError(ValueError):
+    """What is configured cannot be had; the message says which and why."""
+
+
+def make(
+    kind: str, base: type[T], built_in: Mapping[str, type[T]], name: str, options: dict[str, Any], folder: str
+) -> T:
+    """Make an object of the class of this name.
+
+    Args:
+        kind: What it is called, such as authorizer; entry points are those of the group `whimbrel.authorizers`.
+        base: What the class derives from.
+        folder: Where a module is looked for besides Python's own path, after it; empty: nowhere.
+
+    Raises:
+        LoadError: If there is none, or it cannot be made with these options.
+    """
+    try:
+        return _find(kind, base, built_in, name, folder)(**options)
+    except LoadError:
+        raise
+    except Exception as error:
+        raise LoadError(f"the {kind} {name!r} could not be made: {type(error).__name__}: {error}") from error
+
+
+def _find(kind: str, base: type[T], built_in: Mapping[str, type[T]], name: str, folder: str) -> type[T]:
+    if name in built_in:
+        return built_in[name]
+    group = f"whimbrel.{kind}s"
+    if ":" in name:
+        found = imported(name, folder)
+    else:
+        points = list(entry_points(group=group, name=name))
+        found = points[0].load() if points else None
+    if found is None:
+        known = ", ".join(built_in)
+        raise LoadError(
+            f"there is no {kind} {name!r}: not built in ({known}), no entry point of {group}, nor module:Class"
+        )
+    if not (isinstance(found, type) and issubclass(found, base)):
+        raise LoadError(f"the {kind} {name!r} is not a class derived from whimbrel_server.{base.__name__}")
+    return found

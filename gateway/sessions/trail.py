@@ -1,0 +1,199 @@
+"""What happened to the clients of a worker, for auditors: collected here, sent to the node with the ticks.
+
+Invariant: never more than EVENTS_MAX wait; what comes beyond them is counted.
+
+Not here: auditors (node/audit/), what happens in the node itself (node/audit/insides.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+
+from gateway.link import events as link
+from gateway.link.settings import GatewaySettings
+from gateway.link.topic_rules import Mapping
+from gateway.sessions import frames
+from gateway.sessions.session import Session
+from mesh.log import Gap, Position
+from mesh.subject import topic_of
+from whimbrel_server import Connection, Identity
+
+EVENTS_MAX = 20_000
+NAMES_MAX = 20
+"""Of the recipients of a message."""
+ACCESS, MESSAGE, CACHE = "access", "message", "cache"
+
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class _Where(msgspec.Struct):
+    log: str
+    at: Position
+
+
+_decoders = (msgspec.json.Decoder(_Where).decode, msgspec.msgpack.Decoder(_Where).decode)
+
+
+class Trail:
+    """Of one worker. Methods are named for the events; each costs nothing if its kind is not asked for."""
+
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.wall_ms = 0
+        """The time, to be kept up to date."""
+        self.dropped = 0
+        """Events that found no room."""
+        self._has_access = ACCESS in settings.audit
+        self._has_cache = CACHE in settings.audit
+        self._mapping = Mapping(settings.topics if MESSAGE in settings.audit else ())
+        self._each = settings.audit_delivered_each if MESSAGE in settings.audit else 0
+        self._passed = 0
+        """Delivered messages since the last that was told."""
+        self._events: list[tuple[int, str, str, dict[str, Any]]] = []
+
+    def take(self) -> link.Audited | None:
+        """What there is, for the node."""
+        if not self._events:
+            return None
+        events, self._events = self._events, []
+        return link.Audited(len(events), _encode(events))
+
+    # Access.
+
+    def connected(self, session: Session, client: Connection, identity: Identity) -> None:
+        """The authorizer has let it in."""
+        if self._has_access:
+            more = {"via": client.via, "client": client.client, "origin": client.origin, "token_id": identity.token_id}
+            self._of(ACCESS, "connected", session, {name: value for name, value in more.items() if value})
+
+    def refused(self, session: Session, what: str, subject: str, code: int, reason: str) -> None:
+        """The authorizer has said no. `what`: connect, renew, subscribe or publish."""
+        if self._has_access:
+            more = {"what": what, "code": code, "reason": reason}
+            self._of(ACCESS, "refused", session, more | {"subject": subject} if subject else more)
+
+    def handshake_refused(self, address: str, reason: str) -> None:
+        """It did not come as far as a connection."""
+        if self._has_access:
+            self._put(ACCESS, "refused", {"address": address, "what": "handshake", "reason": reason})
+
+    def subscribed(self, session: Session, subject: str, answer: str) -> None:
+        """The node has said where the subscription starts."""
+        if self._has_access:
+            self._of(ACCESS, "subscribed", session, {"subject": subject, "answer": answer})
+
+    def unsubscribed(self, session: Session, subject: str) -> None:
+        """By the client, or because its new token does not allow it any more."""
+        if self._has_access:
+            self._of(ACCESS, "unsubscribed", session, {"subject": subject})
+
+    def published(self, session: Session, subject: str) -> None:
+        """It was allowed and passed on; `message` events say what became of it."""
+        if self._has_access:
+            self._of(ACCESS, "published", session, {"subject": subject})
+
+    def renewed(self, session: Session) -> None:
+        """It has a new token."""
+        if self._has_access:
+            self._of(ACCESS, "renewed", session, {"token_id": session.identity.token_id})
+
+    def revoked(self, session: Session) -> None:
+        """Its token has been revoked."""
+        if self._has_access:
+            self._of(ACCESS, "revoked", session, {"token_id": session.identity.token_id})
+
+    def disconnected(self, session: Session, code: int, reason: str) -> None:
+        """A connection has ended: one that was let in, or not."""
+        if self._has_access:
+            self._of(ACCESS, "disconnected", session, {"code": code, "reason": reason})
+
+    # Messages.
+
+    def attempt(self, session: Session, frame: frames.Publish) -> dict[str, Any] | None:
+        """To be told what becomes of it; None if its topic does not ask for that."""
+        if not self._is_audited(frame.subject):
+            return None
+        return {
+            "address": session.address,
+            "identity": session.identity.name,
+            "subject": frame.subject,
+            "publisher": frame.publisher,
+            "seq": frame.seq,
+        }
+
+    def accepted(self, attempt: dict[str, Any], log: str, at: Position | None) -> None:
+        """The message is in the log; without a position where that is not known."""
+        self._put(MESSAGE, "accepted", {**attempt, "log": log, "at": at})
+
+    def not_accepted(self, attempt: dict[str, Any], code: int, reason: str) -> None:
+        """It is not, or nobody knows."""
+        self._put(MESSAGE, "refused", {**attempt, "code": code, "reason": reason})
+
+    @property
+    def samples(self) -> bool:
+        """Whether delivered messages are looked at."""
+        return self._each > 0
+
+    def is_sample(self, subject: str) -> bool:
+        """Whether this delivered message is one to be told of."""
+        if not self._is_audited(subject):
+            return False
+        self._passed += 1
+        if self._passed < self._each:
+            return False
+        self._passed = 0
+        return True
+
+    def delivered(self, subject: str, frame: bytes, encoding: int, recipients: Sequence[Session]) -> None:
+        """A live message went to these clients."""
+        if not recipients:
+            return
+        found = _decoders[encoding](_body(frame))
+        clients = [{"address": one.address, "identity": one.identity.name} for one in recipients[:NAMES_MAX]]
+        fields = {"subject": subject, "log": found.log, "at": found.at, "count": len(recipients), "clients": clients}
+        self._put(MESSAGE, "delivered", fields)
+
+    # Cache.
+
+    def gaps(self, session: Session, subject: str, gaps: Sequence[Gap]) -> None:
+        """A client was told what it cannot have."""
+        if self._has_cache:
+            for gap in gaps:
+                self._of(CACHE, "gap", session, {"subject": subject, **_gap(gap)})
+
+    def log_gap(self, topic: str, gap: Gap) -> None:
+        """All subscribers of a topic were told."""
+        if self._has_cache:
+            self._put(CACHE, "gap", {"topic": topic, **_gap(gap)})
+
+    # Private.
+
+    def _is_audited(self, subject: str) -> bool:
+        rule = self._mapping.rule_for(topic_of(subject))
+        return rule is not None and rule.audit
+
+    def _of(self, kind: str, name: str, session: Session, more: dict[str, Any]) -> None:
+        self._put(kind, name, {"address": session.address, "identity": session.identity.name, **more})
+
+    def _put(self, kind: str, name: str, fields: dict[str, Any]) -> None:
+        if len(self._events) >= EVENTS_MAX:
+            self.dropped += 1
+        else:
+            self._events.append((self.wall_ms, kind, name, fields))
+
+
+def trail_of(settings: GatewaySettings) -> Trail | None:
+    """None if nothing is asked for."""
+    return Trail(settings) if settings.audit else None
+
+
+def _gap(gap: Gap) -> dict[str, Any]:
+    return {"log": gap.log, "start": gap.start, "end": gap.end, "why": gap.why}
+
+
+def _body(frame: bytes) -> bytes:
+    """What an unmasked WebSocket frame carries."""
+    size = frame[1]
+    return frame[2 if size < 126 else 4 if size == 126 else 10 :]

@@ -1,0 +1,1 @@
+"""Auditors: loading them, their threads, and those that are built in."""

@@ -1,0 +1,76 @@
+"""The auditor `kafka`: JSON in a topic, with the identity as key, so that what one did stays in order.
+
+    [audit.kafka]
+    topic = "whimbrel-audit"
+
+Not here: what a record holds (lines.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from node.audit.lines import line
+from whimbrel_server import AuditEvent, Auditor
+
+WAIT_S = 0.1
+FLUSH_S = 5.0
+
+
+class KafkaAuditOptions(msgspec.Struct, forbid_unknown_fields=True):
+    """Keys of `[audit.kafka]`."""
+
+    topic: str
+    bootstrap: str = ""
+    """Those of `[kafka]` if not given, with its properties."""
+    client: dict[str, str | int | float | bool] = {}
+    """Properties of librdkafka."""
+
+
+class KafkaAuditor(Auditor):
+    """Produces; waits while the library's queue is full."""
+
+    def __init__(self, **options: Any) -> None:
+        given = msgspec.convert(options, KafkaAuditOptions)
+        if not given.bootstrap:
+            raise ValueError("`bootstrap` is missing: the brokers, as in [kafka]")
+        self._topic = given.topic
+        self._failures = 0
+        self._failure = ""
+        properties = {
+            "log_level": 2,
+            "linger.ms": 50,
+            "reconnect.backoff.max.ms": 1000,
+            "partitioner": "murmur2_random",
+            **given.client,
+            "bootstrap.servers": given.bootstrap,
+            "enable.idempotence": True,
+        }
+        self._producer = Producer(properties)
+
+    def write(self, events: Sequence[AuditEvent]) -> None:
+        producer, topic = self._producer, self._topic
+        for event in events:
+            key = event.fields.get("identity") or None
+            while True:
+                try:
+                    producer.produce(topic, line(event), key, on_delivery=self._delivered)
+                    break
+                except BufferError:
+                    producer.poll(WAIT_S)
+        producer.poll(0)
+        if self._failures:
+            count, self._failures = self._failures, 0
+            raise KafkaException(f"{count} records were not delivered: {self._failure}")
+
+    def close(self) -> None:
+        self._producer.flush(FLUSH_S)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is not None:
+            self._failures += 1
+            self._failure = error.str()
