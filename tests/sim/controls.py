@@ -494,7 +494,17 @@ _TABLE = (TopicOptions(name="k0", partitions=2, is_compacted=True, publish=True)
 # voter that any coordinator's log makes whole.
 CONTROLS = {
     "two copies, elections by a majority of five (R + W = N)": Control(
-        world_type=World, voters=5, quorums=(2, 3), is_loose=True
+        world_type=World,
+        voters=5,
+        quorums=(2, 3),
+        is_loose=True,
+        changes=(
+            *_BUSY,
+            ("safety_s", 8.0),
+            ("heals_per_s", 0.01),
+            *_often("coordinator reaches one other", "cut"),
+        ),
+        first=14,
     ),
     "a voter counts as soon as it has started": Control(world_type=AlwaysSyncedWorld, first=110),
     "promises do not survive": Control(world_type=ForgetfulWorld, is_hostile=True, first=263),
@@ -575,8 +585,10 @@ CONTROLS = {
         has_kafka=True,
         changes=(
             ("has_namespace", False),
-            ("publishes_per_s", 10.0),
-            *_often("no Kafka for a node", "partition without a leader", "crash"),
+            ("publishes_per_s", 30.0),
+            ("workers", 1),
+            *_often("partition without a leader", "no Kafka for a node", "another leader"),
         ),
+        first=102,
     ),
 }
