@@ -577,7 +577,7 @@ CONTROLS = {
             ("publishes_per_s", 10.0),
             *_often("partition added", "connection cut", "client crashes", "client stalled", "crash"),
         ),
-        first=594,
+        first=948,
     ),
     "a producer's report is taken for another publish's": Control(
         world_type=MixedUpWorld,
