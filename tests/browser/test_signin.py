@@ -26,7 +26,6 @@ def until(condition: Callable[[], bool], what: str) -> None:
 def test_a_token_is_asked_for_taken_and_given_back(driver: Any, tmp_path: Path) -> None:
     node = TokenNode(tmp_path, f"secret = '{SECRET}'\ndefault = {{ both = ['/chat/*'] }}")
     with node:
-        node.start()
         driver.get(f"http://{node.admin}/")
 
         def one(name: str) -> Any:

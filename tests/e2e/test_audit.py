@@ -66,7 +66,6 @@ def test_both_built_in_auditors_get_the_same(
     node._command = [one for one in node._command if one not in ("--topics", topic)]
     node._command += ["--config", str(tmp_path / "whimbrel.toml")]
     with node:
-        node.start()
         node.wait_for_topic(topic, 1)
         with BlockingClient(node.url) as client:
             messages = client.subscribe(f"/{topic}/k", start="now")
@@ -99,7 +98,6 @@ def test_an_auditor_that_fails_costs_nobody_anything_and_is_told_of(tmp_path: Pa
     node._command += ["--workers", "1", "--admin-listen", f"127.0.0.1:{node.admin_port}"]
     node._command += ["--set", f"cluster.data_dir={tmp_path / 'data'}"]
     with node:
-        node.start()
         with BlockingClient(node.url) as client:
             client.publish("/chat/a", json=1)
         node.wait(lambda: "ValueError: on purpose" in " ".join(node.status()["problems"]), "it is said")

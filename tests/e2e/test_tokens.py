@@ -113,7 +113,6 @@ async def test_keys_are_fetched_by_the_node_whenever_their_server_is_there(
     first = token(key=RSA, alg="RS256", kid="1")
     node = TokenNode(tmp_path, options)
     with node:
-        node.start()
         told: list[Any] = []
         async with Client(node.url, get_token=lambda: first, on_status=told.append) as client:
             await until(lambda: any("4019" in str(one) for one in told), "the keys' server is away")
@@ -141,7 +140,6 @@ async def test_a_token_is_renewed_without_a_pause_and_after_a_close_everything_i
     options = f"secret = '{SECRET}'\nleeway_s = 0\ndefault = {{ both = ['/chat/*'] }}"
     node = TokenNode(tmp_path, options)
     with node:
-        node.start()
         told: list[Any] = []
         asked: list[float] = []
         is_away = False
@@ -229,7 +227,6 @@ def test_a_token_of_the_command_fits_the_configuration(tmp_path: Path) -> None:
     options = f"secret_file = '{tmp_path / 'secret'}'\nissuer = 'me'\naudience = 'w'\nrequire = ['team']"
     node = TokenNode(tmp_path, options)
     with node:
-        node.start()
         more = ["--publish", "/chat/{sub}/*", "--ttl", "60s"]
         made = subprocess.run(
             [WHIMBREL, "token", "--config", str(node.config), "--subject", "ann", "--claim", "team=7", *more],

@@ -28,9 +28,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(900))  # the first also builds the root file system and deploys
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
-    """Three fresh hosts, for the whole run."""
+    """Three fresh hosts, for the tests of this folder."""
     if reason := _impossible():
         pytest.skip(reason)  # even where everything is required: no installation would help
     require("nspawn")
@@ -41,7 +41,7 @@ def machines(request: pytest.FixtureRequest) -> Iterator[Machines]:
         yield machines
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def kafka(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
     """A real Kafka on this machine, where the hosts reach it, with the topic `notes`."""
     require("java", "maven")
@@ -50,13 +50,13 @@ def kafka(machines: Machines, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield kafka
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def pairs(machines: Machines) -> dict[str, dict[str, str]]:
     """Pairs of CURVE keys by node."""
     return {name: dict(zip(("public", "secret"), make_pair(), strict=True)) for name in machines.addresses}
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def ansible(machines: Machines, kafka: RealKafka, pairs: dict[str, dict[str, str]]) -> Ansible:
     """Playbooks for three voters, with the edge and monitoring on the last host."""
     variables = {
@@ -80,7 +80,7 @@ def ansible(machines: Machines, kafka: RealKafka, pairs: dict[str, dict[str, str
     return Ansible(machines, {"whimbrel": {"children": voters, "vars": variables}, "haproxy": last, "monitoring": last})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def deployed(ansible: Ansible) -> Played:
     """How it went to deploy the cluster on fresh hosts."""
     return ansible.must("site.yml")
