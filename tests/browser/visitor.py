@@ -77,6 +77,8 @@ class Visitor:
         self.driver.get("about:blank")
         self.complaints()  # of the page before
         self.driver.get(self.url)
+        while any("ERR_NETWORK_CHANGED" in complaint for complaint in self.complaints()):
+            self.driver.get(self.url)  # tests beside this one have made or removed a network, and Chromium gave up
 
     def size(self, width: int, height: int, is_phone: bool = False) -> None:
         metrics = {"width": width, "height": height, "deviceScaleFactor": 2 if is_phone else 1, "mobile": is_phone}
