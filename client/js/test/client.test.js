@@ -171,7 +171,7 @@ test("wake ends the pause before the next attempt", async (t) => {
   const { client, statuses } = open(t, "ws://127.0.0.1:1");
   const attempts = () => statuses.filter(({ type }) => type === "reconnecting");
   for (let n = 1; n < 12; n++) {
-    await until(() => attempts().length === n);
+    await until(() => attempts().length >= n);
     client.wake();
   }
   assert.ok(attempts().reduce((sum, { pause_s }) => sum + pause_s, 0) > 20, "it would have waited for long");
