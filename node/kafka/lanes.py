@@ -2,7 +2,8 @@
 
 Kafka's limit (`max.message.bytes` of the topic) is one of whole batches: of a batch that exceeds it Kafka takes no
 record. So the limit is asked for before a topic's first publish, and batches stay below it. Where Kafka does not tell
-(the right to describe the topic's configuration is lacking) they stay below what the Java producer sends.
+(the right to describe the topic's configuration is lacking) they stay below what the Java producer sends. Where it does
+not answer in time, too, and publishes do not wait for it a second time: it is asked again beside them.
 
     produce -> limit asked for -> sent, in order -> delivered
                                     -> batch too large -> all that is on its way has ended -> asked again -> sent again
@@ -45,17 +46,25 @@ class AskLimit(msgspec.Struct, frozen=True, gc=False):
 
 
 class _Lane:
-    __slots__ = ("again", "batch_bytes", "in_flight", "is_provisional", "limit", "waiting", "was")
+    __slots__ = (
+        "again", "in_flight", "is_asked", "is_held", "is_provisional", "limit", "next_size", "size", "waiting", "was",
+    )  # fmt: skip
 
     def __init__(self) -> None:
-        self.batch_bytes: int | None = None
-        """None while nothing is sent."""
+        self.is_held = True
+        """Nothing is sent: the first limit is not known, or batches get another size once nothing is on its way."""
+        self.size = UNKNOWN_BATCH_BYTES
+        """Of batches."""
+        self.next_size: int | None = None
+        """Of batches from when nothing is on its way."""
         self.was: int | None = None
         """The size of batches at which Kafka found one too large."""
         self.limit: int | None = None
         """As far as Kafka tells."""
+        self.is_asked = False
+        """A question is on its way."""
         self.is_provisional = False
-        """Kafka did not answer: ask again once nothing is on its way."""
+        """Kafka did not answer: ask again."""
         self.in_flight: dict[int, Produce] = {}
         self.waiting: deque[Produce] = deque()
         self.again: list[Produce] = []
@@ -71,15 +80,17 @@ class Lanes:
     # Inputs.
 
     def produce(self, produce: Produce) -> None:
-        """SendBatched this, after all that was given before for the same topic."""
+        """Send this, after all that was given before for the same topic."""
         lane = self._lanes.get(produce.topic)
         if lane is None:
             lane = self._lanes[produce.topic] = _Lane()
-            self._outputs.append(AskLimit(produce.topic))
-        if lane.batch_bytes is None:
+            self._ask(produce.topic, lane)
+        elif lane.is_provisional:
+            self._ask(produce.topic, lane)
+        if lane.is_held:
             lane.waiting.append(produce)
         else:
-            self._send(lane, lane.batch_bytes, produce)
+            self._send(lane, produce)
 
     def answered(self, topic: str, limit: int | None, *, is_final: bool) -> None:
         """Kafka's limit of a topic.
@@ -89,16 +100,16 @@ class Lanes:
             is_final: Asking again would not help.
         """
         lane = self._lanes[topic]
+        lane.is_asked = False
+        if (lane.was is not None and lane.in_flight) or not (lane.is_held or is_final):
+            return  # asked too early, or nothing new: what is sent goes on as it does
         lane.limit, lane.is_provisional = limit, not is_final
         size = UNKNOWN_BATCH_BYTES if limit is None else batch_bytes(limit)
         if lane.was is not None and size >= lane.was:
             size = SINGLE  # whatever the limit is, it is not what Kafka goes by
-        lane.batch_bytes = size
-        waiting = [*sorted(lane.again, key=lambda one: one.ticket), *lane.waiting]
-        lane.again, lane.was = [], None
-        lane.waiting.clear()
-        for produce in waiting:
-            self._send(lane, size, produce)
+        if lane.is_held or size != lane.size:
+            lane.is_held, lane.next_size = True, size
+            self._look(topic, lane)
 
     def ended(self, produce: Produce) -> None:
         """Kafka has it, or is not sent it again."""
@@ -110,11 +121,11 @@ class Lanes:
         """Kafka, or the producer, found it or its batch too large; whether it is sent again."""
         lane = self._lanes[produce.topic]
         alone_fits = record_bytes(produce) <= (UNKNOWN_BATCH_BYTES if lane.limit is None else lane.limit)
-        is_again = alone_fits and SINGLE not in (lane.batch_bytes, lane.was)
+        is_again = alone_fits and lane.size != SINGLE
         del lane.in_flight[produce.ticket]
         if is_again:
             lane.again.append(produce)
-            lane.batch_bytes, lane.was = None, lane.batch_bytes or lane.was
+            lane.is_held, lane.was, lane.next_size = True, lane.size, None
         self._look(produce.topic, lane)
         return is_again
 
@@ -127,17 +138,28 @@ class Lanes:
 
     # Private.
 
-    def _send(self, lane: _Lane, size: int, produce: Produce) -> None:
+    def _ask(self, topic: str, lane: _Lane) -> None:
+        if not lane.is_asked:
+            lane.is_asked = True
+            self._outputs.append(AskLimit(topic))
+
+    def _send(self, lane: _Lane, produce: Produce) -> None:
         lane.in_flight[produce.ticket] = produce
-        self._outputs.append(SendBatched(size, produce))
+        self._outputs.append(SendBatched(lane.size, produce))
 
     def _look(self, topic: str, lane: _Lane) -> None:
+        """Once nothing is on its way: send what is held, or ask what size it may have."""
         if lane.in_flight:
             return
-        if lane.was is not None:
-            self._outputs.append(AskLimit(topic))
-        elif lane.is_provisional:
-            del self._lanes[topic]
+        if lane.next_size is not None:
+            waiting = [*sorted(lane.again, key=lambda one: one.ticket), *lane.waiting]
+            lane.size, lane.next_size, lane.was, lane.is_held = lane.next_size, None, None, False
+            lane.again = []
+            lane.waiting.clear()
+            for produce in waiting:
+                self._send(lane, produce)
+        elif lane.was is not None:
+            self._ask(topic, lane)
 
 
 def batch_bytes(limit: int) -> int:

@@ -21,8 +21,8 @@ from node.kafka.events import TopicCreated
 from node.kafka.making import made
 from node.kafka.threads import Inbox, start_thread
 
-ASK_S = 2.0
-"""Longest wait for the answer to a question that a publish waits for."""
+ASK_S = 1.0
+"""Longest wait for the answer to a question that a topic's first publish waits for."""
 CREATE_S = 5.0
 MAKE_PAUSE_S = 1.0
 

@@ -79,15 +79,38 @@ def test_a_message_above_the_limit_is_refused_and_changes_nothing_for_others() -
     assert sent(lanes) == [(1, 8192), (2, 8192), (3, 8192)]
 
 
-def test_kafka_that_did_not_answer_is_asked_again_later() -> None:
+def test_kafka_that_did_not_answer_is_asked_again_and_nothing_waits_for_it_twice() -> None:
+    lanes = Lanes()
+    first, second, third = (produce(ticket) for ticket in (1, 2, 3))
+    lanes.produce(first)
+    lanes.answered("t", None, is_final=False)
+    assert lanes.take() == [AskLimit("t"), SendBatched(UNKNOWN_BATCH_BYTES, first)]
+    lanes.ended(first)
+    lanes.produce(second)
+    lanes.produce(third)
+    sends = [SendBatched(UNKNOWN_BATCH_BYTES, one) for one in (second, third)]
+    assert lanes.take() == [AskLimit("t"), *sends]
+    lanes.answered("t", None, is_final=False)
+    assert lanes.take() == []
+    lanes.produce(produce(4))
+    assert lanes.take() == [AskLimit("t"), SendBatched(UNKNOWN_BATCH_BYTES, produce(4))]
+
+
+def test_a_limit_that_is_told_late_holds_for_what_comes_when_nothing_is_on_its_way() -> None:
     lanes = Lanes()
     first = produce(1)
     lanes.produce(first)
     lanes.answered("t", None, is_final=False)
-    lanes.take()
-    lanes.ended(first)
     lanes.produce(produce(2))
-    assert lanes.take() == [AskLimit("t")]
+    lanes.take()
+    lanes.answered("t", 1048588, is_final=True)
+    lanes.produce(produce(3))
+    lanes.ended(first)
+    assert lanes.take() == []  # the second is still on its way
+    lanes.ended(produce(2))
+    assert lanes.take() == [SendBatched(BATCH_BYTES_MAX, produce(3))]
+    lanes.produce(produce(4))
+    assert lanes.take() == [SendBatched(BATCH_BYTES_MAX, produce(4))]
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -101,11 +124,12 @@ def test_everything_ends_once_and_in_order_whatever_the_limit_does(seed: int) ->
     changed_at = 0
 
     def turn() -> None:
-        for output in lanes.take():
-            if isinstance(output, SendBatched):
-                queue.append(output)
-            else:
-                lanes.answered(output.topic, limit if told else None, is_final=rng.random() < 0.8)
+        while outputs := lanes.take():
+            for output in outputs:
+                if isinstance(output, SendBatched):
+                    queue.append(output)
+                else:
+                    lanes.answered(output.topic, limit if told else None, is_final=rng.random() < 0.8)
 
     def write() -> None:
         batch, room = [queue.pop(0)], 0
