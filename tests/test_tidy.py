@@ -101,6 +101,7 @@ SHELLS = {
     "gateway/link/imports.py",
     "gateway/link/logs.py",
     "gateway/link/plugins.py",
+    "gateway/link/trial.py",
     "gateway/http/site.py",
     "gateway/http/tls_socket.py",
     "gateway/link/certificates.py",

@@ -26,8 +26,8 @@ from msgspec import Meta
 from gateway.authorizers.later import AskBlocking
 from gateway.authorizers.permissions import BadPermission, Permissions, filled
 from gateway.link import codes
+from gateway.link.hosts import is_loopback
 from gateway.link.jwt_options import Rules
-from gateway.link.loopback import is_loopback
 from whimbrel_server import Authorizer, Connection, Identity, Refusal
 
 ANSWER_BYTES_MAX = 64 * 1024

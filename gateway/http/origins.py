@@ -13,8 +13,9 @@ Not here: reading the headers (server.py), what is served to whom (site.py, cont
 from __future__ import annotations
 
 from collections.abc import Iterable
-from ipaddress import ip_address
 from urllib.parse import urlsplit
+
+from gateway.link.hosts import is_address
 
 _SCHEMES = {"ws": "http", "wss": "https", "http": "http", "https": "https"}
 _PORTS = {"http": 80, "https": 443}
@@ -68,7 +69,7 @@ class Origins:
         if not host or origin.lower().partition("://")[2] != host:
             return False
         name = _name("//" + host)
-        return name in self._own or _is_address(name)
+        return name in self._own or is_address(name)
 
 
 def _origins(servers: Iterable[str]) -> dict[str, None]:
@@ -92,11 +93,3 @@ def _name(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from gateway.link.loopback import is_loopback
+from gateway.link.hosts import is_loopback
 
 KEY_SOURCES = ("secret", "secret_file", "pem", "pem_file", "jwks_file", "jwks_url")
 Seconds = Annotated[float, Meta(ge=0)]

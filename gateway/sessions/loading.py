@@ -1,7 +1,6 @@
 """Makes the configured authorizer: one that is built in, an entry point, or `module:Class`.
 
-Run as a program it only says what is wrong with one (`whimbrel check-config` does that): standard input has a line of
-JSON with the arguments of `load`.
+Run as a program it only says what is wrong with one (gateway/link/trial.py).
 
 Not here: finding the class (gateway/link/plugins.py), asking it (authority.py, asking.py).
 """
@@ -12,13 +11,12 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from gateway.authorizers.allow_all import AllowAll
 from gateway.authorizers.jwt import Jwt
 from gateway.authorizers.rules import StaticRules
 from gateway.authorizers.webhook import Webhook
 from gateway.link.plugins import LoadError, make
+from gateway.link.trial import trial
 from whimbrel_server import Authorizer
 
 BUILT_IN: Mapping[str, type[Authorizer]] = {"allow_all": AllowAll, "jwt": Jwt, "rules": StaticRules, "webhook": Webhook}
@@ -29,22 +27,5 @@ def load(name: str, options: dict[str, Any], folder: str = "") -> Authorizer:
     return make("authorizer", Authorizer, BUILT_IN, name, options, folder)
 
 
-class _Asked(msgspec.Struct):
-    name: str
-    options: dict[str, Any]
-    folder: str
-
-
-def main() -> int:
-    """Say on standard error why it cannot be had, if so."""
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=_Asked)
-    try:
-        load(asked.name, asked.options, asked.folder)
-    except LoadError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(trial(load, LoadError))

@@ -11,11 +11,11 @@ from __future__ import annotations
 import hmac
 from collections.abc import Collection, Mapping
 from datetime import datetime
-from ipaddress import ip_address
 from typing import NamedTuple, TypeAlias
 from urllib.parse import parse_qs
 
 from gateway.link.events import Select
+from gateway.link.hosts import is_address
 from gateway.link.responses import Response, text
 from mesh.subject import SubjectError, check, to_key
 
@@ -191,19 +191,11 @@ def _stranger(headers: Mapping[str, str], names: Collection[str]) -> str:
     host, origin = headers.get("host", ""), headers.get("origin")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     name = name.strip("[]").lower()
-    if host and name not in names and not _is_address(name):
+    if host and name not in names and not is_address(name):
         return f"the host {host!r} is no name of this listener"
     if origin is not None and origin.lower() not in (f"http://{host.lower()}", f"https://{host.lower()}"):
         return f"the origin {origin!r} is not the listener's own page"
     return ""
-
-
-def _is_address(name: str) -> bool:
-    try:
-        ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def _brings(headers: Mapping[str, str], token: str) -> bool:

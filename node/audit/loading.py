@@ -1,7 +1,6 @@
 """Makes the configured auditors: those that are built in, entry points, or `module:Class`.
 
-Run as a program it only says what is wrong with one (`whimbrel check-config` does that): standard input has a line of
-JSON with the arguments of `load`.
+Run as a program it only says what is wrong with one (gateway/link/trial.py).
 
 Not here: finding the class (gateway/link/plugins.py), feeding it (audit.py).
 """
@@ -12,9 +11,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from gateway.link.plugins import LoadError, make
+from gateway.link.trial import trial
 from node.audit.kafka import KafkaAuditor
 from node.audit.log import LogAuditor
 from whimbrel_server import Auditor
@@ -27,22 +25,9 @@ def load(name: str, options: dict[str, Any], folder: str = "") -> Auditor:
     return make("auditor", Auditor, BUILT_IN, name, options, folder)
 
 
-class _Named(msgspec.Struct):
-    name: str
-    options: dict[str, Any]
-    folder: str
-
-
-def main() -> int:
-    """Say on standard error why it cannot be had, if so."""
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=_Named)
-    try:
-        load(asked.name, asked.options, asked.folder).close()
-    except LoadError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+def _try(**asked: Any) -> None:
+    load(**asked).close()
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(trial(_try, LoadError))

@@ -2,8 +2,7 @@
 
 librdkafka calls it from a thread of its own, whenever a token is needed and again when most of its life is over.
 
-Run as a program it only says what is wrong with the function (`whimbrel check-config` does that): standard input has a
-line of JSON with the arguments of `load`.
+Run as a program it only says what is wrong with the function (gateway/link/trial.py).
 
 Not here: whether tokens are wanted (node/settings/librdkafka.py).
 """
@@ -15,9 +14,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-
 from gateway.link.imports import imported
+from gateway.link.trial import trial
 
 
 class TokenSourceError(ValueError):
@@ -87,21 +85,5 @@ def _check(given: Any, now: float) -> None:
         raise ValueError(f"found an expiry of {expiry}, expected seconds since 1970: these seem to be milliseconds")
 
 
-class _Asked(msgspec.Struct):
-    name: str
-    folder: str
-
-
-def main() -> int:
-    """Say on standard error why it cannot be had, if so."""
-    asked = msgspec.json.decode(sys.stdin.buffer.read(), type=_Asked)
-    try:
-        load(asked.name, asked.folder)
-    except TokenSourceError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(trial(load, TokenSourceError))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from gateway.link.loopback import is_loopback
+from gateway.link.hosts import is_loopback
 from gateway.link.topic_rules import INTERNAL
 from node.settings.cluster import host_of, is_wildcard, port_of
 from node.settings.keys import KEYS, toml
