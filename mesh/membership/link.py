@@ -18,6 +18,7 @@ import msgspec
 from mesh.membership.membership import Membership
 from mesh.membership.packets import Carried, MemberChanged, MembershipEvent, Payload, Sender
 from mesh.membership.seal import Seal
+from mesh.membership.strangers import Strangers
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Payload).decode
@@ -40,6 +41,7 @@ class MembershipLink:
         self.seal = seal
         self._events: list[MembershipEvent] = []
         self._carried: list[tuple[Sender, bytes]] = []
+        self._strangers = Strangers()
 
     # Inputs.
 
@@ -51,6 +53,9 @@ class MembershipLink:
         """A datagram has come from this address (host:port)."""
         opened = self.seal.receive(address, datagram)
         if opened is None:
+            stranger = self.seal.take_stranger()
+            if stranger is not None and self._strangers.heard(now, stranger):
+                self.seal.notify(stranger)
             return
         sender, payload = opened
         packet = decode_packet(payload)
@@ -92,6 +97,12 @@ class MembershipLink:
         """What others have had carried here."""
         carried, self._carried = self._carried, []
         return carried
+
+    # Questions.
+
+    def strangers(self, now: float) -> list[str]:
+        """Addresses of processes that have another cluster key or cluster name than this one."""
+        return self._strangers.addresses(now)
 
     def _pass_on(self) -> None:
         for event in self.membership.take_events():

@@ -59,6 +59,9 @@ from mesh.membership.view import View
 RAISES_MAX = 3
 """How often this member raises its incarnation above one other boot of its name. A process that is gone cannot go on
 raising its own; one that does is alive. Of two the later one began, so it gives up first and is told (NameTaken)."""
+RIVAL_OVER_S = 10.0
+"""Another process of this member's name that was not heard of for so long is gone. While it lives its claims come with
+each exchange of views: every few seconds."""
 BOOTS_MAX = 64
 """Other boots of this member's name that are remembered."""
 CONTACT_INTERVAL_S = 0.5
@@ -93,6 +96,9 @@ class Membership:
         """Questions of the last round to join addresses."""
         self._boots: dict[str, int] = {}
         """Other boots of my name: how often I raised my incarnation above them."""
+        self._rival = ""
+        """Address of another living process of my name."""
+        self._rival_at = 0.0
         self._contacts: dict[str, float] = {}
         """Address -> when views were last exchanged with an unexpected sender there."""
         self._accused: dict[str, int] = {}
@@ -113,7 +119,7 @@ class Membership:
         """A packet has come."""
         time = self._time.read(now)
         if sender.name == self._me.name:
-            self._receive_from_my_name(sender, packet)
+            self._receive_from_my_name(time, sender, packet)
             return
         is_accused = False
         for claim in packet.gossip:
@@ -149,6 +155,8 @@ class Membership:
     def tick(self, now: float) -> None:
         """Time has passed; to be called every 50 ms."""
         time = self._time.advance(now)
+        if time - self._rival_at > RIVAL_OVER_S:
+            self._rival = ""
         if not self._is_leaving:
             failed = self._prober.tick(time)
             if failed is not None and failed.state.is_living:
@@ -213,12 +221,17 @@ class Membership:
         """For how long, in all, this member did not run."""
         return self._time.paused_s
 
+    @property
+    def rival(self) -> str:
+        """Address of another living process that goes by this member's name; empty if there is none."""
+        return self._rival
+
     # Claims.
 
     def _apply(self, time: float, claim: Claim, *, is_known_there: bool = False) -> bool:
         """Take a claim; whether it accuses this member, which must then be told otherwise."""
         if claim.name == self._me.name:
-            return self._about_me(claim)
+            return self._about_me(time, claim)
         is_new = claim.name not in self._view.members
         if self._view.apply(time, claim):
             if is_new:
@@ -239,9 +252,9 @@ class Membership:
             return claim
         return replace(claim, state=MemberState.SUSPECT, by=by)
 
-    def _about_me(self, claim: Claim) -> bool:
+    def _about_me(self, time: float, claim: Claim) -> bool:
         if claim.boot != self._me.boot:
-            return self._about_my_name(claim)
+            return self._about_my_name(time, claim)
         if claim.state is MemberState.ALIVE or self._is_leaving:
             return False
         if claim.incarnation >= self._me.incarnation:
@@ -250,20 +263,21 @@ class Membership:
             self._say(claim.incarnation + 1, self._me.meta, MemberState.ALIVE)
         return True
 
-    def _about_my_name(self, claim: Claim) -> bool:
+    def _about_my_name(self, time: float, claim: Claim) -> bool:
         """Somebody remembers another process of my name: one before me, above which I raise myself, or a living one."""
         if order(claim) < order(self._me) or self._is_leaving:
             return False
         raises = self._boots.get(claim.boot, 0)
         if claim.state.is_living and raises >= RAISES_MAX:
-            self._name_taken(claim.boot, claim.address)
+            self._name_taken(time, claim.boot, claim.address)
             return False
         self._remember_boot(claim.boot, raises + claim.state.is_living)
         self.stats.names_raised += 1
         self._say(claim.incarnation + 1, self._me.meta, MemberState.ALIVE)
         return True
 
-    def _name_taken(self, boot: str, address: str) -> None:
+    def _name_taken(self, time: float, boot: str, address: str) -> None:
+        self._rival, self._rival_at = address, time
         if self._boots.get(boot, 0) <= RAISES_MAX:
             self._remember_boot(boot, RAISES_MAX + 1)
             self._events.append(NameTaken(boot, address))
@@ -278,9 +292,9 @@ class Membership:
 
     # Packets.
 
-    def _receive_from_my_name(self, sender: Sender, packet: MembershipPacket) -> None:
+    def _receive_from_my_name(self, time: float, sender: Sender, packet: MembershipPacket) -> None:
         if sender.boot != self._me.boot:
-            self._name_taken(sender.boot, sender.address)
+            self._name_taken(time, sender.boot, sender.address)
         elif isinstance(packet, PushPull) and packet.token in self._join_tokens:
             self._join.pop(self._join_tokens.pop(packet.token), None)  # an address of my own
 

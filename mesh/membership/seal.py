@@ -15,8 +15,13 @@ datagrams overtake each other). Who does not know the receiver's boot asks for i
 The same answer comes to data that names another boot: b was started again. A `who` is believed once, by the process
 whose boot and recent counter it echoes. Boots that are known from gossip save the question.
 
+    notice   = "other key:" + digest      not sealed; tells a sender that this datagram of its could not be opened
+
+A notice counts if it has the digest of one of our latest datagrams, and is never answered itself.
+
 Invariants:
-- What has the wrong digest changes nothing but a counter of rejections, and is not answered.
+- What has the wrong digest changes nothing but a counter of rejections and, if it has the form of a datagram, the list
+  of strangers. It is answered with at most one notice, which is shorter.
 - What has the right digest but does not name this boot is answered with one `who` (some 80 bytes), and changes nothing
   else.
 - Memory is bounded. When too many sender boots have been seen to remember their counters, this receiver takes another
@@ -38,6 +43,7 @@ from typing import Annotated
 import msgspec
 
 from mesh.membership.packets import Boot, Count, Name, Sender
+from mesh.membership.strangers import Stranger
 
 DATAGRAM_BYTES_MAX = 1_400
 """Fits an Ethernet frame with the headers of IPv6 and of a tunnel."""
@@ -47,7 +53,9 @@ WINDOW = 1_024
 BOOTS_MAX = 4_096
 PEERS_MAX = 4_096
 ECHOES = 1_024
-"""A `who` may echo one of so many latest counters."""
+"""A `who` may echo one of so many latest counters, a notice one of so many latest digests."""
+NOTICE = b"other key:"
+WRONG_DIGEST = "wrong_digest"
 
 
 class _Kind(IntEnum):
@@ -150,6 +158,9 @@ class Seal:
         self._windows: dict[str, _Window] = {}
         """By the sender's boot."""
         self._sends: list[tuple[str, bytes]] = []
+        self._digests: dict[bytes, str] = {}
+        """Of the latest datagrams, and where they went; in the order of sending."""
+        self._stranger: Stranger | None = None
 
     # Inputs.
 
@@ -172,9 +183,14 @@ class Seal:
 
     def receive(self, address: str, datagram: bytes) -> tuple[Sender, bytes] | None:
         """A datagram has come: who says what, if it is to count. Take the sends in any case."""
+        if datagram.startswith(NOTICE):
+            self._noticed(datagram[len(NOTICE) :])
+            return None
         body = self._open(datagram)
         if isinstance(body, str):
             self.rejected[body] += 1
+            if body == WRONG_DIGEST:
+                self._suspect(address, datagram)
             return None
         if body.kind is _Kind.WHO:
             self._learn_from(body)
@@ -194,18 +210,44 @@ class Seal:
         peer.boot, peer.generation = body.boot, body.generation
         return Sender(body.name, body.boot, address), body.payload
 
+    def notify(self, stranger: Stranger) -> None:
+        """Tell a stranger that its datagram was not opened."""
+        self._sends.append((stranger.address, NOTICE + stranger.refused))
+
     # Outputs.
 
     def take_sends(self) -> list[tuple[str, bytes]]:
         sends, self._sends = self._sends, []
         return sends
 
+    def take_stranger(self) -> Stranger | None:
+        """Whom the last datagram came from, if it shows that they have another key or another cluster's name."""
+        stranger, self._stranger = self._stranger, None
+        return stranger
+
+    # Private.
+
+    def _suspect(self, address: str, datagram: bytes) -> None:
+        """A datagram of the right form with a wrong digest: of another cluster, or changed on its way."""
+        try:
+            self._decode(datagram[DIGEST_BYTES:])
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return
+        self._stranger = Stranger(address, datagram[:DIGEST_BYTES])
+
+    def _noticed(self, refused: bytes) -> None:
+        address = self._digests.get(refused)
+        if address is None:
+            self.rejected["unasked"] += 1
+        else:
+            self._stranger = Stranger(address)
+
     def _open(self, datagram: bytes) -> _Body | str:
         if len(datagram) > DATAGRAM_BYTES_MAX:
             return "too_long"
         body = datagram[DIGEST_BYTES:]
         if not compare_digest(datagram[:DIGEST_BYTES], self._digest(body)):
-            return "wrong_digest"
+            return WRONG_DIGEST
         try:
             return self._decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
@@ -256,7 +298,11 @@ class Seal:
         body = self._encode(
             (kind, self.name, self.boot, self._generation, counter, to_boot, to_generation, payload),
         )
-        self._sends.append((address, self._digest(body) + body))
+        digest = self._digest(body)
+        self._sends.append((address, digest + body))
+        self._digests[digest] = address
+        if len(self._digests) > ECHOES:
+            del self._digests[next(iter(self._digests))]
 
     def _digest(self, body: bytes) -> bytes:
         hasher = self._hasher.copy()

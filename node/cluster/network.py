@@ -40,12 +40,6 @@ log = logging.getLogger(__name__)
 
 GOODBYE_S = 0.5
 """How long this node stays after it has said that it leaves, so that the others can pass it on."""
-SHOWN_S = 60.0
-"""How long what has passed is still shown."""
-NEVER = -1.0e9
-NOT_OURS = "wrong_digest"
-"""What the seal calls a datagram with another key (mesh/membership/seal.py)."""
-STRANGERS = "datagrams come that are not sealed with this cluster's key and name: does a node have another one?"
 HALF_OPEN_S = 1.5
 """A link that was silent for so long while its peer lives is made anew: TCP may not know yet that it is gone."""
 
@@ -112,11 +106,8 @@ class Network:
         self._is_joined = False
         self._outgoing: dict[str, list[Packet]] = {}
         self._linked: dict[str, PeerAddress] = {}
-        self._name_taken = ""
-        self._name_taken_at = NEVER
-        self._strangers = 0
-        """Datagrams with another key, so far."""
-        self._strangers_at = NEVER
+        self._strangers: list[str] = []
+        """Addresses of nodes with another key, as they were logged."""
 
     @property
     def ports(self) -> tuple[int, int]:
@@ -179,24 +170,19 @@ class Network:
             if name in alive and self._transport.silent_s(name, now) > HALF_OPEN_S:
                 event(log, "link_silent", peer=name)
                 self._transport.kick(name)
-        count = self._link.seal.rejected[NOT_OURS]
-        if count > self._strangers:
-            self._strangers = count
-            if now - self._strangers_at >= SHOWN_S:
-                event(log, "strangers", logging.WARNING, text=STRANGERS)
-            self._strangers_at = now
+        strangers = self._link.strangers(now)
+        for address in strangers:
+            if address not in self._strangers:
+                event(log, "stranger", logging.WARNING, address=address, text=_stranger_text(address))
+        self._strangers = strangers
 
     def problems(self) -> list[str]:
         """What a person should know, in sentences."""
-        found = []
-        now = time.monotonic()
-        if now - self._name_taken_at < SHOWN_S:
+        found = [_stranger_text(address) for address in self._strangers]
+        rival = self.membership.rival
+        if rival:
             me = self._settings.node.name
-            found.append(
-                f"another process goes by the name {me}, at {self._name_taken}: give one of the two another name"
-            )
-        if now - self._strangers_at < SHOWN_S:
-            found.append(STRANGERS)
+            found.append(f"another process goes by the name {me}, at {rival}: give one of the two another node.name")
         return found
 
     def cut(self, others: list[str], seconds: float) -> None:
@@ -232,9 +218,15 @@ class Network:
                 case MemberChanged():
                     self._owner.member_changed(said)
                 case NameTaken():
-                    self._name_taken, self._name_taken_at = said.address, time.monotonic()
                     event(
                         log, "name_taken", logging.ERROR, name=self._settings.node.name, by=said.address,
                         what_to_do="give one of the two another node.name",
                     )  # fmt: skip
         self._owner.perform()
+
+
+def _stranger_text(address: str) -> str:
+    return (
+        f"the process at {address} has another cluster.key or cluster.name than this node, so neither takes what the "
+        "other sends: give both the same"
+    )

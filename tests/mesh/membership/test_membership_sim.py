@@ -11,8 +11,10 @@ from random import Random
 
 import pytest
 
-from loadtest.mesh.membership_simulated import Cluster, Weather
+from loadtest.mesh.membership_simulated import Cluster, Weather, address_of
+from mesh.membership.membership import RIVAL_OVER_S
 from mesh.membership.packets import MemberState, NameTaken
+from mesh.membership.strangers import OVER_AFTER_S
 from tests.support.seeds import seeds
 
 AGREE_WITHIN_S = 5.0
@@ -186,6 +188,11 @@ def test_of_two_living_processes_of_one_name_the_later_is_told_and_there_is_no_e
     assert seen.boot == "n1.1"
     cluster.run(20)
     assert (seen.boot, seen.incarnation) == before
+    later = cluster.processes["elsewhere"].membership
+    assert later.rival == address_of("n1")
+    cluster.kill("n1")
+    cluster.run(RIVAL_OVER_S + 5)
+    assert later.rival == ""
 
 
 def test_a_stranger_with_recorded_datagrams_changes_nothing() -> None:
@@ -238,7 +245,13 @@ def test_nodes_of_another_cluster_at_the_same_addresses_stay_strangers() -> None
     assert stranger.membership.alive == ["x"]
     assert cluster.processes["n0"].membership.alive == ["n0", "n1", "n2"]
     assert stranger.link.seal.stats.answered == stranger.link.seal.stats.opened == 0
-    assert cluster.processes["n0"].link.seal.rejected["wrong_digest"] > 3
+    n0 = cluster.processes["n0"]
+    assert n0.link.seal.rejected["wrong_digest"] > 3
+    assert n0.link.strangers(cluster.now) == [address_of("x")]
+    assert stranger.link.strangers(cluster.now) == [address_of("n0"), address_of("n1")]
+    cluster.kill("x")
+    cluster.run(OVER_AFTER_S + 0.1)
+    assert n0.link.strangers(cluster.now) == []
 
 
 def faulty_run(seed: int) -> tuple[int, Cluster]:

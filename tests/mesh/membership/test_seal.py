@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from mesh.membership import seal as seal_module
 from mesh.membership.link import decode_packet
 from mesh.membership.packets import CLAIMS_BYTES_MAX, Claim, MemberState, Ping, Sender
-from mesh.membership.seal import BOOTS_MAX, DATAGRAM_BYTES_MAX, PEERS_MAX, WINDOW, Seal
+from mesh.membership.seal import BOOTS_MAX, DATAGRAM_BYTES_MAX, DIGEST_BYTES, PEERS_MAX, WINDOW, Seal
+from mesh.membership.strangers import Stranger
 
 A, B, C = "a:1", "b:1", "c:1"
 
@@ -113,6 +114,31 @@ def test_another_key_or_cluster_gets_nothing(other: Seal, reason: str) -> None:
     assert b.take_sends() == []
     assert b.rejected == {reason: 2}
     assert b._peers == {}
+
+
+def test_a_notice_counts_only_where_its_datagram_came_from_and_is_never_answered() -> None:
+    a, other, b = make("a", key=b"another key"), make("c", key=b"another key"), make("b")
+    a.send(B, b"ask")
+    asked = only(a)
+    b.receive(A, asked)
+    stranger = b.take_stranger()
+    assert stranger == Stranger(A, asked[:DIGEST_BYTES])
+    b.notify(stranger)
+    notice = only(b)
+    assert len(notice) < len(asked)
+    for seal in (other, b):
+        assert seal.receive(B, notice) is None
+        assert (seal.take_stranger(), seal.rejected["unasked"]) == (None, 1)
+    assert a.receive("10.6.6.6:6", notice) is None
+    assert a.take_stranger() == Stranger(B)
+    assert (a.take_sends(), other.take_sends(), b.take_sends()) == ([], [], [])
+
+
+def test_what_has_not_the_form_of_a_datagram_comes_from_nobody_in_particular() -> None:
+    b = make("b")
+    for junk in (b"", b"x", bytes(100), seal_module.NOTICE, seal_module.NOTICE + bytes(2_000)):
+        b.receive(A, junk)
+        assert b.take_stranger() is None
 
 
 def test_a_changed_bit_anywhere_is_noticed() -> None:
