@@ -1,44 +1,34 @@
-"""The SDK's client for gevent: sockets and timers around its session (whimbrel.session). A shell.
+"""The SDK's client for gevent: timers and connections around its session (whimbrel.session). A shell.
 
-One greenlet per connection reads; a frame that came is given to the session, and what the session puts out is performed
-at once, in order. One greenlet ticks the sessions of all clients of the process.
+What a read gave is given to the session, and what the session puts out is performed at once, in order. One greenlet
+ticks the sessions of all clients of the process.
 
-Not here: what users do and what is measured (users.py), bytes of frames (loadtest/wire.py).
+Not here: what users do and what is measured (users.py), sockets (sockets.py), frames read quickly (decoding.py).
 """
 
 from __future__ import annotations
 
 import heapq
-import ssl
-import struct
 import time
-from collections import deque
 from collections.abc import Callable
 from random import SystemRandom
 from typing import Any
-from urllib.parse import urlsplit
 
 import gevent
-from gevent import socket
-from gevent.event import AsyncResult, Event
+from gevent.event import AsyncResult
 
-from loadtest.wire import BINARY, CLOSE, PING, PONG, TEXT, frame_at, handshake, masked
+from loadtest.swarm.decoding import QUICK
+from loadtest.swarm.sockets import Connection
+from loadtest.wire import BINARY, TEXT
 from whimbrel import events
-from whimbrel.encodings import ENCODINGS
 from whimbrel.interest import Interest
 from whimbrel.outgoing import Outgoing
 from whimbrel.outputs import Connect, Disconnect, Send
-from whimbrel.servers import server_url
 from whimbrel.session import Session, SessionConfig
 from whimbrel.start import StartOrName, to_start
 from whimbrel.values import to_value
 
-OPEN_TIMEOUT_S = 10.0
-CLOSE_TIMEOUT_S = 2.0
-READ_BYTES = 1 << 16
 TICK_S = 0.01
-RESET = struct.pack("ii", 1, 0)
-GOING_AWAY = struct.pack("!H", 1000)
 
 
 class Timers:
@@ -64,17 +54,6 @@ class Timers:
 TIMERS = Timers()
 
 
-class Connection:
-    """A socket and what is still to be written to it."""
-
-    def __init__(self) -> None:
-        self.sock: Any = None
-        self.to_send: deque[bytes | None] = deque()
-        """None: close after what stands before it."""
-        self.writes = False
-        self.dropped = False
-
-
 class GeventClient:
     """One client, used from greenlets.
 
@@ -92,7 +71,7 @@ class GeventClient:
         token: str | None = None,
         encoding: str = "json",
     ) -> None:
-        self._encoding = ENCODINGS[encoding]
+        self._encoding = QUICK[encoding]
         config = SessionConfig(servers, self._encoding, "whimbrel-locust/1", token)
         self._session = Session(config, SystemRandom())
         self._on_event = on_event
@@ -100,8 +79,6 @@ class GeventClient:
         self._publishing: dict[Outgoing, AsyncResult] = {}
         self._asked: dict[Interest, AsyncResult] = {}
         self._ticks_at = float("inf")
-        self._may_read = Event()
-        self._may_read.set()
 
     def start(self) -> None:
         """Begin to connect."""
@@ -141,18 +118,14 @@ class GeventClient:
 
     def cut(self) -> None:
         """Reset the connection, as a network that fails does; the session finds out and comes back."""
-        if self._connection is not None and self._connection.sock is not None:
-            connection = self._connection
-            connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            self._lost(connection, None, "cut")
-            _close(connection)
+        if (connection := self._connection) is not None:
+            connection.reset()
+            self.ended(connection, None, "cut")
 
     def reads(self, may_read: bool) -> None:
         """Whether what comes is read from the socket."""
-        if may_read:
-            self._may_read.set()
-        else:
-            self._may_read.clear()
+        if self._connection is not None:
+            self._connection.reads(may_read)
         self._input(self._session.reading, may_read)
 
     def tick(self, now: float) -> None:
@@ -163,6 +136,24 @@ class GeventClient:
             self._session.tick(now)
             self._perform(now)
         self._schedule()
+
+    # For the connection.
+
+    def opened(self, connection: Connection) -> None:
+        """The handshake is done."""
+        self._input(self._session.opened)
+
+    def came(self, connection: Connection, now: float, frames: list[bytes]) -> None:
+        """What one read gave."""
+        receive = self._session.receive
+        for frame in frames:
+            receive(now, frame)
+        self._perform(now)
+
+    def ended(self, connection: Connection, code: int | None, reason: str) -> None:
+        """It is lost."""
+        self._connection = None
+        self._input(self._session.lost, code, reason)
 
     # Inside.
 
@@ -179,25 +170,30 @@ class GeventClient:
             TIMERS.at(deadline, self)
 
     def _perform(self, now: float) -> None:
-        # Only the flush may switch to another greenlet, which may come here, too: order is settled before it.
+        is_usual = True
         for output in self._session.take():
             match output:
                 case events.Received():
                     self._on_event(now, output)
+                    continue
                 case Send(data):
                     assert self._connection is not None
-                    payload = data.encode() if isinstance(data, str) else data
-                    self._connection.to_send.append(masked(TEXT if isinstance(data, str) else BINARY, payload))
+                    if isinstance(data, str):
+                        self._connection.send(TEXT, data.encode())
+                    else:
+                        self._connection.send(BINARY, data)
                 case Connect(server):
-                    self._connection = connection = Connection()
-                    gevent.spawn(self._run, connection, server)
+                    self._connection = Connection(self, server, self._encoding.subprotocol)
                 case Disconnect(at_once):
-                    self._disconnect(at_once)
+                    connection, self._connection = self._connection, None
+                    if connection is not None:
+                        connection.close(at_once)
                 case _:
                     self._settle(output)
                     self._on_event(now, output)
-        if self._connection is not None and self._connection.to_send:
-            self._flush(self._connection)
+            is_usual = False
+        if not is_usual:  # else the deadline has at most become later, which a tick finds out
+            self._schedule()
 
     def _settle(self, event: events.Event) -> None:
         """Tell who waits for it."""
@@ -215,125 +211,3 @@ class GeventClient:
             case events.Closed(code, reason):
                 for answer in self._asked.values():
                     answer.set_exception(RuntimeError(f"closed: {code or ''} {reason}"))
-
-    def _disconnect(self, at_once: bool) -> None:
-        connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        connection.dropped = True
-        if at_once or connection.sock is None:
-            _close(connection)
-        else:
-            self._write(connection, masked(CLOSE, GOING_AWAY))
-            self._write(connection, None)
-
-    def _lost(self, connection: Connection, code: int | None, reason: str) -> None:
-        if not connection.dropped:
-            connection.dropped = True
-            self._connection = None
-            self._input(self._session.lost, code, reason)
-
-    def _write(self, connection: Connection, data: bytes | None) -> None:
-        connection.to_send.append(data)
-        self._flush(connection)
-
-    def _flush(self, connection: Connection) -> None:
-        """Write what waits, unless another greenlet is at it."""
-        if connection.writes or connection.sock is None:
-            return
-        connection.writes = True
-        try:
-            while connection.to_send:
-                data = connection.to_send.popleft()
-                if data is None:
-                    _close(connection)
-                    return
-                connection.sock.sendall(data)
-        except OSError:
-            pass  # the reader sees it too
-        finally:
-            connection.writes = False
-
-    def _run(self, connection: Connection, server: str) -> None:
-        try:
-            sock, rest = _opened(server, self._encoding.subprotocol)
-        except (OSError, gevent.Timeout, ConnectionError) as error:
-            self._lost(connection, None, f"cannot reach {server}: {error}")
-            return
-        connection.sock = sock
-        if connection.dropped:
-            _close(connection)
-            return
-        self._input(self._session.opened)
-        code, reason = None, "the connection ended"
-        try:
-            while not connection.dropped:
-                self._may_read.wait()
-                data = sock.recv(READ_BYTES)
-                now = time.monotonic()
-                if not data:
-                    break
-                rest, close = self._frames(connection, now, rest + data if rest else data)
-                if close is not None:
-                    code, reason = close
-                    break
-        except OSError as error:
-            reason = str(error)
-        self._lost(connection, code, reason)
-        _close(connection)
-
-    def _frames(self, connection: Connection, now: float, data: bytes) -> tuple[bytes, tuple[int, str] | None]:
-        """Take in whole frames; what is left, and code and reason if one of them closed the connection."""
-        at, end = 0, len(data)
-        while (found := frame_at(data, at, end)) is not None:
-            opcode, start, at = found
-            if opcode in (TEXT, BINARY):
-                payload = data[start:at]
-                self._session.receive(now, payload.decode() if opcode == TEXT else payload)
-                if connection.dropped:
-                    break
-            elif opcode == PING:
-                self._write(connection, masked(PONG, data[start:at]))
-            elif opcode == CLOSE:
-                said = int.from_bytes(data[start : start + 2], "big"), data[start + 2 : at].decode(errors="replace")
-                self._perform(now)
-                return b"", said
-        self._perform(now)
-        self._schedule()
-        return data[at:], None
-
-
-def _close(connection: Connection) -> None:
-    if connection.sock is not None:
-        connection.sock.close()
-
-
-def _opened(server: str, subprotocol: str) -> tuple[Any, bytes]:
-    """A socket after the handshake, and what was read beyond it.
-
-    Raises:
-        OSError, gevent.Timeout: That was not possible.
-    """
-    parts = urlsplit(server_url(server))
-    is_tls = parts.scheme == "wss"
-    host, port = parts.hostname or "", parts.port or (443 if is_tls else 80)
-    with gevent.Timeout(OPEN_TIMEOUT_S):
-        sock = socket.create_connection((host, port))
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if is_tls:
-                sock = ssl.create_default_context().wrap_socket(sock, server_hostname=host)
-            sock.sendall(handshake(host, port, parts.path, subprotocol))
-            data = b""
-            while b"\r\n\r\n" not in data:
-                read = sock.recv(4096)
-                if not read:
-                    raise ConnectionError("the server ended the handshake")
-                data += read
-            head, _, rest = data.partition(b"\r\n\r\n")
-            if not head.startswith(b"HTTP/1.1 101"):
-                raise ConnectionError(head.partition(b"\r\n")[0].decode(errors="replace"))
-        except BaseException:
-            sock.close()
-            raise
-    return sock, rest

@@ -1,7 +1,7 @@
 """Locust's hooks: options, sums over workers, limits that decide the exit code, the report.
 
-Importing it is enough. Workers send what they have received since the last time with each of Locust's reports; so the
-percentiles of `receive` in the report and in limits are those of all messages of all workers.
+Importing it is enough. What was received is added to Locust's statistics in sums. Workers send it with each of Locust's
+reports; so the percentiles of `receive` in the report and in limits are those of all messages of all workers.
 
 Not here: the users (users.py).
 """
@@ -19,6 +19,7 @@ from locust import events
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
 from locust.runners import MasterRunner, WorkerRunner
+from locust.stats import StatsEntry, bucket_response_time
 
 from loadtest.swarm.limits import Limit, exceeded, parse
 from loadtest.swarm.report import Moment, Report, write
@@ -28,6 +29,8 @@ CUT = "whimbrel_cut"
 """The message that tells workers to cut the connections of all their users."""
 SAMPLE_S = 3.0
 """As often as workers report to their master."""
+ADD_S = 0.5
+"""How often what was received is added to Locust's statistics."""
 
 
 class Watch:
@@ -53,7 +56,7 @@ class Watch:
             gevent.sleep(SAMPLE_S)
             now, runner = time.monotonic(), self.environment.runner
             if not isinstance(runner, MasterRunner):
-                self.add(TOTALS.take())
+                self.add(_taken(self.environment))
             fresh, self._fresh = self._fresh, Totals()
             moment = Moment(
                 at_s=now - self._began,
@@ -97,7 +100,9 @@ class Watch:
 
 
 _watch: dict[int, Watch] = {}
-"""By environment: Locust hands only that to its hooks."""
+"""By environment: Locust hands only that to its hooks, and to some not even that."""
+_loaded: dict[int, Environment] = {}
+"""Those whose users are in this process."""
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
@@ -133,6 +138,8 @@ def begin(environment: Environment, **_: Any) -> None:
     runner = environment.runner
     if not isinstance(runner, MasterRunner) and runner is not None:
         runner.register_message(CUT, _cut)
+        _loaded[id(environment)] = environment
+        gevent.spawn(_add_often, environment)
     if not isinstance(runner, WorkerRunner):
         watch = _watch[id(environment)] = Watch(environment)
         gevent.spawn(watch.run)
@@ -141,6 +148,7 @@ def begin(environment: Environment, **_: Any) -> None:
 @events.reset_stats.add_listener  # type: ignore[untyped-decorator]
 def reset(**_: Any) -> None:
     """Begin anew, as Locust's own statistics do."""
+    TOTALS.fresh()
     TOTALS.take()
     for watch in _watch.values():
         watch.all.take()
@@ -156,7 +164,8 @@ def spawned(**_: Any) -> None:
 
 @events.report_to_master.add_listener  # type: ignore[untyped-decorator]
 def tell(client_id: str, data: dict[str, Any], **_: Any) -> None:
-    data["whimbrel"] = TOTALS.take()
+    for environment in _loaded.values():
+        data["whimbrel"] = _taken(environment)
 
 
 @events.worker_report.add_listener  # type: ignore[untyped-decorator]
@@ -165,13 +174,19 @@ def told(client_id: str, data: dict[str, Any], **_: Any) -> None:
         watch.add(data["whimbrel"])
 
 
+@events.test_stop.add_listener  # type: ignore[untyped-decorator]
+def stopped(environment: Environment, **_: Any) -> None:
+    if id(environment) in _loaded:
+        _add(environment)
+
+
 @events.quitting.add_listener  # type: ignore[untyped-decorator]
 def decide(environment: Environment, **_: Any) -> None:
     watch = _watch.get(id(environment))
     if watch is None:
         return
     if not isinstance(environment.runner, MasterRunner):
-        watch.add(TOTALS.take())
+        watch.add(_taken(environment))
     options = environment.parsed_options
     limits = [parse(text) for text in options.limit]
     over = exceeded(limits, watch.percentile_ms, watch.failures())
@@ -190,3 +205,32 @@ def _cut(environment: Environment, msg: Any, **_: Any) -> None:
     users = list(TOTALS.users)
     for user in users[: int(len(users) * float(msg.data))]:
         user.cut()
+
+
+def _add_often(environment: Environment) -> None:
+    while True:
+        gevent.sleep(ADD_S)
+        _add(environment)
+
+
+def _add(environment: Environment) -> None:
+    """Add what was received to Locust's statistics, which else would cost more than receiving it."""
+    counts, size = TOTALS.fresh()
+    if not counts:
+        return
+    stats, now, count = environment.stats, time.time(), sum(counts.values())
+    batch = StatsEntry(stats, "receive", "ws")
+    batch.num_requests, batch.total_content_length, batch.last_request_timestamp = count, size, now
+    batch.num_reqs_per_sec[int(now)] = count
+    batch.total_response_time = sum(us * messages for us, messages in counts.items()) / 1000
+    batch.min_response_time, batch.max_response_time = min(counts) / 1000, max(counts) / 1000
+    for us, messages in counts.items():
+        batch.response_times[bucket_response_time(us / 1000)] += messages
+    for entry in (stats.total, stats.get("receive", "ws")):
+        entry.extend(batch)
+
+
+def _taken(environment: Environment) -> dict[str, Any]:
+    """All that this process has seen since the last time; Locust's statistics have it then, too."""
+    _add(environment)
+    return TOTALS.take()

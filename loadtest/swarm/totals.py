@@ -1,6 +1,6 @@
 """What all users of this process have seen together; a master adds up what its workers tell.
 
-Not here: how it travels (hooks.py), what is made of it (limits.py, report.py).
+Not here: how it travels, and gets into Locust's statistics (hooks.py); what is made of it (limits.py, report.py).
 """
 
 from __future__ import annotations
@@ -23,13 +23,27 @@ class Totals:
 
     def __init__(self) -> None:
         self.receipts = Receipts()
+        self._fresh, self._fresh_bytes = Receipts(), 0
+        """Since the last `fresh`."""
         self.faults: Counter[str] = Counter()
         """By kind: missing, repeated, out of order, gap."""
         self.users: set[Cuttable] = set()
         """Those that are connected, or mean to be."""
 
+    def received(self, us: int, size: int) -> None:
+        """A message of so many bytes, so many microseconds after it was sent."""
+        self._fresh.add(us)
+        self._fresh_bytes += size
+
+    def fresh(self) -> tuple[Mapping[int, int], int]:
+        """What was received since the last time: messages by microseconds, and bytes of all."""
+        counts, size = self._fresh.take(), self._fresh_bytes
+        self._fresh_bytes = 0
+        self.receipts.merge(counts)
+        return counts, size
+
     def take(self) -> dict[str, Any]:
-        """What came in since the last time, to be sent."""
+        """What came in since the last time, to be sent; what `fresh` did not give yet follows later."""
         faults, self.faults = dict(self.faults), Counter()
         return {"receipts": self.receipts.take(), "faults": faults}
 

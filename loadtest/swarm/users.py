@@ -12,7 +12,10 @@ requests of type `ws`, in milliseconds, by few names:
 Failures of `receive` are messages missing, repeated and out of order, and gaps; a failure of `connect` is a session
 that the server ended for good.
 
-Not here: options (hooks.py), sums over all users (totals.py), sockets (client.py).
+Each of them is an event of Locust's (`events.request`), but for what was received and is in order: thousands per second
+are added to Locust's statistics twice a second, with their true number and times (hooks.py).
+
+Not here: options (hooks.py), sums over all users (totals.py), the client (client.py).
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from locust import User, constant, task
 from loadtest.payload import EPOCH_US, ZERO_US, key_name
 from loadtest.swarm.chain import Chain
 from loadtest.swarm.client import GeventClient
+from loadtest.swarm.decoding import sent_us
 from loadtest.swarm.totals import TOTALS
 from whimbrel import Message, events
 from whimbrel.interest import Interest
@@ -35,10 +39,10 @@ SUBSCRIBE_TIMEOUT_S = 30.0
 PAD = "x" * 400
 
 
-def since_sent_us(value: Any, now_us: int) -> int | None:
+def since_sent_us(value: bytes | None, now_us: int) -> int | None:
     """How many microseconds ago a value was sent, by what it says (payload.py); None: it does not say."""
-    sent = value.get("t") if isinstance(value, dict) else None
-    if not isinstance(sent, int):
+    sent = sent_us(value)
+    if sent is None:
         return None
     return (time.time_ns() // 1000 if sent > EPOCH_US else now_us) - sent
 
@@ -99,12 +103,16 @@ class WhimbrelUser(User):  # type: ignore[misc]
             request_type="ws", name=name, response_time=ms, response_length=size, exception=failed, context={}
         )
 
+    def _tell(self, name: str, ms: float | None, size: int = 0, failed: BaseException | None = None) -> None:
+        """As `report`, from the loop, where Locust's listeners must not wait."""
+        gevent.spawn(self.report, name, ms, size, failed)
+
     def cut(self) -> None:
         """Lose the connection, and come back."""
         self.client.cut()
 
     def received(self, message: Message) -> None:
-        """A message, after it was counted. For users derived from this one."""
+        """A message, after it was counted. For users derived from this one; nothing in it may wait (`gevent.spawn`)."""
 
     def _event(self, now: float, event: events.Event) -> None:
         match event:
@@ -112,7 +120,7 @@ class WhimbrelUser(User):  # type: ignore[misc]
                 self._message(int(now * 1e6) + ZERO_US, interest, message)
             case events.Connected():
                 if self._began:
-                    self.report("connect", (now - self._began) * 1000)
+                    self._tell("connect", (now - self._began) * 1000)
                     self._began = 0.0
             case events.Reconnecting() | events.Moving():
                 self._lost_at = now if self._lost_at is None else self._lost_at
@@ -120,7 +128,7 @@ class WhimbrelUser(User):  # type: ignore[misc]
                 self._resuming_since[interest] = now if self._lost_at is None else self._lost_at
             case events.Live(interest, _):
                 if (since := self._resuming_since.pop(interest, None)) is not None:
-                    self.report("resume", (now - since) * 1000)
+                    self._tell("resume", (now - since) * 1000)
                     self._lost_at = None
             case events.Gap(interest, log):
                 self._chains.setdefault(interest, Chain()).gap(log)
@@ -129,7 +137,7 @@ class WhimbrelUser(User):  # type: ignore[misc]
                 self.fault("missing")
             case events.Closed(code, reason):
                 if code is not None:
-                    self.report("connect", None, 0, RuntimeError(f"ended by the server: {code} {reason}"))
+                    self._tell("connect", None, 0, RuntimeError(f"ended by the server: {code} {reason}"))
 
     def _message(self, now_us: int, interest: Interest, message: Message) -> None:
         chain = self._chains.get(interest)
@@ -139,18 +147,17 @@ class WhimbrelUser(User):  # type: ignore[misc]
             self.fault(fault.value)
         if message.snapshot:
             return
-        took = since_sent_us(message.content.parsed, now_us)
+        took = since_sent_us(message.value, now_us)
         if took is None and message.time is not None:
             took = time.time_ns() // 1000 - message.time * 1000
         if took is not None:
-            TOTALS.receipts.add(took)
-            self.report("receive", took / 1000, len(message.value or b""))
+            TOTALS.received(took, len(message.value or b""))
         self.received(message)
 
     def fault(self, what: str) -> None:
         """A message was missing, repeated or out of order, or there is a gap."""
         TOTALS.faults[what] += 1
-        self.report("receive", None, 0, RuntimeError(what))
+        self._tell("receive", None, 0, RuntimeError(what))
 
 
 class Subscriber(WhimbrelUser):

@@ -11,9 +11,13 @@ import pytest
 from loadtest.node import Node
 from loadtest.payload import ZERO_US
 from loadtest.swarm.chain import Chain, Fault
+from loadtest.swarm.decoding import QUICK
 from loadtest.swarm.limits import exceeded, parse
 from loadtest.swarm.receipts import Receipts
 from loadtest.swarm.report import Moment, Report, write
+from whimbrel.encodings import ENCODINGS
+from whimbrel.errors import FrameError
+from whimbrel.frames import read as frames_read
 from whimbrel.message import Message, Value
 
 ROOT = Path(__file__).parents[2]
@@ -192,8 +196,56 @@ def test_values_say_when_they_were_sent() -> None:
     check = (
         "import time\n"
         "from loadtest.swarm.users import since_sent_us\n"
-        f"assert since_sent_us({{'t': {ZERO_US + 5_000}}}, {ZERO_US + 7_500}) == 2_500\n"
-        "assert 0 <= since_sent_us({'t': time.time_ns() // 1000}, 0) < 60_000_000\n"
-        "assert since_sent_us({'n': 1}, 0) is since_sent_us('x', 0) is None\n"
+        f"assert since_sent_us(b'{{\"t\": {ZERO_US + 5_000}}}', {ZERO_US + 7_500}) == 2_500\n"
+        'assert 0 <= since_sent_us(b\'{"a":[],"t":%d}\' % (time.time_ns() // 1000), 0) < 60_000_000\n'
+        'for other in (b\'{"n":1}\', b\'"x"\', b\'{"t":"x"}\', None):\n'
+        "    assert since_sent_us(other, 0) is None\n"
     )
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60, cwd=ROOT)
+
+
+def test_sums_get_into_locusts_statistics_as_if_they_were_told_one_by_one() -> None:
+    check = """
+from locust.env import Environment
+from loadtest.swarm import hooks
+from loadtest.swarm.totals import TOTALS
+one_by_one, summed = Environment(), Environment()
+for us in range(1_000, 400_000, 1_000):
+    TOTALS.received(us, 512)
+    one_by_one.stats.log_request("ws", "receive", us / 1000, 512)
+hooks._add(summed)
+hooks._add(summed)
+for name in ("num_requests", "total_content_length", "min_response_time"):
+    assert getattr(summed.stats.total, name) == getattr(one_by_one.stats.total, name), name
+for share in (0.5, 0.99, 1):
+    exact = one_by_one.stats.get("receive", "ws").get_response_time_percentile(share)
+    assert abs(summed.stats.get("receive", "ws").get_response_time_percentile(share) - exact) <= 0.03 * exact
+assert abs(summed.stats.total.avg_response_time / one_by_one.stats.total.avg_response_time - 1) < 0.02
+assert TOTALS.take()["receipts"][1_000] == 1
+"""
+    subprocess.run([sys.executable, "-c", check], check=True, timeout=60, cwd=ROOT)
+
+
+def test_frames_are_read_as_the_sdk_reads_them() -> None:
+    value = b'{ "t" : 1.50, "n":[1, {"a":"\\u00e9"}]}'
+    head = b'{"op":"msg","subject":"/t/\xc3\xa9","log":"0.t","at":[1,7]'
+    frames = [
+        head + b',"prev":[0,5],"time":17,"json":' + value + b"}",
+        head + b',"sub":3,"snapshot":true,"json":' + value + b"}",
+        head + b',"headers":[["a","b"],["c",null]],"json":1}',
+        head + b',"text":"x"}',
+        head + b',"tombstone":true}',
+        head + b',"later":{"a":1},"json":1}',
+        b'{"op":"live","sub":2,"at":{"0.t":[1,7]}}',
+        b'{"op":"msg","subject":1}',
+    ]
+    for frame in frames:
+        try:
+            expected: object = frames_read(ENCODINGS["json"].decode(frame))
+        except FrameError:
+            with pytest.raises(FrameError):
+                frames_read(QUICK["json"].decode(frame))
+        else:
+            assert frames_read(QUICK["json"].decode(frame)) == expected, frame
+    with pytest.raises(FrameError):
+        QUICK["json"].decode(b'{"op":"msg",')
