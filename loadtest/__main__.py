@@ -20,6 +20,7 @@ from pathlib import Path
 from loadtest.bench import Bench, Broker, warm_up
 from loadtest.beside import LIMIT, Beside, beside_json, beside_table, compare
 from loadtest.mesh_scenarios import MESH_SCENARIOS
+from loadtest.peer.scenario import peer
 from loadtest.process import Failed
 from loadtest.report import Row, as_json, table
 from loadtest.scale.out import out
@@ -27,8 +28,8 @@ from loadtest.scale.up import up
 from loadtest.scenarios import SCENARIOS
 
 ALL = {**SCENARIOS, **MESH_SCENARIOS}
-LONG = {"up": up, "out": out}
-"""Only when they are named: they take many minutes."""
+LONG = {"up": up, "out": out, "peer": peer}
+"""Only when they are named: they take many minutes, or need what is not installed with the rest."""
 WITHOUT_KAFKA = ("mesh_commit", "commit")
 WITHIN = ("mesh_commit",)
 """Scenarios that import what they measure: they cannot measure another checkout."""

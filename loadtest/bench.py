@@ -26,6 +26,7 @@ from loadtest.payload import key_name
 from loadtest.plots import Samples, plot_latency
 from loadtest.process import Child, Failed, Shares
 from loadtest.report import Row, percentile
+from loadtest.subscriber import Subscriber
 from loadtest.threads import Cpu, since, threads, threads_table
 
 KEYS = 10_000
@@ -44,6 +45,15 @@ class Broker(Protocol):
     def create_topic(self, topic: str, partitions: int = 1) -> None: ...
 
     def pid(self, broker: int = 1) -> int: ...
+
+
+class Server(Protocol):
+    """What is measured: a node, or whatever it is compared with."""
+
+    port: int
+
+    @property
+    def pid(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,10 +104,11 @@ class Bench:
         return Node(log, *command, settings=settings, checkout=self.checkout)
 
     @contextmanager
-    def children(self) -> Iterator[Children]:
+    def children(self, client: type[Subscriber] = Subscriber, header: str | None = None) -> Iterator[Children]:
+        """`client` is what the fleet is made of; `header` one of the records' that says their subject."""
         with (
-            Child("fleet", partial(Fleet, 1)) as fleet,
-            Child("producer", partial(Producing, self.kafka.bootstrap, 2)) as producer,
+            Child("fleet", partial(Fleet, 1, client)) as fleet,
+            Child("producer", partial(Producing, self.kafka.bootstrap, 2, header)) as producer,
             Child("bare server", partial(Bare, 3)) as bare,
         ):
             yield Children(fleet, producer, bare)
@@ -156,7 +167,7 @@ def warm_up(bench: Bench) -> None:
             bench.say(f"not as warm as it should be: {failed}")
 
 
-def steady(bench: Bench, node: Node, load: Children, chosen: list[str], keys: int, rate: float) -> Steady:
+def steady(bench: Bench, node: Server, load: Children, chosen: list[str], keys: int, rate: float) -> Steady:
     """Load the clients that are there for a while; measure after a warm-up.
 
     Raises:
@@ -166,7 +177,7 @@ def steady(bench: Bench, node: Node, load: Children, chosen: list[str], keys: in
     return under_way(bench, node, load, chosen, keys)
 
 
-def under_way(bench: Bench, node: Node, load: Children, chosen: list[str], keys: int = KEYS) -> Steady:
+def under_way(bench: Bench, node: Server, load: Children, chosen: list[str], keys: int = KEYS) -> Steady:
     """Measure the load that there is, after a warm-up, and end it.
 
     Raises:
@@ -176,7 +187,7 @@ def under_way(bench: Bench, node: Node, load: Children, chosen: list[str], keys:
     begin_us = now_us() + int(WARM_S * 1e6)
     fleet.call("sample", begin_us=begin_us, end_us=begin_us + int(bench.seconds * 1e6))
     time.sleep(WARM_S)
-    pids = {"whimbrel": node.pid, "fleet": fleet.pid, "producer": producer.pid, "Kafka": bench.kafka.pid()}
+    pids = {"server": node.pid, "fleet": fleet.pid, "producer": producer.pid, "Kafka": bench.kafka.pid()}
     sent, shares, by_thread, before = producer.call("sent"), Shares(pids), threads(node.pid), fleet.call("seen")
     began = time.monotonic()
     time.sleep(bench.seconds)
@@ -267,7 +278,7 @@ def resumed(fleet: Child, received: int) -> int:
 
 
 def cpu_of(shares: Shares) -> float:
-    return shares.used_s()["whimbrel"]
+    return shares.used_s()["server"]
 
 
 def too_late(late_s: float) -> str:

@@ -23,7 +23,6 @@ from typing import TypedDict
 from loadtest.payload import ZERO_US
 from loadtest.process import Failed
 from loadtest.subscriber import Subscriber, Tally
-from loadtest.wire import handshake
 
 BUFFER_BYTES = 1 << 20
 # Several addresses, since the kernel's search for a free port becomes slow when a third of them is taken.
@@ -50,8 +49,10 @@ def now_us() -> int:
 class Fleet:
     """Commands for `process.serve`."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, client: type[Subscriber] = Subscriber) -> None:
+        """`client` is what speaks to the server."""
         gc.disable()  # no cycles are made; a collection over 15,000 clients would look like latency
+        self._make = client
         self._sources = cycle(SOURCES)
         self._random = Random(seed)
         self._tally = Tally(self._random)
@@ -75,12 +76,12 @@ class Fleet:
         """
         began = time.monotonic()
         self._server = ("127.0.0.1", port)
-        self._request = handshake(*self._server)
+        self._request = self._make.request(*self._server)
         goal = self._tally.live + len(subjects)
         opened = 0
         while self._tally.live < goal:
             while opened < len(subjects) and opened - (self._tally.live - goal + len(subjects)) < window:
-                self._open(Subscriber(self._tally, subjects[opened], opened % tracked_every == 0))
+                self._open(self._make(self._tally, subjects[opened], opened % tracked_every == 0))
                 opened += 1
             self.idle(0.05)
             if self._tally.faults or time.monotonic() - began > timeout_s:

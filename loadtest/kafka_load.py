@@ -28,8 +28,9 @@ PARTITIONS = 4
 class _Schedule:
     """What is being produced."""
 
-    def __init__(self, topic: str, names: list[bytes], rate: float, total: int) -> None:
+    def __init__(self, topic: str, names: list[bytes], rate: float, total: int, header: str | None) -> None:
         self.topic, self.names, self.rate, self.total = topic, names, rate, total
+        self.headers = [[(header, b"/%b/%b" % (topic.encode(), name))] if header else None for name in names]
         self.began, self.began_us = time.monotonic(), now_us()
         self.sent = 0
         self.late_s = 0.0
@@ -41,8 +42,10 @@ class _Schedule:
 class Producing:
     """Commands for `process.serve`. Keys are random; the counters in the values go on from run to run."""
 
-    def __init__(self, bootstrap: str, seed: int) -> None:
+    def __init__(self, bootstrap: str, seed: int, header: str | None = None) -> None:
+        """`header` is the name of one that gets the subject, for servers that need it."""
         gc.disable()
+        self._header = header
         self._producer = Producer(
             {
                 "bootstrap.servers": bootstrap,
@@ -87,7 +90,7 @@ class Producing:
 
     def start(self, topic: str, keys: int, rate: float, total: int = 1 << 62) -> None:
         """Produce `rate` values per second until `stop`, or until there are `total`."""
-        self._schedule = _Schedule(topic, [key_name(key) for key in range(keys)], rate, total)
+        self._schedule = _Schedule(topic, [key_name(key) for key in range(keys)], rate, total, self._header)
 
     def stop(self) -> Counter[int]:
         """Produce no more. Returns how many each key got since `start`.
@@ -121,16 +124,18 @@ class Producing:
             self._producer.poll(timeout_s)
             return
         produce, random, counts, names = self._producer.produce, self._random.random, schedule.counts, schedule.names
-        payloads, keys = self._values(schedule.topic, len(names)), len(names)
+        payloads, keys, headers = self._values(schedule.topic, len(names)), len(names), schedule.headers
         elapsed = time.monotonic() - schedule.began
         due = min(schedule.total, int(elapsed * schedule.rate))
         schedule.late_s = max(schedule.late_s, (due - schedule.sent) / schedule.rate)
         for index in range(schedule.sent, due):
             key = int(random() * keys)
             counts[key] += 1
-            produce(
-                schedule.topic, payloads.make(key, schedule.began_us + int(index * 1e6 / schedule.rate)), names[key]
-            )
+            value = payloads.make(key, schedule.began_us + int(index * 1e6 / schedule.rate))
+            if (header := headers[key]) is None:
+                produce(schedule.topic, value, names[key])
+            else:
+                produce(schedule.topic, value, names[key], headers=header)
         schedule.sent = due
         self._producer.poll(0)
         time.sleep(0.001)

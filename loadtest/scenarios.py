@@ -57,7 +57,7 @@ def connect(bench: Bench) -> Iterator[Row]:
             # The first few pay for what is loaded and allocated once.
             fleet.call("connect", port=port, subjects=chosen[:first], tracked_every=TRACKED_EVERY)
             time.sleep(1)
-            kb, shares = resident_kb(pid), Shares({"whimbrel": pid, "fleet": fleet.pid})
+            kb, shares = resident_kb(pid), Shares({"server": pid, "fleet": fleet.pid})
             took = fleet.call("connect", port=port, subjects=chosen[first:], tracked_every=TRACKED_EVERY)
             words, used = shares.words(), cpu_of(shares)
             bench.say(f"{count:,} clients in {took:.1f} s; shares of a core: {words}")
@@ -172,7 +172,7 @@ def idle(bench: Bench) -> Iterator[Row]:
             time.sleep(WARM_S)
             seconds = max(bench.seconds, IDLE_S)
             shares, by_thread, reads = (
-                Shares({"whimbrel": node.pid}),
+                Shares({"server": node.pid}),
                 threads(node.pid),
                 load.fleet.call("seen")["reads"],
             )
@@ -206,7 +206,7 @@ def publish(bench: Bench) -> Iterator[Row]:
         publisher.call("connect", ports=[node.port], each=PIPELINES, subjects=chosen, pad=PAD)
         bench.say(f"{PIPELINES} clients keep {WINDOW} publishes unanswered each")
         publisher.call("pipelined", seconds=0.5, warm_s=0.5, window=WINDOW, publish=True)
-        shares, before = Shares({"whimbrel": node.pid, "publisher": publisher.pid}), publisher.call("published")
+        shares, before = Shares({"server": node.pid, "publisher": publisher.pid}), publisher.call("published")
         per_s = publisher.call("pipelined", seconds=bench.seconds, warm_s=0, window=WINDOW, publish=True)
         words, used = shares.words(), cpu_of(shares)
         answered = sum(publisher.call("published").values()) - sum(before.values())

@@ -21,7 +21,7 @@ from typing import Any
 import msgspec
 
 from loadtest.payload import FIRST, MARK, N_AT, N_END, T_AT, T_END
-from loadtest.wire import CLOSE, PING, PONG, TEXT, frame_at, hello_and_subscribe, masked, walk
+from loadtest.wire import CLOSE, PING, PONG, TEXT, frame_at, handshake, hello_and_subscribe, masked, walk
 
 OPENING, JOINING, LIVE, LOST = range(4)
 
@@ -124,6 +124,7 @@ class Subscriber:
         if self.state == LIVE and not self.tracked:
             at, last, frames = walk(data, end)
             if frames:
+                frames = self._messages(data, at, frames)
                 value = data.rfind(MARK, last, at)
                 n = int(data[value + N_AT : value + N_END]) if value >= 0 else 0
                 if n == self.n + frames:
@@ -163,9 +164,9 @@ class Subscriber:
             self.state = LOST
             return b""
         self.state = JOINING
-        # The server speaks first only after hello, so that nothing can follow the head here.
+        # The server speaks only when it is spoken to, so that nothing can follow the head here.
         self.rest = b""
-        return hello_and_subscribe(self.subject, self.place)
+        return self._greeting()
 
     def _frames(self, now_us: int, data: bytearray, at: int, end: int) -> bytes:
         replies = b""
@@ -175,7 +176,7 @@ class Subscriber:
                 break
             opcode, start, at = found
             if opcode == TEXT:
-                self._frame(now_us, decode(data[start:at]))
+                replies += self._text(now_us, data[start:at])
             elif opcode == PING:
                 replies += masked(PONG, bytes(data[start:at]))
             elif opcode == CLOSE:
@@ -184,17 +185,31 @@ class Subscriber:
         self.rest = bytes(data[at:end])
         return replies
 
+    # What depends on the protocol.
+
+    @staticmethod
+    def request(host: str, port: int) -> bytes:
+        """How a connection begins."""
+        return handshake(host, port)
+
+    def _messages(self, data: bytearray, at: int, frames: int) -> int:
+        """How many messages there are in the frames of `data[:at]`."""
+        return frames
+
+    def _greeting(self) -> bytes:
+        return hello_and_subscribe(self.subject, self.place)
+
+    def _text(self, now_us: int, payload: bytes | bytearray) -> bytes:
+        """Take in a frame. Returns what is to be sent."""
+        self._frame(now_us, decode(payload))
+        return b""
+
     def _frame(self, now_us: int, frame: Frame) -> None:
         if frame.op == "msg":
             self._message(now_us, frame)
         elif frame.op == "live":
             self._move(frame.at)
-            if self.state != LIVE:
-                self.state = LIVE
-                self.attempts = 0
-                self.n = self.n or FIRST - 1
-                self.tally.live += 1
-                self.tally.joins.append(now_us - self.since_us)
+            self._live(now_us)
         elif frame.op == "subscribed":
             if isinstance(frame.at, dict):
                 self.place = dict(frame.at) if self.tracked else None
@@ -206,6 +221,14 @@ class Subscriber:
             self.tally.fault("gap", f"{self.subject} {frame.gaps}")
         elif frame.op == "error":
             self.tally.fault("error", f"{frame.error}: {frame.reason}")
+
+    def _live(self, now_us: int) -> None:
+        if self.state != LIVE:
+            self.state = LIVE
+            self.attempts = 0
+            self.n = self.n or FIRST - 1
+            self.tally.live += 1
+            self.tally.joins.append(now_us - self.since_us)
 
     def _message(self, now_us: int, frame: Frame) -> None:
         value = frame.json
@@ -226,6 +249,9 @@ class Subscriber:
             return
         if self.tracked and self.place is not None:
             self.place[frame.log] = frame.at
+        self._sample(now_us, value)
+
+    def _sample(self, now_us: int, value: Value) -> None:
         tally = self.tally
         tally.received += 1
         low, high = tally.window

@@ -47,7 +47,7 @@ def swarm(bench: Bench) -> Iterator[Row]:
             wait_until(partial(subscribed, node, USERS + FLEET), process)
             bench.say(f"{USERS} users in one Locust, {FLEET} clients of the fleet, {rate:,.0f} msg/s in")
             load.fleet.call("sample", begin_us=now_us(), end_us=now_us() + 3600 * 10**6)
-            shares = Shares({"whimbrel": node.pid, "locust": process.pid, "fleet": load.fleet.pid})
+            shares = Shares({"server": node.pid, "locust": process.pid, "fleet": load.fleet.pid})
             load.producer.call("run", topic=topic, keys=KEYS, rate=rate, seconds=bench.seconds)
             bench.say(f"shares of a core: {shares.words()}")
             complete(load, chosen)

@@ -1,0 +1,1 @@
+"""Another server measured beside Whimbrel, with the same load: Centrifugo."""
