@@ -96,6 +96,7 @@ SHELLS = {
     "gateway/sessions/authority.py",
     "gateway/sessions/loading.py",
     "gateway/sockets/connection.py",
+    "gateway/http/arrival.py",
     "gateway/http/server.py",
     "gateway/link/crash.py",
     "gateway/link/imports.py",

@@ -1,10 +1,11 @@
 """HTTP and the upgrade to WebSocket, on one port: gevent's pywsgi with gevent-websocket's handler.
 
 What differs from theirs: the head of a request is read in one go, bounded in size and time, and parsed here (their
-parser, meant for mail, takes a third of a handshake); nobody may send a body; and after the 101 the socket leaves
-pywsgi, whose greenlet then ends.
+parser, meant for mail, takes a third of a handshake); nobody may send a body; after the 101 the socket leaves pywsgi;
+and where a whole handshake comes at once, as nearly all do, there is never a greenlet.
 
-Not here: what is served (site.py), the connection after the handshake (sockets/connection.py).
+Not here: what is served (site.py), a connection before its first bytes (arrival.py) and after the handshake
+(sockets/connection.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import binascii
 import errno
 import hashlib
 import logging
+import math
+import os
 import re
 import time
 from base64 import b64encode
@@ -24,6 +27,7 @@ from gevent import socket, spawn_raw
 from gevent.pywsgi import Input, WSGIServer
 from geventwebsocket.handler import WebSocketHandler
 
+from gateway.http.arrival import Arrival
 from gateway.http.origins import Origins
 from gateway.http.proxies import PREAMBLE_BYTES_MAX, Proxies, preamble
 from gateway.http.tls_socket import TlsSocket
@@ -46,6 +50,8 @@ HEAD_WAIT_S = 10.0
 """For a whole request line and headers, from the first byte or from the end of the last request."""
 RESPONSE_WAIT_S = 30.0
 """For a client that does not read its response."""
+LOOK_S = 1.0
+"""How often those that take longer are looked for."""
 HTTP_MAX = 2_000
 """Requests and handshakes under way at a time, besides established WebSockets. More push out the oldest."""
 BACKLOG = 4096
@@ -55,6 +61,10 @@ _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 _FIELD = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)(?:\r\n|\Z)", re.MULTILINE)
 _VERSIONS = ("HTTP/1.1", "HTTP/1.0")
+_SWITCHING = (
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Accept: %s\r\n%s\r\n"
+)
 
 
 class UpgradeOwner(Protocol):
@@ -167,7 +177,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     def __init__(self, sock: Any, address: Any, server: Server, data: bytes) -> None:
         super().__init__(sock, address, server, rfile=Head(sock, data))
         self.socket: Any = sock
-        self._head = ""
+        self._head = self._path = self._query = self._answer = ""
         self._fields: dict[str, str] = {}
         self._has_body = False
 
@@ -191,6 +201,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         self.command, self.path, self.request_version = words
         if self.request_version not in _VERSIONS:
             raise HttpError("505 HTTP Version Not Supported", "this is HTTP/1.1")
+        path, _, self._query = self.path.partition("?")
+        self._path = unquote(path, errors="replace") if "%" in path else path
         found = _FIELD.findall(self._head)
         if len(found) > HEADERS_MAX:
             raise HttpError("431 Request Header Fields Too Large", f"more than {HEADERS_MAX} headers")
@@ -211,11 +223,10 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         return True
 
     def get_environ(self) -> dict[str, Any]:
-        path, _, query = self.path.partition("?")
         environ: dict[str, Any] = {
             "REQUEST_METHOD": self.command,
-            "PATH_INFO": unquote(path, errors="replace") if "%" in path else path,
-            "QUERY_STRING": query,
+            "PATH_INFO": self._path,
+            "QUERY_STRING": self._query,
         }
         for name, value in self._fields.items():
             environ["HTTP_" + name.replace("-", "_").upper()] = value
@@ -241,11 +252,35 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         except OSError:
             pass
 
-    # The upgrade: gevent-websocket calls these.
+    # The upgrade.
+
+    def upgrade_at_once(self) -> bool:
+        """Answer a handshake, whose head is here; nothing waits. False: it is something else, and nothing was done."""
+        try:
+            self.read_request(self.read_requestline())
+        except HttpError:
+            return False
+        if not self._is_handshake():
+            return False
+        self.environ = self.get_environ()
+        self.handle_one_response()
+        return True
+
+    def _is_handshake(self) -> bool:
+        fields = self._fields
+        return (
+            self._path == WEBSOCKET_PATH
+            and "sec-websocket-version" in fields
+            and fields.get("upgrade", "").lower() == "websocket"
+            and "upgrade" in fields.get("connection", "").lower()
+            and self.command == "GET"
+            and self.request_version == "HTTP/1.1"
+        )
+
+    # gevent-websocket calls these.
 
     def upgrade_websocket(self) -> Any:
-        is_asked = self.environ["PATH_INFO"] == WEBSOCKET_PATH and "sec-websocket-version" in self._fields
-        return super().upgrade_websocket() if is_asked and self.request_version == "HTTP/1.1" else None
+        return super().upgrade_websocket() if self._is_handshake() else None
 
     def upgrade_connection(self) -> list[bytes] | None:
         fields = self._fields
@@ -276,37 +311,31 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         if server.owner.is_full:
             server.stats.refused += 1
             return self._no("503 Service Unavailable", "no more connections here, try another server")
-        answer = [
-            ("Upgrade", "websocket"),
-            ("Connection", "Upgrade"),
-            ("Sec-WebSocket-Accept", _accept(key, self.GUID)),
-        ]
-        if chosen is not None:
-            answer.append(("Sec-WebSocket-Protocol", chosen))
+        agreed = "" if chosen is None else f"Sec-WebSocket-Protocol: {chosen}\r\n"
+        self._answer = _SWITCHING % (_accept(key, self.GUID), agreed)
         self.encoding = link.JSON if chosen is None else ENCODINGS[chosen]
-        # gevent-websocket takes a handler with a `websocket` for upgraded.
-        self.websocket = self.environ["wsgi.websocket"] = self
-        self.start_response("101 Switching Protocols", answer)
+        self.websocket = None  # gevent-websocket takes a handler that has one for upgraded
         return None
 
     def run_websocket(self) -> None:
-        """The handshake is sent: take the socket away."""
+        """The client may connect: say so, and take the socket away."""
         fields, wanted, sock = self._fields, self.server.wanted, self.socket
+        sock.sendall(self._answer.encode())
         host, port = self.server.proxies.client((self.client_address[0], self.client_address[1]), fields)
         tls = sock.stream if isinstance(sock, TlsSocket) else None
         client = Connection(
             f"{host}:{port}",
             via="websocket" if tls is None else "websocket+tls",
             certificate=None if tls is None else tls.certificate,
-            path=self.environ["PATH_INFO"],
-            query=self.environ["QUERY_STRING"],
+            path=self._path,
+            query=self._query,
             host=fields.get("host", ""),
             origin=fields.get("origin"),
             headers=wanted.headers_of(fields),
             cookies=wanted.cookies_of(fields),
         )
         self.socket = None
-        del self.websocket, self.environ["wsgi.websocket"]
+        self.close_connection = True
         rest = self.rfile.take_rest()
         if isinstance(sock, TlsSocket):
             rest += sock.take_rest()
@@ -357,8 +386,9 @@ class Server(WSGIServer):  # type: ignore[misc]
         self._address = listener.getsockname()
         self._pause = self.loop.timer(ACCEPT_PAUSE_S)
         self._is_exhausted = False
-        self._under_way: dict[Any, None] = {}
-        """Sockets of HTTP connections, oldest first."""
+        self._under_way: dict[Any, float] = {}
+        """Sockets of HTTP connections, and arrivals, oldest first, and until when something has to come of them."""
+        self._late = self.loop.timer(LOOK_S, LOOK_S)
 
     def leave(self) -> None:
         """Leave the sockets among which the kernel spreads new connections; those that wait here are answered."""
@@ -366,7 +396,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         self._pause.stop()
         self.stop_accepting()
         try:
-            while (accepted := super().do_read()) is not None:
+            while (accepted := self._accept()) is not None:
                 self.do_handle(*accepted)
         except OSError:
             pass
@@ -386,7 +416,7 @@ class Server(WSGIServer):  # type: ignore[misc]
     def do_read(self) -> Any:
         """Accept; without descriptors, pause instead. Nothing that comes of it ends accepting."""
         try:
-            accepted = super().do_read()
+            accepted = self._accept()
             self._is_exhausted = False
             return accepted
         except OSError as error:
@@ -399,6 +429,54 @@ class Server(WSGIServer):  # type: ignore[misc]
             self._pause.start(self._accept_again)
             return None
 
+    def _accept(self) -> tuple[int, Any] | None:
+        """A descriptor, and where it comes from; None if nobody waits."""
+        try:
+            accepted: tuple[int, Any] = self.socket._accept()
+        except BlockingIOError:
+            return None
+        os.set_blocking(accepted[0], False)
+        return accepted
+
+    def do_handle(self, fd: int, address: Any) -> None:
+        """A connection has come."""
+        if self._certificates is not None or self.proxies.has_preamble(address[0]):
+            self._give_greenlet(fd, address)
+        else:
+            self._begin(Arrival(self, fd, address), time.monotonic() + HEAD_WAIT_S)
+
+    def arrived(self, arrival: Arrival, data: bytes) -> None:
+        """The first bytes of a connection have come."""
+        del self._under_way[arrival]
+        try:
+            handler = Handler(arrival, arrival.address, self, data) if b"\r\n\r\n" in data else None
+            if handler is None or not handler.upgrade_at_once():
+                self._give_greenlet(arrival.release(), arrival.address, data)
+        finally:
+            arrival.end()
+
+    def ended(self, arrival: Arrival) -> None:
+        """A client has gone before it said anything."""
+        self._under_way.pop(arrival, None)
+
+    def _give_greenlet(self, fd: int, address: Any, data: bytes = b"") -> None:
+        super().do_handle(socket.socket(self.family, socket.SOCK_STREAM, fileno=fd), address, data)
+
+    def _begin(self, connection: Any, until: float) -> None:
+        if len(self._under_way) >= HTTP_MAX:
+            self._push_out()
+        self._under_way[connection] = until
+        if not self._late.active:
+            self._late.start(self._look)
+
+    def _look(self) -> None:
+        """End arrivals that have said nothing for too long; what has a greenlet looks after itself."""
+        now = time.monotonic()
+        for connection in [one for one, until in self._under_way.items() if until <= now]:
+            connection.end()
+        if not self._under_way:
+            self._late.stop()
+
     def _accept_again(self) -> None:
         if self.started and self.is_listening:
             self.start_accepting()
@@ -406,12 +484,10 @@ class Server(WSGIServer):  # type: ignore[misc]
     def update_environ(self) -> None:
         """Nothing: theirs asks the name service."""
 
-    def handle(self, sock: Any, address: Any) -> None:
+    def handle(self, sock: Any, address: Any, data: bytes) -> None:
         try:
-            if len(self._under_way) >= HTTP_MAX:
-                self._push_out()
-            self._under_way[sock] = None
-            self._serve(sock, address)
+            self._begin(sock, math.inf)
+            self._serve(sock, address, data)
         except OSError:
             pass
         except Exception:
@@ -419,9 +495,8 @@ class Server(WSGIServer):  # type: ignore[misc]
         finally:
             self._under_way.pop(sock, None)
 
-    def _serve(self, sock: Any, address: Any) -> None:
+    def _serve(self, sock: Any, address: Any, data: bytes) -> None:
         """What comes before HTTP, and HTTP."""
-        data = b""
         if self.proxies.has_preamble(address[0]):
             address, data = self._preamble(sock, address)
         if self._certificates is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from types import SimpleNamespace
 from typing import Any, cast
@@ -91,13 +92,67 @@ def test_workers_share_a_port_and_others_do_not() -> None:
         listen("192.0.2.1", 1)
 
 
+def serving(stats: Stats, **owner: Any) -> Server:
+    origins = Origins()
+    site, wanted = Site(lambda what: None, origins), Wanted((), ())
+    listener = listen("127.0.0.1", 0)
+    server = Server(listener, site, cast(Any, SimpleNamespace(is_full=False, **owner)), origins, wanted, stats)
+    server.start()
+    return server
+
+
+HANDSHAKE = (
+    b"GET /v1/ws?a=b HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize("pieces", [len(HANDSHAKE) + 2, 100])
+def test_a_handshake_that_comes_at_once_needs_no_greenlet(pieces: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    spawned, upgraded = [], []
+
+    def spawn(*args: Any) -> None:
+        spawned.append(args)
+        gevent.spawn_raw(*args)
+
+    monkeypatch.setattr(http, "spawn_raw", spawn)
+    server = serving(Stats(), refused_s=lambda host: 0, upgraded=lambda *args: upgraded.append(args))
+    try:
+        sock, data = gevent.socket.create_connection(server.address, timeout=5), HANDSHAKE + b"ab"
+        for start in range(0, len(data), pieces):
+            sock.sendall(data[start : start + pieces])
+            gevent.sleep(0.01)
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += sock.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer, "as in RFC 6455 section 1.3"
+        ((fd, _, client, rest, tls),) = upgraded
+        assert (client.path, client.query, rest, tls) == ("/v1/ws", "a=b", b"ab", None)
+        assert len(spawned) == (pieces < len(HANDSHAKE))
+        assert not server._under_way
+        os.close(fd)
+        assert sock.recv(1) == b""
+    finally:
+        server.close()
+
+
+def test_clients_that_say_nothing_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http, "HEAD_WAIT_S", 0.05)
+    monkeypatch.setattr(http, "LOOK_S", 0.01)
+    server = serving(Stats())
+    try:
+        socks = [gevent.socket.create_connection(server.address, timeout=5) for _ in range(3)]
+        assert [sock.recv(1) for sock in socks] == [b"", b"", b""]
+        assert not server._under_way
+    finally:
+        server.close()
+
+
 def test_sockets_that_say_nothing_do_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "HTTP_MAX", 5)
     stats = Stats()
-    owner = cast(Any, SimpleNamespace(is_full=False))
-    origins = Origins()
-    server = Server(listen("127.0.0.1", 0), Site(lambda what: None, origins), owner, origins, Wanted((), ()), stats)
-    server.start()
+    server = serving(stats)
 
     def connect() -> Any:
         return gevent.socket.create_connection(server.address, timeout=5)

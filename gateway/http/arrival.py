@@ -1,0 +1,93 @@
+"""A connection of which nothing is known yet: it waits in the loop, without a greenlet, for what comes first.
+
+Nearly always that is the whole head of a handshake, and then the connection becomes a WebSocket there and then. What
+is anything else gets a greenlet, with what has come.
+
+Not here: what a head means, and greenlets (server.py).
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any, Protocol
+
+from gateway.link.crash import crash
+
+FIRST_BYTES = 8192
+_READ = 1
+
+
+class ArrivalOwner(Protocol):
+    """Who is told what an arrival brings."""
+
+    loop: Any
+
+    def arrived(self, arrival: Arrival, data: bytes) -> None:
+        """The first bytes have come: `release` the descriptor, or `end`."""
+
+    def ended(self, arrival: Arrival) -> None:
+        """The client has gone, or was given up."""
+
+
+class Arrival:
+    """A descriptor and its watcher; also, for the handler of a handshake, as much of a socket as that needs."""
+
+    __slots__ = ("_fd", "_owner", "_reader", "address")
+
+    def __init__(self, owner: ArrivalOwner, fd: int, address: Any) -> None:
+        self.address = address
+        """The socket's other end."""
+        self._owner = owner
+        self._fd = fd
+        self._reader = owner.loop.io(fd, _READ)
+        self._reader.start(self._readable)
+
+    def release(self) -> int:
+        """The descriptor, which is the caller's from now on."""
+        fd, self._fd = self._fd, -1
+        self._reader.stop()
+        self._reader.close()
+        return fd
+
+    def end(self) -> None:
+        """Close it, unless it was released."""
+        if self._fd >= 0:
+            os.close(self.release())
+            self._owner.ended(self)
+
+    # As a socket.
+
+    detach = release
+
+    def sendall(self, data: bytes) -> None:
+        """Send what a socket that has sent nothing yet surely takes.
+
+        Raises:
+            OSError: If the client has gone.
+        """
+        os.write(self._fd, data)
+
+    def settimeout(self, wait_s: float) -> None:
+        """Nothing waits."""
+
+    def shutdown(self, how: int) -> None:
+        """As `end`."""
+        self.end()
+
+    def _readable(self) -> None:
+        try:
+            self._read()
+        except Exception:
+            crash()
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._fd, FIRST_BYTES)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if data:
+            self._owner.arrived(self, data)
+        else:
+            self.end()
