@@ -272,13 +272,14 @@ class NodeCore:
 
     # Inputs from other nodes.
 
-    def connected(self, now: float, router_port: int, pub_port: int, url: str) -> None:
+    def connected(self, now: float, router_port: int, pub_port: int, url: str, public: bytes = b"") -> None:
         """This node listens for other nodes, at these ports, and for clients.
 
         Args:
             url: Where clients reach it, as far as it can know.
+            public: The CURVE key of the sockets for other nodes, 32 bytes.
         """
-        self.peers.connected(router_port, pub_port, url)
+        self.peers.connected(router_port, pub_port, public, url)
 
     def member_changed(self, now: float, changed: MemberChanged) -> None:
         """Membership has news of another node."""

@@ -323,7 +323,8 @@ class Node:
 
     def _connect(self, now: float, port: int) -> None:
         router_port, pub_port = self._network.ports if self._network is not None else (0, 0)
-        self.core.connected(now, router_port, pub_port, url_of(self._settings, port))
+        public = self._network.public if self._network is not None else b""
+        self.core.connected(now, router_port, pub_port, url_of(self._settings, port), public)
         self.perform()
 
     # From the clock.

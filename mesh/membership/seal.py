@@ -19,6 +19,8 @@ whose boot and recent counter it echoes. Boots that are known from gossip save t
 
 A notice counts if it has the digest of one of our latest datagrams, and is never answered itself.
 
+While keys are rotated there are two: the first makes digests, each opens.
+
 Invariants:
 - What has the wrong digest changes nothing but a counter of rejections and, if it has the form of a datagram, the list
   of strangers. It is answered with at most one notice, which is shorter.
@@ -35,6 +37,7 @@ Not here: what payloads mean (link.py), keys' files (node/settings).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from enum import IntEnum
 from hashlib import blake2b
 from hmac import compare_digest
@@ -136,13 +139,15 @@ class SealStats(msgspec.Struct):
 class Seal:
     """Seals payloads for addresses and opens datagrams. Does no I/O, reads no clock."""
 
-    def __init__(self, key: bytes, cluster: str, name: str, boot: str) -> None:
-        assert key
-        # A key of any length, used for nothing else.
-        hasher = blake2b(key=blake2b(key, digest_size=32, person=b"whimbrel swim").digest(), digest_size=DIGEST_BYTES)
-        named = cluster.encode()
-        hasher.update(len(named).to_bytes(4, "big") + named)
-        self._hasher = hasher
+    def __init__(self, key: bytes, cluster: str, name: str, boot: str, accepted: Sequence[bytes] = ()) -> None:
+        """Begin.
+
+        Args:
+            key: Seals, and opens.
+            accepted: Other keys that open.
+        """
+        self._hasher = _hasher(key, cluster)
+        self._hashers = [self._hasher, *(_hasher(other, cluster) for other in accepted)]
         self._encode = msgspec.msgpack.Encoder().encode
         self._decode = msgspec.msgpack.Decoder(_Body).decode
         self.name = name
@@ -246,7 +251,7 @@ class Seal:
         if len(datagram) > DATAGRAM_BYTES_MAX:
             return "too_long"
         body = datagram[DIGEST_BYTES:]
-        if not compare_digest(datagram[:DIGEST_BYTES], self._digest(body)):
+        if not any(compare_digest(datagram[:DIGEST_BYTES], _digest(hasher, body)) for hasher in self._hashers):
             return WRONG_DIGEST
         try:
             return self._decode(body)
@@ -298,13 +303,24 @@ class Seal:
         body = self._encode(
             (kind, self.name, self.boot, self._generation, counter, to_boot, to_generation, payload),
         )
-        digest = self._digest(body)
+        digest = _digest(self._hasher, body)
         self._sends.append((address, digest + body))
         self._digests[digest] = address
         if len(self._digests) > ECHOES:
             del self._digests[next(iter(self._digests))]
 
-    def _digest(self, body: bytes) -> bytes:
-        hasher = self._hasher.copy()
-        hasher.update(body)
-        return hasher.digest()
+
+def _hasher(key: bytes, cluster: str) -> blake2b:
+    """What digests begin with."""
+    assert key
+    # A key of any length, used for nothing else.
+    hasher = blake2b(key=blake2b(key, digest_size=32, person=b"whimbrel swim").digest(), digest_size=DIGEST_BYTES)
+    named = cluster.encode()
+    hasher.update(len(named).to_bytes(4, "big") + named)
+    return hasher
+
+
+def _digest(begun: blake2b, body: bytes) -> bytes:
+    hasher = begun.copy()
+    hasher.update(body)
+    return hasher.digest()

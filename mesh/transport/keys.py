@@ -5,6 +5,9 @@ the key of the datagrams (membership/seal.py) and a CURVE key pair. Without keys
 so that with nothing but the shared key ZeroMQ traffic is encrypted and closed to strangers and to other clusters.
 With `node_keys` each node has a pair of its own, and what it says counts under its own name only.
 
+While keys are rotated a node has one set of keys, which it uses, and accepts a second one of others. Which of the two a
+peer uses it tells itself (node/cluster/meta.py), and is believed only if that key is one of its own.
+
 BLAKE2b is fast: the shared key must be random, not a password. Making and completing pairs is left to libzmq.
 
 Not here: who asks for keys (zap.py), how nodes are configured (node/settings/).
@@ -31,22 +34,28 @@ class KeysError(ValueError):
 class Keys:
     """What this node has: CURVE keys are in Z85, as libzmq takes them."""
 
-    datagram: bytes = field(repr=False)
-    """32 bytes, the same on all nodes."""
+    datagrams: tuple[bytes, ...] = field(repr=False)
+    """32 bytes each, the same on all nodes: the first seals, each opens."""
     public: bytes
     secret: bytes = field(repr=False)
-    by_node: dict[str, bytes] | None = None
+    publics: tuple[bytes, ...] = ()
+    """Public keys of which every node may show any, this node's own first; empty with `by_node`."""
+    by_node: dict[str, tuple[bytes, ...]] | None = None
     """Public keys of the nodes that may take part, this one included; None: all have the same pair."""
 
-    def server_key(self, node: str) -> bytes | None:
-        """The public key that this node must show; None: no such node may take part."""
-        return self.public if self.by_node is None else self.by_node.get(node)
+    def server_key(self, node: str, told: bytes = b"") -> bytes | None:
+        """The public key that this node must show; None: no such node, or none with such a key, may take part.
+
+        Args:
+            told: The public key that the node says it has, as 32 bytes; empty: it does not say, so it has the first.
+        """
+        keys = self.publics if self.by_node is None else self.by_node.get(node, ())
+        return next((key for key in keys if not told or z85.decode(key) == told), None)
 
     def accepted(self) -> dict[bytes, str]:
         """Public keys that may connect, as 32 bytes, and the node that each proves; "": any node of the cluster."""
-        if self.by_node is None:
-            return {z85.decode(self.public): ""}
-        return {z85.decode(public): node for node, public in self.by_node.items()}
+        of = {"": self.publics} if self.by_node is None else self.by_node
+        return {z85.decode(public): node for node, publics in of.items() for public in publics}
 
 
 def derive(
@@ -55,6 +64,8 @@ def derive(
     me: str = "",
     node_keys: Mapping[str, str] | None = None,
     secret: str | None = None,
+    accepted: str | None = None,
+    accepted_node_keys: Mapping[str, str] | None = None,
 ) -> Keys:
     """The keys of node `me`.
 
@@ -63,21 +74,21 @@ def derive(
         cluster: The cluster's name: another name makes other keys.
         node_keys: Public keys by node, in Z85, if each has its own.
         secret: This node's secret key, in Z85, with `node_keys`.
+        accepted: Another key of the cluster that others may use.
+        accepted_node_keys: Other public keys that these nodes may use, with `node_keys`.
 
     Raises:
         KeysError: If they are too short, malformed, or do not belong together.
     """
-    key = (shared.encode() if isinstance(shared, str) else shared).strip()
-    if len(key) < SHARED_CHARACTERS_MIN:
-        raise KeysError(f"the cluster key has {len(key)} characters, fewer than {SHARED_CHARACTERS_MIN}")
-    root = hashlib.blake2b(key, person=b"whimbrel root").digest()
-    datagram = _derived(root, b"datagram", cluster)
+    roots = [_root(key) for key in (shared, accepted) if key is not None]
+    datagrams = tuple(_derived(root, b"datagram", cluster) for root in roots)
     if node_keys:
-        return Keys(datagram, *_own_pair(me, node_keys, secret))
+        return Keys(datagrams, *_own_pair(me, node_keys, secret, accepted_node_keys or {}))
     if secret is not None:
         raise KeysError("a secret key without node_keys: the others could not know the public key")
-    common = z85.encode(_derived(root, b"curve", cluster))
-    return Keys(datagram, zmq.curve_public(common), common)
+    secrets = [z85.encode(_derived(root, b"curve", cluster)) for root in roots]
+    publics = tuple(zmq.curve_public(common) for common in secrets)
+    return Keys(datagrams, publics[0], secrets[0], publics)
 
 
 def make_pair() -> tuple[str, str]:
@@ -90,22 +101,33 @@ def _derived(root: bytes, purpose: bytes, cluster: str) -> bytes:
     return hashlib.blake2b(cluster.encode(), digest_size=_CURVE_BYTES, key=root, person=purpose).digest()
 
 
-def _own_pair(me: str, node_keys: Mapping[str, str], secret: str | None) -> tuple[bytes, bytes, dict[str, bytes]]:
-    by_node = {node: _key(f"the public key of node {node!r}", text) for node, text in node_keys.items()}
+def _root(shared: str | bytes) -> bytes:
+    key = (shared.encode() if isinstance(shared, str) else shared).strip()
+    if len(key) < SHARED_CHARACTERS_MIN:
+        raise KeysError(f"the cluster key has {len(key)} characters, fewer than {SHARED_CHARACTERS_MIN}")
+    return hashlib.blake2b(key, person=b"whimbrel root").digest()
+
+
+def _own_pair(
+    me: str, node_keys: Mapping[str, str], secret: str | None, others: Mapping[str, str]
+) -> tuple[bytes, bytes, tuple[bytes, ...], dict[str, tuple[bytes, ...]]]:
+    by_node: dict[str, tuple[bytes, ...]] = {}
     nodes: dict[bytes, str] = {}
-    for node, public in by_node.items():
+    for node, text in [*node_keys.items(), *others.items()]:
+        public = _key(f"the public key of node {node!r}", text)
         if nodes.setdefault(public, node) != node:
             raise KeysError(f"nodes {nodes[public]!r} and {node!r} have the same public key")
+        by_node[node] = (*by_node.get(node, ()), public)
     if "" in by_node:
         raise KeysError("node_keys has a key without a name")
-    if me not in by_node:
+    if me not in node_keys:
         raise KeysError(f"node_keys has no key of this node, {me!r}")
     if secret is None:
         raise KeysError("node_keys needs the secret key of this node")
     own = _key("the secret key of this node", secret)
-    if zmq.curve_public(own) != by_node[me]:
+    if zmq.curve_public(own) != by_node[me][0]:
         raise KeysError(f"the secret key of this node does not belong to the public key of {me!r}")
-    return by_node[me], own, by_node
+    return by_node[me][0], own, (), by_node
 
 
 def _key(what: str, text: str) -> bytes:

@@ -31,6 +31,8 @@ class PeerAddress:
     router_address: str
     """`host:port`, an IPv6 address in brackets."""
     pub_address: str
+    public: bytes = b""
+    """The CURVE key that its sockets have, as it says, 32 bytes; empty if it does not say."""
 
 
 @dataclass(slots=True)

@@ -34,20 +34,28 @@ class Secrecy:
         self._boot = boot
         self._private = X25519PrivateKey.from_private_bytes(z85.decode(keys.secret))
         self._counter = 0
-        self._ciphers: dict[tuple[str, str, str], ChaCha20Poly1305 | None] = {}
+        self._ciphers: dict[tuple[str, bytes, str, str], ChaCha20Poly1305 | None] = {}
 
-    def close(self, node: str, boot: str, datagram: bytes) -> bytes | None:
-        """A datagram so that only that process of a node can read it; None if no such node may take part."""
-        cipher = self._cipher(node, self._boot, boot)
+    def close(self, node: str, boot: str, datagram: bytes, public: bytes = b"") -> bytes | None:
+        """A datagram so that only that process of a node can read it; None if no such node may take part.
+
+        Args:
+            public: The CURVE key that the process says it has, as 32 bytes; empty if it does not say.
+        """
+        cipher = self._cipher(node, public, self._boot, boot)
         if cipher is None:
             return None
         self._counter += 1
         counter = self._counter.to_bytes(_COUNTER_BYTES, "big")
         return counter + cipher.encrypt(counter + _NONCE_REST, datagram, None)
 
-    def open(self, node: str, boot: str, payload: bytes) -> bytes | None:
-        """What that process of a node has sent to this one; None if it is nothing of the kind."""
-        cipher = self._cipher(node, boot, self._boot)
+    def open(self, node: str, boot: str, payload: bytes, public: bytes = b"") -> bytes | None:
+        """What that process of a node has sent to this one; None if it is nothing of the kind.
+
+        Args:
+            public: The CURVE key that the process says it has, as 32 bytes; empty if it does not say.
+        """
+        cipher = self._cipher(node, public, boot, self._boot)
         if cipher is None or len(payload) < OVERHEAD_BYTES:
             return None
         counter = payload[:_COUNTER_BYTES]
@@ -56,16 +64,16 @@ class Secrecy:
         except InvalidTag:
             return None
 
-    def _cipher(self, node: str, sender_boot: str, receiver_boot: str) -> ChaCha20Poly1305 | None:
-        of = (node, sender_boot, receiver_boot)
+    def _cipher(self, node: str, public: bytes, sender_boot: str, receiver_boot: str) -> ChaCha20Poly1305 | None:
+        of = (node, public, sender_boot, receiver_boot)
         if of not in self._ciphers:
             if len(self._ciphers) >= CIPHERS_MAX:
                 self._ciphers.clear()
             self._ciphers[of] = self._made(*of)
         return self._ciphers[of]
 
-    def _made(self, node: str, sender_boot: str, receiver_boot: str) -> ChaCha20Poly1305 | None:
-        public = self._keys.server_key(node)
+    def _made(self, node: str, told: bytes, sender_boot: str, receiver_boot: str) -> ChaCha20Poly1305 | None:
+        public = self._keys.server_key(node, told)
         if public is None:
             return None
         shared = self._private.exchange(X25519PublicKey.from_public_bytes(z85.decode(public)))

@@ -263,8 +263,10 @@ class Transport:
         return made
 
     def _connect(self, peer: str) -> None:
-        address, key = self._links.address(peer), self._keys.server_key(peer)
-        if address is None or key is None:
+        address = self._links.address(peer)
+        assert address is not None
+        key = self._keys.server_key(peer, address.public)
+        if key is None:
             _say("peer_without_key", peer=peer)
             return
         sub, dealer = self._client(zmq.SUB, key), self._client(zmq.DEALER, key)

@@ -28,6 +28,9 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
     """Its cache is filled: it can serve others."""
     is_synced: bool
     """It holds the log of every slot."""
+    public: bytes = b""
+    """The CURVE key that its sockets have, 32 bytes: while keys are rotated it may have the one or the other. Empty
+    from nodes that are older than that."""
 
 
 def digest_of(voters: Sequence[str], slots: int, retry_window_s: float) -> int:

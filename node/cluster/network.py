@@ -17,6 +17,7 @@ from secrets import randbits
 from typing import Protocol
 
 import gevent
+from zmq.utils import z85
 
 from gateway.link.crash import crash, or_crash
 from gateway.link.logs import event
@@ -92,12 +93,14 @@ class Network:
             settings.node.name, boot, cluster.host, cluster.port, keys, Codec(Packet), owner.peer_packets, crash,
             received=owner.perform,
         )  # fmt: skip
-        seal = Seal(keys.datagram, cluster.name, settings.node.name, boot)
+        seal = Seal(keys.datagrams[0], cluster.name, settings.node.name, boot, keys.datagrams[1:])
         self.membership = Membership(
             settings.node.name, cluster.advertised, boot, b"", MembershipConfig(), Random(randbits(64))
         )
         self._link = _Link(self.membership, seal)
         self._secrecy = Secrecy(keys, boot)
+        self.public = z85.decode(keys.public)
+        """The CURVE key of the sockets, 32 bytes."""
         self._udp = Udp(
             cluster.host, cluster.port, self._link, or_crash(self._membership_events), crash, self._carried
         )  # fmt: skip
@@ -142,7 +145,7 @@ class Network:
         peer, member = self._linked.get(to), self.membership.members.get(to)
         if peer is None or member is None:
             return
-        closed = self._secrecy.close(to, peer.boot, encode_datagram(packet))
+        closed = self._secrecy.close(to, peer.boot, encode_datagram(packet), peer.public)
         if closed is not None:
             self._udp.carry(member.address, closed)
 
@@ -204,9 +207,11 @@ class Network:
     def _carried(self, carried: list[tuple[Sender, bytes]]) -> None:
         for sender, payload in carried:
             peer = self._linked.get(sender.name)
-            data = self._secrecy.open(sender.name, sender.boot, payload)
+            data = None
+            if peer is not None and peer.boot == sender.boot:
+                data = self._secrecy.open(sender.name, sender.boot, payload, peer.public)
             packet = decode_datagram(data) if data is not None else None
-            if packet is None or peer is None or peer.boot != sender.boot:
+            if packet is None:
                 self.datagrams_refused += 1
             else:
                 self._owner.peer_datagram(sender.name, sender.boot, packet)

@@ -44,13 +44,14 @@ class Peers:
 
     # Inputs.
 
-    def connected(self, router_port: int, pub_port: int, url: str) -> None:
+    def connected(self, router_port: int, pub_port: int, public: bytes, url: str) -> None:
         """This node listens.
 
         Args:
+            public: The CURVE key of its sockets.
             url: Where clients reach it.
         """
-        self._own = replace(self._own, router_port=router_port, pub_port=pub_port, url=url)
+        self._own = replace(self._own, router_port=router_port, pub_port=pub_port, public=public, url=url)
         self._effects.add(TellMembers(meta.encode(self._own)))
 
     def tell(self, is_ready: bool, is_synced: bool) -> None:
@@ -136,6 +137,7 @@ class Peers:
                 peer.boot,
                 f"{_host(peer.address)}:{peer.meta.router_port}",
                 f"{_host(peer.address)}:{peer.meta.pub_port}",
+                peer.meta.public,
             )
             for name, peer in self._peers.items()
             if peer.meta is not None and self._is_linked(peer)

@@ -39,6 +39,9 @@ class Cluster(Section, frozen=True):
     `whimbrel keygen` makes one. This or `key_file` is needed as soon as there are other nodes."""
     key_file: str = ""
     """A file that has the cluster's secret and nothing else."""
+    accepted_key_file: str = ""
+    """A file with another secret that nodes may have, while secrets are rotated: this node accepts both, and uses the
+    other one."""
     data_dir: str = ""
     """Where the node keeps what should survive a restart: what it promised as a voter, and the latest values of
     compacted topics. A directory of this node's own.
@@ -49,6 +52,8 @@ class Cluster(Section, frozen=True):
     node_keys: NodeKeys = field(default_factory=dict)
     """Public keys of the nodes by name: with them connections between nodes are encrypted with keys of their own, and
     a node is taken for the one it says it is only if it has the key."""
+    accepted_node_keys: NodeKeys = field(default_factory=dict)
+    """Other public keys that nodes may have, while keys are rotated. Needs `node_keys`."""
     secret_key_file: str = ""
     """A file with this node's pair of keys, as `whimbrel keygen --node-key` prints it. Needs `node_keys`."""
     controls: bool = False

@@ -26,7 +26,9 @@ def mesh_keys(settings: Settings) -> Keys:
     assert cluster.is_on
     key = _cluster_key(cluster.key_file) if cluster.key_file else cluster.key
     secret = _secret_key(cluster.secret_key_file) if cluster.secret_key_file else None
-    return derive(key, cluster.name, settings.node.name, cluster.node_keys, secret)
+    accepted = _cluster_key(cluster.accepted_key_file) if cluster.accepted_key_file else None
+    others = cluster.accepted_node_keys
+    return derive(key, cluster.name, settings.node.name, cluster.node_keys, secret, accepted, others)
 
 
 def admin_token(settings: Settings) -> str:
@@ -89,6 +91,7 @@ def _files(settings: Settings) -> list[tuple[str, str, Callable[[str], str]]]:
     return [
         ("admin.token_file", settings.admin.token_file, _token),
         ("cluster.key_file", cluster.key_file, _cluster_key),
+        ("cluster.accepted_key_file", cluster.accepted_key_file, _cluster_key),
         ("cluster.secret_key_file", cluster.secret_key_file, _secret_key),
     ]
 

@@ -98,6 +98,8 @@ def missing(settings: Settings, wrong: Collection[str]) -> Iterator[tuple[str, s
         yield "cluster.advertise", "", text
     if (cluster.secret_key_file or "cluster.secret_key_file" in wrong) and not cluster.node_keys:
         yield "cluster.node_keys", "", "the public keys of all nodes, as cluster.secret_key_file is given"
+    if cluster.accepted_node_keys and not (cluster.node_keys or cluster.secret_key_file):
+        yield "cluster.node_keys", "", "the public keys of all nodes, as cluster.accepted_node_keys is given"
     if (cluster.node_keys or "cluster.node_keys" in wrong) and not cluster.secret_key_file:
         yield "cluster.secret_key_file", "", "the file with this node's keys, as cluster.node_keys is given"
 

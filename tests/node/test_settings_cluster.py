@@ -159,6 +159,13 @@ def test_namespaces_come_from_everywhere_and_the_last_has_the_last_word(tmp_path
             ],
         ),
         (
+            (f'cluster.accepted_node_keys={{ node = "{"k" * 40}" }}',),
+            [
+                "cluster.node_keys: not given, expected the public keys of all nodes, as cluster.accepted_node_keys is "
+                "given"
+            ],
+        ),
+        (
             (f'cluster.node_keys={{ a = "{"k" * 40}" }}', "cluster.secret_key_file=x", "cluster.voters=a,b,c", KEY),
             ["--set: cluster.node_keys: expected a key of this node and of each voter too: b, c, node lacking"],
         ),
@@ -280,7 +287,22 @@ def test_a_node_can_have_keys_of_its_own(tmp_path: Path) -> None:
     assert secret not in str(problem)
 
 
-@pytest.mark.parametrize("key", ["key_file", "secret_key_file"])
+def test_other_keys_can_be_accepted(tmp_path: Path) -> None:
+    (public, secret), (other, _) = make_pair(), make_pair()
+    (tmp_path / "node.key").write_text(f'public = "{public}"\nsecret = "{secret}"\n')
+    (tmp_path / "accepted.key").write_text("fedcba9876543210\n")
+    sets = [f'cluster.node_keys={{ node = "{public}" }}', f"cluster.secret_key_file={tmp_path / 'node.key'}", KEY]
+    sets += [f'cluster.accepted_node_keys={{ node = "{other}" }}', "cluster.listen=a:1"]
+    sets += [f"cluster.accepted_key_file={tmp_path / 'accepted.key'}"]
+    effective = load(None, {}, [("--set", text) for text in sets])
+    assert [*effective.problems, *problems(effective)] == []
+    expected = derive(
+        "0123456789abcdef", "whimbrel", "node", {"node": public}, secret, "fedcba9876543210", {"node": other}
+    )
+    assert mesh_keys(effective.settings) == expected
+
+
+@pytest.mark.parametrize("key", ["key_file", "secret_key_file", "accepted_key_file"])
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -297,7 +319,9 @@ def test_a_file_that_has_no_key_is_told(tmp_path: Path, key: str, content: bytes
         file.write_bytes(content)
     sets = [f"cluster.{key}={file}", "cluster.listen=a:1"]
     if key == "secret_key_file":
-        sets += [f'cluster.node_keys={{ node = "{"k" * 40}" }}', KEY]
+        sets += [f'cluster.node_keys={{ node = "{"k" * 40}" }}']
+    if key != "key_file":
+        sets += [KEY]
     effective = load(None, {}, [("--set", text) for text in sets])
     (problem,) = problems(effective)
     assert problem.key == f"cluster.{key}"

@@ -10,6 +10,7 @@ from typing import Any
 
 import gevent
 import msgspec
+from zmq.utils import z85
 
 from mesh.transport.keys import Keys, derive
 from mesh.transport.links import PeerAddress
@@ -44,12 +45,14 @@ class Peer:
         """(sender, boot, packet)."""
         self.crashes = 0
         self.on_receive: Callable[[str, list[Any]], None] = lambda sender, packets: None
+        self.public = z85.decode(keys.public)
         self.transport = Transport(name, self.boot, host, port, keys, CODEC, self._receive, self._crash)
 
     @property
     def address(self) -> PeerAddress:
         """Where the others find it."""
-        return PeerAddress(self.boot, f"127.0.0.1:{self.transport.router_port}", f"127.0.0.1:{self.transport.pub_port}")
+        router, pub = (f"127.0.0.1:{port}" for port in (self.transport.router_port, self.transport.pub_port))
+        return PeerAddress(self.boot, router, pub, self.public)
 
     def knows(self, *others: Peer) -> None:
         """Have these peers, and no others."""

@@ -250,7 +250,7 @@ def test_the_longest_payload_with_the_longest_names_fits() -> None:
 
 
 def signed(seal: Seal, body: bytes) -> bytes:
-    return seal._digest(body) + body
+    return seal_module._digest(seal._hasher, body) + body
 
 
 @pytest.mark.parametrize(
@@ -311,3 +311,18 @@ def test_changed_and_cut_packets_are_a_packet_or_none() -> None:
         decode_packet(bytes(data))
     assert decode_packet(whole) is not None
     assert decode_packet(b"\x91" * 5000) is None
+
+
+def test_while_keys_are_rotated_two_open_and_one_seals() -> None:
+    def having(name: str, key: bytes, *accepted: bytes) -> Seal:
+        seal = Seal(key, "mesh", name, f"{name}1", accepted)
+        for address, other in ((A, "a"), (B, "b"), (C, "c")):
+            seal.learn(address, f"{other}1")
+        return seal
+
+    not_yet, old, new = having("a", b"old"), having("b", b"old", b"new"), having("c", b"new", b"old")
+    assert old.receive(C, sealed(new, b"with the new one")) == (Sender("c", "c1", C), b"with the new one")
+    assert new.receive(B, sealed(old, b"with the old one", C)) == (Sender("b", "b1", B), b"with the old one")
+    assert old.receive(A, sealed(not_yet, b"with the only one")) is not None
+    assert not_yet.receive(C, sealed(new, b"with another one", A)) is None
+    assert not_yet.rejected == {"wrong_digest": 1}

@@ -15,7 +15,7 @@ SHARED = "correct horse battery"
 def test_the_same_text_makes_the_same_keys() -> None:
     keys = derive(SHARED, "whimbrel")
     assert keys == derive(SHARED.encode() + b"\n", "whimbrel")
-    assert len(keys.datagram) == 32
+    assert [len(key) for key in keys.datagrams] == [32]
     assert keys.public == zmq.curve_public(keys.secret)
     assert keys.server_key("anyone") == keys.public
     assert keys.accepted() == {z85.decode(keys.public): ""}
@@ -24,26 +24,26 @@ def test_the_same_text_makes_the_same_keys() -> None:
 def test_known_keys_stay_what_they_are() -> None:
     """Nodes of two releases are one cluster."""
     keys = derive(SHARED, "whimbrel")
-    assert keys.datagram.hex() == "7e48e03d240349c6835d04b10500d0225ebb578104ea5693e06008d07d999395"
+    assert keys.datagrams[0].hex() == "7e48e03d240349c6835d04b10500d0225ebb578104ea5693e06008d07d999395"
     assert keys.public == b"7fUsVUMD78b&V!jm*o*U>Y4khUy:.JNY=84zH3by"
 
 
 @pytest.mark.parametrize(("shared", "cluster"), [(SHARED + "!", "whimbrel"), (SHARED, "other"), (SHARED, "")])
 def test_another_key_or_cluster_shares_nothing(shared: str, cluster: str) -> None:
     ours, theirs = derive(SHARED, "whimbrel"), derive(shared, cluster)
-    assert ours.datagram != theirs.datagram
+    assert ours.datagrams != theirs.datagrams
     assert ours.public != theirs.public
 
 
 def test_no_key_follows_from_another() -> None:
     keys = derive(SHARED, "whimbrel")
-    assert len({keys.datagram, z85.decode(keys.secret), z85.decode(keys.public)}) == 3
+    assert len({*keys.datagrams, z85.decode(keys.secret), z85.decode(keys.public)}) == 3
 
 
 def test_secrets_are_not_printed() -> None:
     keys = derive(SHARED, "whimbrel")
     assert keys.secret.decode() not in repr(keys)
-    assert repr(keys.datagram) not in repr(keys)
+    assert repr(keys.datagrams[0]) not in repr(keys)
 
 
 @pytest.mark.parametrize("shared", ["", "short", "x" * 15, " " * 20 + "x" * 15, b"x" * 15 + b"\n"])
@@ -59,7 +59,29 @@ def test_each_node_has_its_own_pair() -> None:
     assert keys.server_key("b") == b_public.encode()
     assert keys.server_key("c") is None
     assert keys.accepted() == {z85.decode(a_public): "a", z85.decode(b_public): "b"}
-    assert keys.datagram == derive(SHARED, "whimbrel").datagram
+    assert keys.datagrams == derive(SHARED, "whimbrel").datagrams
+
+
+def test_a_second_key_of_the_cluster_is_accepted_and_not_used() -> None:
+    old, new = derive(SHARED, "whimbrel"), derive(SHARED + "!", "whimbrel")
+    both = derive(SHARED, "whimbrel", accepted=SHARED + "!")
+    assert (both.public, both.secret) == (old.public, old.secret)
+    assert both.datagrams == (*old.datagrams, *new.datagrams)
+    assert both.accepted() == {**old.accepted(), **new.accepted()}
+    for told, shown in ((b"", old.public), (z85.decode(old.public), old.public), (z85.decode(new.public), new.public)):
+        assert both.server_key("b", told) == shown
+    assert both.server_key("b", b"?" * 32) is None
+
+
+def test_other_keys_of_nodes_are_accepted_from_them_only() -> None:
+    (old_a, secret), (old_b, _), (new_b, _) = make_pair(), make_pair(), make_pair()
+    keys = derive(SHARED, "whimbrel", "a", {"a": old_a, "b": old_b}, secret, None, {"b": new_b})
+    assert keys.accepted() == {z85.decode(old_a): "a", z85.decode(old_b): "b", z85.decode(new_b): "b"}
+    assert keys.server_key("b", z85.decode(new_b)) == new_b.encode()
+    assert keys.server_key("b") == old_b.encode()
+    assert keys.server_key("b", z85.decode(old_a)) is None
+    with pytest.raises(KeysError, match="nodes 'a' and 'b' have the same"):
+        derive(SHARED, "whimbrel", "a", {"a": old_a, "b": old_b}, secret, None, {"b": old_a})
 
 
 def test_keys_that_do_not_belong_together_are_refused() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from zmq.utils import z85
+
 from mesh.transport.keys import Keys, derive, make_pair
 from mesh.transport.secrecy import OVERHEAD_BYTES, Secrecy
 
@@ -44,3 +46,14 @@ def test_with_keys_of_their_own_nobody_speaks_for_another() -> None:
     assert Secrecy(keys["b"], "b1").open("a", "a1", closed) is None
     assert Secrecy(keys["a"], "a1").close("stranger", "s1", TEXT) is None
     assert Secrecy(keys["a"], "a1").open("stranger", "s1", closed) is None
+
+
+def test_while_keys_are_rotated_the_one_that_a_process_says_it_has_counts() -> None:
+    old = derive(SHARED, "main", accepted=SHARED + "!")
+    new = derive(SHARED + "!", "main", accepted=SHARED)
+    a, b = Secrecy(old, "a1"), Secrecy(new, "b1")
+    closed = a.close("b", "b1", TEXT, z85.decode(new.public))
+    assert closed is not None
+    assert b.open("a", "a1", closed, z85.decode(old.public)) == TEXT
+    assert b.open("a", "a1", closed, z85.decode(new.public)) is None
+    assert a.close("b", "b1", TEXT, b"?" * 32) is None

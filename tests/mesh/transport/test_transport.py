@@ -13,6 +13,7 @@ import zmq
 
 from loadtest.kafka.ports import free_port
 from mesh.transport import pump, wire
+from mesh.transport.keys import derive, make_pair
 from mesh.transport.links import PeerAddress
 from tests.support.transports import Blob, Peer, Text, connect, pause, peers, until
 
@@ -229,9 +230,9 @@ def test_a_port_in_use_is_named() -> None:
 def test_all_forms_of_a_host_can_be_listened_at(host: str) -> None:
     a, b = Peer("a", host=host), Peer("b")
     reached = "127.0.0.3" if host == "127.0.0.3" else "127.0.0.1"
-    ports = a.transport.router_port, a.transport.pub_port
+    router, pub = (f"{reached}:{port}" for port in (a.transport.router_port, a.transport.pub_port))
     try:
-        b.transport.peers({"a": PeerAddress(a.boot, *(f"{reached}:{port}" for port in ports))})
+        b.transport.peers({"a": PeerAddress(a.boot, router, pub)})
         a.knows(b)
         until(lambda: _say_until(a, b.texts("a"), "x"))
     finally:
@@ -263,3 +264,23 @@ def _work(for_s: float) -> None:
     end = time.monotonic() + for_s
     while time.monotonic() < end:
         pass
+
+
+def test_while_keys_are_rotated_those_with_the_old_and_those_with_the_new_reach_each_other() -> None:
+    pairs = {name: (make_pair(), make_pair()) for name in "ab"}
+    old_keys, new_keys = ({name: both[at][0] for name, both in pairs.items()} for at in (0, 1))
+    old, new = "the old key of a cluster", "the new key of a cluster"
+    for keys in (
+        [derive(old, "tests", accepted=new), derive(new, "tests", accepted=old)],
+        [
+            derive(old, "tests", "a", old_keys, pairs["a"][0][1], None, new_keys),
+            derive(old, "tests", "b", new_keys, pairs["b"][1][1], None, old_keys),
+        ],
+    ):
+        made = [Peer(name, one) for name, one in zip("ab", keys, strict=True)]
+        try:
+            connect(*made)
+            assert [peer.transport.stats.refused["key"] for peer in made] == [0, 0]
+        finally:
+            for peer in made:
+                peer.transport.close()

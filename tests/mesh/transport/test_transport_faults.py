@@ -83,7 +83,7 @@ def test_a_stranger_gets_nothing_even_if_it_knows_our_public_key(kind: int, who:
     public, secret = make_pair()
     keys = {
         "without a key": None,
-        "with a key of its own": Keys(b"", public.encode(), secret.encode()),
+        "with a key of its own": Keys((), public.encode(), secret.encode()),
         "of another cluster": OTHERS,
     }[who]
     with peers("a", "b") as (a, b):
