@@ -22,6 +22,8 @@ from mesh.slots.promises import Promises, PromisesError
 from node.audit.audit import Auditors
 from node.audit.insides import Insides
 from node.audit.loading import load
+from node.fit import misfits, worker_count
+from node.machine import this_machine
 from node.node import Node
 from node.run_dir import LINK, RunDirError, run_directory
 from node.settings import Settings, warnings
@@ -48,8 +50,11 @@ def run_node(settings: Settings, started: Callable[[int], None] | None = None) -
     """
     set_up(settings.log.format, settings.log.level)
     sys.setswitchinterval(SWITCH_INTERVAL_S)
+    machine = this_machine()
     for warning in warnings(settings):
         event(log, "open_to_others", logging.WARNING, text=warning)
+    for misfit in misfits(settings, machine):
+        event(log, "does_not_fit", logging.WARNING, text=misfit)
     try:
         port = _free_port(settings.node.host, settings.node.port)
     except OSError as error:
@@ -63,7 +68,7 @@ def run_node(settings: Settings, started: Callable[[int], None] | None = None) -
         return 1
     try:
         with run_directory(settings.node.run_dir) as run_dir:
-            return _run(settings, port, run_dir / LINK, promises, started)
+            return _run(settings, port, worker_count(settings, machine), run_dir / LINK, promises, started)
     except RunDirError as error:
         print(f"whimbrel: {error}", file=sys.stderr)
         return 1
@@ -97,11 +102,11 @@ def _audit(settings: Settings) -> Auditors | None:
 def _run(
     settings: Settings,
     port: int,
+    count: int,
     link_path: Path,
     promises: Promises | None,
     started: Callable[[int], None] | None,
 ) -> int:
-    count = settings.node.worker_count(len(os.sched_getaffinity(0)))
     try:
         audit = _audit(settings)
         revocations = RevocationStore(data_dir(settings, os.environ))

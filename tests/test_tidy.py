@@ -144,6 +144,7 @@ SHELLS = {
     "node/kafka/tokens.py",
     "node/kafka/topic_admin.py",
     "node/launcher/",
+    "node/machine.py",
     "node/main.py",
     "node/node.py",
     "node/run_dir.py",

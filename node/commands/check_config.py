@@ -23,6 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from node.fit import misfits
+    from node.machine import this_machine
     from node.settings import warnings
     from node.settings.show import show
 
@@ -30,18 +32,20 @@ def run(args: argparse.Namespace) -> int:
     problems = configuration.problems(effective)
     if not effective.problems:
         sys.stdout.write(show(effective, in_effect(effective.settings)))
-        for warning in warnings(effective.settings):
+        for warning in (*warnings(effective.settings), *misfits(effective.settings, this_machine())):
             print(f"whimbrel: warning: {warning}", file=sys.stderr)
     return configuration.report(problems) if problems else 0
 
 
 def in_effect(settings: Settings) -> dict[str, str | int | tuple[str, ...]]:
     """By path, the value in effect on this machine where the configuration leaves it open."""
+    from node.fit import worker_count
+    from node.machine import this_machine
     from node.settings import cluster_files
 
     found: dict[str, str | int | tuple[str, ...]] = {**cluster_files.in_effect(settings, os.environ)}
     if not settings.node.workers:
-        found["node.workers"] = settings.node.worker_count(len(os.sched_getaffinity(0)))
+        found["node.workers"] = worker_count(settings, this_machine())
     if settings.cluster.is_on:
         for path, said, address in (
             ("cluster.listen", settings.cluster.listen, settings.cluster.address),

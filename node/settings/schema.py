@@ -60,7 +60,8 @@ class Node(Section, frozen=True):
     """Address for WebSockets and HTTP. Loopback by default: with `0.0.0.0:8080` or `[::]:8080` others can reach the
     node. Port 0 takes a free one."""
     workers: Annotated[int, whole(0, 1024)] = 0
-    """Gateway worker processes; 0 is one per core, less one, at least one."""
+    """Gateway worker processes; 0 is one per core that the node may use (of those that it may run on, or whose CPU time
+    its control group allows, rounded down), less one, at least one."""
     drain_s: Annotated[float, duration(ge=0, le=3600)] = 10.0
     """On shutdown clients are told to move, spread over this time; then the remaining connections are closed."""
     servers: Urls = ()

@@ -10,12 +10,14 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 
 def require(*names: str) -> None:
-    """Go on only if these tools are there: java, maven, node, npm, browser, netns, nspawn, prometheus.
+    """Go on only if these tools are there: java, maven, node, npm, browser, netns, cgroups, nspawn,
+    prometheus.
 
     Raises:
         pytest.skip.Exception: One is missing.
@@ -78,6 +80,19 @@ def _netns() -> str | None:
     return None
 
 
+def _cgroups() -> str | None:
+    root = Path("/sys/fs/cgroup")
+    probes = [root] if (root / "cgroup.controllers").exists() else [root / "cpu", root / "memory"]
+    try:
+        for probe in probes:
+            folder = probe / f"whimbrel-probe-{os.getpid()}"
+            folder.mkdir()
+            folder.rmdir()
+    except OSError as error:
+        return f"control groups are not allowed here: {error}"
+    return None
+
+
 def _nspawn() -> str | None:
     for program, package in (("systemd-nspawn", "systemd-container"), ("debootstrap", "debootstrap"), ("ssh", "ssh")):
         if shutil.which(program) is None:
@@ -104,6 +119,7 @@ _CHECKS: dict[str, Callable[[], str | None]] = {
     "npm": _npm,
     "browser": _browser,
     "netns": _netns,
+    "cgroups": _cgroups,
     "nspawn": _nspawn,
     "prometheus": _prometheus,
 }
