@@ -96,6 +96,7 @@ class Worker:
         self.node_is_silent = False
         self.done = Event()
         self.exit_status = 0
+        self.counts_bytes = self.sessions.counts_bytes
         self._outputs = self.sessions.outputs
         self._stats = self.sessions.stats
         self._trail = self.sessions.trail
@@ -151,7 +152,7 @@ class Worker:
 
     def refused_s(self, host: str) -> float:
         """0 if another connection may come from there; else in how many seconds."""
-        return self.sessions.addresses.refused_s(self.now(), host)
+        return self.sessions.refused_s(self.now(), host)
 
     def upgraded(
         self, fd: int, encoding: int, client: whimbrel_server.Connection, data: bytes, tls: TlsStream | None = None
@@ -174,6 +175,8 @@ class Worker:
 
     def failed(self, session: Session, code: int, reason: str) -> None:
         self._stats.bad_frames += code != codes.INTERNAL
+        if self._trail is not None:
+            self._trail.not_asked(session, "frame", "", code, reason)
         self.sessions.close(session, code, reason)
 
     def left(self, session: Session, payload: bytes | None = None) -> None:
@@ -189,6 +192,9 @@ class Worker:
 
     def heard(self, session: Session) -> None:
         self.sessions.heard(session)
+
+    def took(self, session: Session, size: int) -> None:
+        self.sessions.took(self.now(), session, size)
 
     def may_read(self, session: Session) -> bool:
         return self.sessions.may_read(session)
@@ -235,6 +241,9 @@ class Worker:
                 closes, outputs.closes = outputs.closes, []
                 for session, code, reason in closes:
                     session.connection.close(code, reason)
+                reads, outputs.reads = outputs.reads, []
+                for session in reads:
+                    session.connection.resume_reading()
                 drains, outputs.drains = outputs.drains, []
                 for session in drains:
                     if session.connection.outbox is None:

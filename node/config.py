@@ -14,6 +14,7 @@ from mesh.cache.cache import CacheConfig
 from mesh.feed.feed_log import FeedConfig
 from mesh.slots.forwarding import ForwardingConfig
 from mesh.slots.slot import SlotConfig
+from node.admissions import AdmissionConfig
 from node.backfill.backfill import PageLimits
 from node.publishing import PublishingConfig
 
@@ -50,3 +51,4 @@ class NodeConfig:
     """The same on two nodes that have the same namespaces."""
     key_urls: Mapping[str, float] = field(default_factory=dict)
     """Key sets that tokens are checked with, and how often each is fetched again, in seconds."""
+    admission: AdmissionConfig = field(default_factory=AdmissionConfig)

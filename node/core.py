@@ -37,6 +37,7 @@ from mesh.slots.detours import Datagram
 from mesh.slots.slot_log import item_bytes
 from mesh.slots.slots import Slots
 from mesh.transport.wire import MESSAGE_BYTES_MAX
+from node.admissions import Admissions
 from node.attached_workers import AttachedWorkers
 from node.backfill.backfills import Backfills, Ticket
 from node.backfill.catch_ups import CatchUps
@@ -141,6 +142,7 @@ class NodeCore:
         )
         self.peers = Peers(config, effects)
         self.key_sets = KeySets(config.key_urls, effects)
+        self._admissions = Admissions(config.admission, effects)
         self.revocations, self.durations = Revocations(), Durations()
         self._slot_ends = SlotEnds(self.slots)
         self._scans: dict[Ticket, Scan] = {}
@@ -181,6 +183,7 @@ class NodeCore:
         """A worker process has ended."""
         self.workers.leave(worker)
         self.key_sets.gone(worker)
+        self._admissions.gone(worker)
 
     def worker_event(self, now: float, wall_ms: int, worker: WorkerId, event: link.FromWorker) -> None:
         """What a worker says. What concerns its process alone (`Ready`, `Query`) is the shell's.
@@ -200,6 +203,10 @@ class NodeCore:
                 self._effects.to_worker(worker, link.Cancelled(event.sid))
             case link.Drop():
                 self.interest.drop(worker, event.subject, event.encoding)
+            case link.Admit():
+                self._admissions.asked(now, worker, event)
+            case link.Leave(number):
+                self._admissions.left(worker, number)
             case link.WantRevoked():
                 self._tell_revoked(worker, self.revocations.all(now))
             case link.WantKeys(url):

@@ -35,7 +35,7 @@ from gateway.http.wanted import Wanted
 from gateway.link import events as link
 from gateway.link.certificates import Certificates
 from gateway.link.logs import event
-from gateway.sessions.limits import retry_text
+from gateway.link.rates import retry_text
 from gateway.sessions.stats import Stats
 from gateway.sockets.tls import TlsStream
 from whimbrel_server import Connection
@@ -243,6 +243,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         """Answer what is not understood, and hang up."""
         status, why = bad.args
         self.server.stats.bad_frames += 1
+        self.server.owner.handshake_refused(self.client_address[0], why)
         body = f"{why}\n".encode()
         head = (
             f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -295,18 +296,14 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         origin, host = fields.get("origin"), fields.get("host", "")
         if not server.origins.may_connect(origin, host):
             server.stats.refused += 1
-            why = f"the origin {origin!r} is neither a node's own nor one of its `origins`"
-            server.owner.handshake_refused(self._client_host(), why)
-            return self._no("403 Forbidden", why)
+            return self._no("403 Forbidden", f"the origin {origin!r} is neither a node's own nor one of its `origins`")
         offered = [one.strip() for one in fields.get("sec-websocket-protocol", "").split(",") if one.strip()]
         chosen = next((one for one in offered if one in ENCODINGS), None)
         if offered and chosen is None:
             return self._no("400 Bad Request", f"the sub-protocols here are {', '.join(ENCODINGS)}")
-        client_host = self._client_host()
-        if wait_s := server.owner.refused_s(client_host):
+        if wait_s := server.owner.refused_s(self._client_host()):
             server.stats.limited_connects += 1
             why = retry_text(wait_s, "too many connections from this address")
-            server.owner.handshake_refused(client_host, why)
             return self._no("429 Too Many Requests", why, ("Retry-After", str(int(wait_s) + 1)))
         if server.owner.is_full:
             server.stats.refused += 1
@@ -346,6 +343,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         return str(host)
 
     def _no(self, status: str, why: str, *headers: tuple[str, str]) -> list[bytes]:
+        self.server.owner.handshake_refused(self._client_host(), why)
         body = f"{why}\n".encode()
         self.start_response(
             status,
@@ -504,8 +502,9 @@ class Server(WSGIServer):  # type: ignore[misc]
             sock = TlsSocket(raw, self._certificates.context)
             try:
                 sock.handshake(data, HEAD_WAIT_S)
-            except OSError:
+            except OSError as error:
                 self.stats.tls_failures += 1
+                self.owner.handshake_refused(address[0], f"TLS: {error}")
                 raw.close()
                 raise
             self.stats.tls_handshakes += 1
@@ -528,6 +527,7 @@ class Server(WSGIServer):  # type: ignore[misc]
                 data += more
         except (ValueError, OSError) as error:
             self.stats.bad_frames += 1
+            self.owner.handshake_refused(address[0], f"the PROXY protocol: {error}")
             sock.close()
             raise ConnectionAbortedError(str(error)) from None
         return found.client or address, data[found.size :]

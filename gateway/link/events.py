@@ -183,6 +183,23 @@ class WantKeys(msgspec.Struct, array_like=True, tag="wantkeys", gc=False):
     url: str
 
 
+class Admit(msgspec.Struct, array_like=True, tag="admit", gc=False):
+    """The authorizer lets a client in: is there room for it? Answered by `Admitted`; asked again after a loss."""
+
+    number: int
+    """Names the connection in this worker's life."""
+    address: str
+    """Whom its address belongs to; empty: not counted."""
+    identity: str
+    """Empty: nobody in particular, or not counted."""
+
+
+class Leave(msgspec.Struct, array_like=True, tag="leave", gc=False):
+    """A connection for which `Admit` was asked is gone."""
+
+    number: int
+
+
 class WantRevoked(msgspec.Struct, array_like=True, tag="wantrevoked", gc=False):
     """The worker has lost a part of what the node said. Answered by `RevokedTokens`, with all of them."""
 
@@ -223,6 +240,8 @@ FromWorker: TypeAlias = (
     | WantKeys
     | WantRevoked
     | Audited
+    | Admit
+    | Leave
 )
 
 
@@ -389,6 +408,16 @@ class IssuerKeys(msgspec.Struct, array_like=True, tag="keys", gc=False):
     """A JSON Web Key Set; empty: there was none to be had yet."""
 
 
+class Admitted(msgspec.Struct, array_like=True, tag="admitted", gc=False):
+    """Answers `Admit`."""
+
+    number: int
+    wait_s: float
+    """0: it may come; else it may try again after so many seconds."""
+    is_address: bool
+    """Whether it is its address that has too much, not its identity."""
+
+
 class RevokedTokens(msgspec.Struct, array_like=True, tag="revoked", gc=False):
     """Tokens are revoked: end their clients, and let nobody in with them. Adds to what was said before."""
 
@@ -432,6 +461,7 @@ FromNode: TypeAlias = (
     | Servers
     | IssuerKeys
     | RevokedTokens
+    | Admitted
     | Room
     | Drain
 )

@@ -86,7 +86,9 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     limit_address_connections: int = 0
     """0: no limit."""
     limit_address_connects: str = ""
-    """Rates as in sessions/limits.py; empty: no limit."""
+    """Rates as in link/rates.py; empty: no limit."""
+    limit_identity_connections: int = 0
+    limit_identity_connects: str = ""
     limit_publishes: str = ""
     limit_subscribes: str = ""
     limit_bytes: str = ""

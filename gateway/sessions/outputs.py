@@ -22,6 +22,8 @@ class SessionOutputs:
         """Whole WebSocket frames in order; those of one session leave in one write."""
         self.closes: list[tuple[Session, int, str]] = []
         """Connections to close after their sends, with code and reason. The session is GONE already."""
+        self.reads: list[Session] = []
+        """Not slowed any more: read on where reading had stopped."""
         self.drains: list[Session] = []
         """Say `Sessions.drained` of each as soon as everything that was sent to it has left this process."""
         self.events: list[link.FromWorker] = []
@@ -65,7 +67,7 @@ class SessionOutputs:
     @property
     def are_urgent(self) -> bool:
         """Whether there is anything besides `events`, which may wait until the loop's next pass."""
-        return bool(self.sends or self.questions or self.closes or self.drains or self.failures)
+        return bool(self.sends or self.questions or self.closes or self.drains or self.reads or self.failures)
 
     def send(self, session: Session, frame: bytes) -> None:
         """Send whole WebSocket frames, unless the client is gone."""

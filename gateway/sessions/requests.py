@@ -19,14 +19,15 @@ from gateway.link import events as link
 from gateway.link.settings import GatewaySettings
 from gateway.link.topic_rules import Mapping
 from gateway.sessions import frames
+from gateway.sessions.admission import Admission
 from gateway.sessions.asking import ask
 from gateway.sessions.expiry import Expiry
-from gateway.sessions.limits import Meter, rate_of, retry_text
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
 from gateway.sessions.revoked import Revoked
-from gateway.sessions.session import GONE, GREETED, NEW, OPEN, Decision, Question, Session, Step, Subscription
+from gateway.sessions.session import GONE, GREETED, NEW, OPEN, Decision, PutOff, Question, Session, Step, Subscription
+from gateway.sessions.slowing import Slowing
 from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
 from gateway.sessions.trail import Trail
@@ -35,6 +36,7 @@ from mesh.subject import SubjectError, check, to_key
 from whimbrel_server import Authorizer, Identity
 
 UNSUPPORTED_DATA = 1003
+_LIMITED = (frames.Publish, frames.Subscribe)
 
 
 class Requests:
@@ -50,6 +52,8 @@ class Requests:
         publishing: PendingPublishes,
         expiry: Expiry,
         revoked: Revoked,
+        admission: Admission,
+        slowing: Slowing,
         trail: Trail | None,
     ) -> None:
         self._settings = settings
@@ -60,12 +64,11 @@ class Requests:
         self._publishing = publishing
         self._expiry = expiry
         self._revoked = revoked
+        self._admission = admission
+        self._slowing = slowing
         self._trail = trail
         self._mapping = Mapping(settings.topics)
         self._servers = settings.servers
-        self._publishes = rate_of(settings.limit_publishes)
-        self._subscribes = rate_of(settings.limit_subscribes)
-        self._bytes = rate_of(settings.limit_bytes)
         heartbeat_s = settings.heartbeat_s
         self._welcome = frames.Welcome(
             id=0,
@@ -89,67 +92,92 @@ class Requests:
         """A whole WebSocket message of a client (TEXT or BINARY)."""
         if session.state == GONE:
             return
-        if self._bytes is not None and (wait_s := self._meter(session, "bytes").take(now, self._bytes, len(data))):
-            self._stats.limited_bytes += 1
-            self._subscribing.close(session, codes.RATE_LIMITED, retry_text(wait_s, "too many bytes"))
-            return
         if kind != (BINARY if session.encoding == link.MSGPACK else TEXT):
             found = "text" if kind == BINARY else "binary"
-            self._subscribing.close(session, UNSUPPORTED_DATA, f"this sub-protocol has {found} frames")
+            self._break_off(session, UNSUPPORTED_DATA, f"this sub-protocol has {found} frames")
             return
         try:
             frame = frames.decode(data, session.encoding)
         except frames.BadFrame as bad:
             self._stats.bad_frames += 1
-            self._subscribing.close(session, codes.BAD_FRAME, str(bad))
+            self._break_off(session, codes.BAD_FRAME, str(bad))
         except frames.BadRequest as bad:
             if session.state == NEW:
                 self._out_of_order(session)
             else:
-                self._then(session, frames.error(bad.id, codes.BAD_REQUEST, str(bad)))
+                self._then(session, self._no(session, "frame", "", bad.id, codes.BAD_REQUEST, str(bad)))
         else:
             if isinstance(frame, frames.Hello) != (session.state == NEW):
                 self._out_of_order(session)
             elif isinstance(frame, frames.Hello):
                 self._hello(session, frame)
             else:
-                self._then(session, self._limited(now, session, frame) or self._checked(session, frame))
+                self._asked(now, session, frame)
 
     def decided(self, question: Question, decision: Decision, failure: Exception | None = None) -> None:
         """A blocking authorizer has answered, or failed."""
         session = question.session
         self._decide(question, decision, failure)
+        self._go_on(session)
+
+    def admitted(self, event: link.Admitted) -> None:
+        """The node has said whether there is room for a client."""
+        session = self._admission.answered(event)
+        if session is not None:
+            self._go_on(session)
+
+    def tick(self, now: float) -> None:
+        """Go on with what was put off; who asks too much for too long is closed."""
+        for session, reason in self._slowing.insisting(now):
+            self._break_off(session, codes.RATE_LIMITED, reason)
+        for session in self._slowing.due(now):
+            self._resume(now, session)
+
+    # Private.
+
+    def _asked(self, now: float, session: Session, frame: frames.ClientFrame) -> None:
+        if isinstance(frame, _LIMITED) and self._slowing.puts_off(now, session, frame):
+            self._then(session, PutOff(frame))
+        else:
+            self._then(session, self._checked(session, frame))
+
+    def _resume(self, now: float, session: Session) -> None:
+        """Take what was put off, as far as that may be now."""
+        while session.steps and isinstance(step := session.steps[0], PutOff):
+            if not self._slowing.is_next(now, session, step.frame):
+                return
+            session.steps[0] = found = self._checked(session, step.frame)
+            if isinstance(found, Question) and session.state == OPEN and not session.is_renewing:
+                self._ask(found)
+            self._go_on(session)
+        if not session.steps:
+            self._slowing.free(now, session)
+            self._outputs.reads.append(session)
+
+    def _go_on(self, session: Session) -> None:
+        """Do what waits no longer."""
         while session.steps and session.state != GONE:
             step = session.steps[0]
-            if isinstance(step, Question) and step.decision is None:
+            if _waits(step):
                 return
             session.steps.popleft()
             self._do(session, step)
         session.steps = None
 
-    # Private.
-
-    def _limited(self, now: float, session: Session, frame: frames.ClientFrame) -> frames.Error | None:
-        """Why a request comes too soon."""
-        if isinstance(frame, frames.Publish) and self._publishes is not None:
-            wait_s = self._meter(session, "publishes").take(now, self._publishes)
-            self._stats.limited_publishes += wait_s > 0
-        elif isinstance(frame, frames.Subscribe) and self._subscribes is not None:
-            wait_s = self._meter(session, "subscribes").take(now, self._subscribes)
-            self._stats.limited_subscribes += wait_s > 0
-        else:
-            return None
-        return frames.error(frame.id, codes.RATE_LIMITED, retry_text(wait_s, "too many requests")) if wait_s else None
-
-    @staticmethod
-    def _meter(session: Session, kind: str) -> Meter:
-        if session.meters is None:
-            session.meters = {}
-        return session.meters.setdefault(kind, Meter())
-
     def _out_of_order(self, session: Session) -> None:
         self._stats.bad_frames += 1
-        self._subscribing.close(session, codes.BAD_ORDER, "`hello` comes first, and once")
+        self._break_off(session, codes.BAD_ORDER, "`hello` comes first, and once")
+
+    def _break_off(self, session: Session, code: int, reason: str) -> None:
+        if self._trail is not None and session.state != GONE:
+            self._trail.not_asked(session, "frame", "", code, reason)
+        self._subscribing.close(session, code, reason)
+
+    def _no(self, session: Session, what: str, subject: str, request: int, code: int, reason: str) -> frames.Error:
+        """What is refused without asking the authorizer."""
+        if self._trail is not None:
+            self._trail.not_asked(session, what, subject, code, reason)
+        return frames.error(request, code, reason)
 
     def _hello(self, session: Session, frame: frames.Hello) -> None:
         assert session.client is not None
@@ -161,9 +189,9 @@ class Requests:
     def _renew(self, session: Session, frame: frames.Renew) -> Step:
         """The question, or why the client cannot renew."""
         if session.state != OPEN or session.is_renewing:
-            return frames.error(frame.id, codes.BAD_REQUEST, "one token after another")
+            return self._no(session, "renew", "", frame.id, codes.BAD_REQUEST, "one token after another")
         if session.client is None:
-            return frames.error(frame.id, codes.BAD_REQUEST, "nothing expires here")
+            return self._no(session, "renew", "", frame.id, codes.BAD_REQUEST, "nothing expires here")
         session.client.token = frame.token
         session.is_renewing = True
         return Question(session, "renew", session.client, "", frame)
@@ -173,7 +201,7 @@ class Requests:
         may_ask = session.state == OPEN and not session.is_renewing
         if isinstance(step, Question) and (may_ask or step.client is not None):
             self._ask(step)
-        if session.steps is None and not (isinstance(step, Question) and step.decision is None):
+        if session.steps is None and not _waits(step):
             self._do(session, step)
         elif session.steps is None:
             session.steps = deque([step])
@@ -197,6 +225,8 @@ class Requests:
             decision = Decision(codes.TOKEN_INVALID, reason) if reason else decision
             if self._revoked.covers(decision.identity):
                 decision = Decision(codes.TOKEN_REVOKED, "the token has been revoked")
+            if question.kind == "connect" and not decision.code and self._admission.asks(question, decision):
+                return
         question.decision = decision
         if failure is not None:
             self._stats.authorizer_failures += 1
@@ -208,25 +238,28 @@ class Requests:
             return self._renew(session, frame)
         if not isinstance(frame, frames.Subscribe | frames.Publish):
             return frame
-        settings = self._settings
-        subject = frame.subject
+        what = "publish" if isinstance(frame, frames.Publish) else "subscribe"
+        if refusal := self._why_not(frame):
+            return self._no(session, what, frame.subject, frame.id, *refusal)
+        return Question(session, what, None, frame.subject, frame)
+
+    def _why_not(self, frame: frames.Subscribe | frames.Publish) -> tuple[int, str] | None:
+        """Why nobody may ask for this: code and reason."""
+        settings, subject = self._settings, frame.subject
         if len(subject.encode()) > settings.subject_bytes_max:
-            reason = f"longer than {settings.subject_bytes_max} bytes"
-            return frames.error(frame.id, codes.BAD_SUBJECT, reason)
-        is_publish = isinstance(frame, frames.Publish)
+            return codes.BAD_SUBJECT, f"longer than {settings.subject_bytes_max} bytes"
         try:
-            topic = to_key(subject)[0] if is_publish else check(subject)
+            topic = to_key(subject)[0] if isinstance(frame, frames.Publish) else check(subject)
         except SubjectError as error:
-            return frames.error(frame.id, codes.BAD_SUBJECT, str(error))
+            return codes.BAD_SUBJECT, str(error)
         rule = self._mapping.rule_for(topic)
         if rule is None:
-            return frames.error(frame.id, codes.NOT_MAPPED, f"this node does not carry the topic {topic}")
+            return codes.NOT_MAPPED, f"this node does not carry the topic {topic}"
         if isinstance(frame, frames.Publish):
-            if not rule.publish:
-                return frames.error(frame.id, codes.PUBLISH_DISABLED, f"clients may not publish to {topic}")
-        elif frame.start.kind == "last" and frame.start.number > settings.last_max:
-            return frames.error(frame.id, codes.BAD_REQUEST, f"`last` is at most {settings.last_max}")
-        return Question(session, "publish" if is_publish else "subscribe", None, subject, frame)
+            return None if rule.publish else (codes.PUBLISH_DISABLED, f"clients may not publish to {topic}")
+        if frame.start.kind == "last" and frame.start.number > settings.last_max:
+            return codes.BAD_REQUEST, f"`last` is at most {settings.last_max}"
+        return None
 
     def _do(self, session: Session, step: Step) -> None:
         match step:
@@ -311,13 +344,13 @@ class Requests:
     def _subscribe(self, session: Session, frame: frames.Subscribe) -> None:
         limit = self._settings.subscriptions_max
         if frame.id in session.subscriptions:
-            refusal = frames.error(frame.id, codes.ID_IN_USE, f"there is a subscription {frame.id}")
+            code, reason = codes.ID_IN_USE, f"there is a subscription {frame.id}"
         elif len(session.subscriptions) >= limit:
-            refusal = frames.error(frame.id, codes.TOO_MANY_SUBSCRIPTIONS, f"at most {limit} at a time")
+            code, reason = codes.TOO_MANY_SUBSCRIPTIONS, f"at most {limit} at a time"
         else:
             self._subscribing.subscribe(session, frame.id, frame.subject, frame.start)
             return
-        self._outputs.reply(session, refusal)
+        self._outputs.reply(session, self._no(session, "subscribe", frame.subject, frame.id, code, reason))
 
     def _unsubscribe(self, session: Session, frame: frames.Unsubscribe) -> None:
         subscription = session.subscriptions.get(frame.sub)
@@ -331,11 +364,15 @@ class Requests:
     def _publish(self, session: Session, frame: frames.Publish) -> None:
         limit = self._settings.publishes_max
         if session.publishes >= limit:
-            reason = f"{limit} are not answered yet"
-            self._outputs.reply(session, frames.error(frame.id, codes.TOO_MANY_PUBLISHES, reason))
+            code, reason = codes.TOO_MANY_PUBLISHES, f"{limit} are not answered yet"
         elif self._publishing.is_full:
-            reason = "too many publishes of all clients are not answered yet"
-            self._outputs.reply(session, frames.error(frame.id, codes.QUEUE_FULL, reason))
+            code, reason = codes.QUEUE_FULL, "too many publishes of all clients are not answered yet"
         else:
             self._stats.publishes += 1
             self._publishing.publish(session, frame)
+            return
+        self._outputs.reply(session, self._no(session, "publish", frame.subject, frame.id, code, reason))
+
+
+def _waits(step: Step) -> bool:
+    return isinstance(step, PutOff) or (isinstance(step, Question) and step.decision is None)

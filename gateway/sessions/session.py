@@ -9,11 +9,10 @@ Not here: what clients may ask (requests.py), what happens to a subscription (su
 from __future__ import annotations
 
 from collections import deque
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from gateway.link.events import Start
 from gateway.sessions import frames
-from gateway.sessions.limits import Meter
 from gateway.sessions.reachable import vantage
 from gateway.sockets.wheel import NEVER
 from whimbrel_server import Authorizer, Connection, Identity
@@ -67,7 +66,6 @@ class Session:
         "held_back",
         "identity",
         "is_renewing",
-        "meters",
         "number",
         "paging",
         "publishes",
@@ -102,8 +100,6 @@ class Session:
         """How much the node works for: for those ASKED, and those cancelled and not dropped yet."""
         self.held_back: dict[int, Subscription] | None = None
         """By sid, in order: those that the node is not asked for yet, because too many are unanswered."""
-        self.meters: dict[str, Meter] | None = None
-        """Of what is limited, by kind; None until it asks for any of it."""
         self.publishes = 0
         """Not yet answered."""
         self.paging: list[Subscription] | None = None
@@ -164,5 +160,11 @@ class Question:
         self.decision: Decision | None = None
 
 
-Step: TypeAlias = "frames.ClientFrame | frames.Error | Question"
-"""A question, a frame that needs no answer from the authorizer, or an answer to be sent."""
+class PutOff(NamedTuple):
+    """A request whose turn is yet to come, because its client asks too fast."""
+
+    frame: frames.Subscribe | frames.Publish
+
+
+Step: TypeAlias = "frames.ClientFrame | frames.Error | Question | PutOff"
+"""A question, a frame that needs no answer from the authorizer, an answer to be sent, or a request to be looked at."""

@@ -13,10 +13,11 @@ from typing import Any
 
 from gateway.link import codes
 from gateway.link import events as link
+from gateway.link.rates import ConnectionLimits, network_of, rate_of
 from gateway.link.settings import GatewaySettings
 from gateway.sessions import frames
+from gateway.sessions.admission import Admission
 from gateway.sessions.expiry import Expiry
-from gateway.sessions.limits import Addresses, rate_of
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
@@ -24,6 +25,7 @@ from gateway.sessions.requests import Requests
 from gateway.sessions.revoked import Revoked
 from gateway.sessions.selecting import selected
 from gateway.sessions.session import GONE, NEW, OPEN, Decision, Question, Session
+from gateway.sessions.slowing import Slowing
 from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
 from gateway.sessions.trail import trail_of
@@ -58,7 +60,10 @@ class Sessions:
         """For auditors: to be taken now and then; None if there are none."""
         self._subscribing = Subscribing(self.outputs, self.stats, self.trail)
         self._publishing = PendingPublishes(self.outputs, self.trail)
-        self.addresses = Addresses(settings.limit_address_connections, rate_of(settings.limit_address_connects))
+        self._addresses = ConnectionLimits(settings.limit_address_connections, rate_of(settings.limit_address_connects))
+        """Of this worker, to refuse at once what the node would refuse in any case."""
+        self._admission = Admission(settings, self.outputs, self.stats)
+        self._slowing = Slowing(settings, self.stats)
         self._expiry = Expiry(settings.token_life_s)
         self._revoked = Revoked(now)
         self._requests = Requests(
@@ -70,6 +75,8 @@ class Sessions:
             self._publishing,
             self._expiry,
             self._revoked,
+            self._admission,
+            self._slowing,
             self.trail,
         )
 
@@ -83,11 +90,31 @@ class Sessions:
 
     # From connections.
 
+    def refused_s(self, now: float, host: str) -> float:
+        """0 if another connection may come from there; else in how many seconds."""
+        if not self._addresses.is_on:
+            return 0.0
+        who = network_of(host)
+        wait_s = self._addresses.wait_s(now, who)
+        if not wait_s:
+            self._addresses.connecting(now, who)
+        return wait_s
+
+    @property
+    def counts_bytes(self) -> bool:
+        """Whether `took` is to be told."""
+        return self._slowing.counts_bytes
+
+    def took(self, now: float, session: Session, size: int) -> None:
+        """So many bytes have come from the client."""
+        self._slowing.took(now, session, size)
+
     def connected(self, now: float, encoding: int, client: Connection, connection: Any) -> Session:
         """The handshake of a client is done. `connection` is kept in the session for the shell."""
         session = Session(encoding, client, connection)
         self._sessions[session] = None
-        self.addresses.joined(now, session.address.rpartition(":")[0])
+        if self._addresses.is_on:
+            self._addresses.joined(now, network_of(session.address.rpartition(":")[0]))
         self._wheel.schedule(now, session, self._settings.hello_timeout_s)
         self.stats.handshakes += 1
         return session
@@ -109,7 +136,7 @@ class Sessions:
 
     def may_read(self, session: Session) -> bool:
         """Whether more of the client should be read: not while much waits for the authorizer."""
-        return session.steps is None or len(session.steps) < BACKLOG_MAX
+        return (session.steps is None or len(session.steps) < BACKLOG_MAX) and not self._slowing.is_slowed(session)
 
     def drained(self, session: Session) -> None:
         """Everything that was sent to the client has left this process."""
@@ -132,7 +159,10 @@ class Sessions:
         self._subscribing.gone(session, code, reason)
         if session in self._sessions:
             del self._sessions[session]
-            self.addresses.left(session.address.rpartition(":")[0])
+            self._slowing.gone(session)
+            self._admission.gone(session)
+            if self._addresses.is_on:
+                self._addresses.left(network_of(session.address.rpartition(":")[0]))
 
     # From the authorizer's threads.
 
@@ -174,6 +204,8 @@ class Sessions:
                     subscribing.log_ended(event)
                 case link.Servers():
                     self._requests.servers(event)
+                case link.Admitted():
+                    self._requests.admitted(event)
                 case link.RevokedTokens(entries):
                     self._revoke(entries)
 
@@ -181,6 +213,7 @@ class Sessions:
         """The link has lost something of what the node said."""
         self.stats.resyncs += 1
         self.outputs.events.append(link.WantRevoked())
+        self._admission.link_jumped()
         self._publishing.link_jumped()
         self._subscribing.link_jumped()
 
@@ -201,6 +234,7 @@ class Sessions:
             else:
                 self.outputs.reply(session, frames.Expiring(round(left_s, 3)))
         self._revoked.now = now
+        self._requests.tick(now)
         made: dict[tuple[object, ...], bytes] = {}
         for session in self._wheel.advance(now):
             if session.state == GONE:

@@ -28,6 +28,7 @@ class Stats:
         "idle_closed",
         "limited_bytes",
         "limited_connects",
+        "limited_identities",
         "limited_publishes",
         "limited_subscribes",
         "loop_delay_s",  # gauge: how late the last second's latest tick was
@@ -81,10 +82,14 @@ class Stats:
     expired: int
     """Clients closed because their token had expired."""
     limited_connects: int
+    """Connections refused because of their address, ..."""
+    limited_identities: int
+    """... and of their identity."""
     limited_publishes: int
     limited_subscribes: int
+    """Requests that had to wait."""
     limited_bytes: int
-    """What was refused because of `limits`."""
+    """Times that nothing more was read for a while."""
     tls_handshakes: int
     tls_failures: int
     """Handshakes of TLS that failed: other protocols, no common version, a certificate that is refused."""

@@ -22,6 +22,9 @@ from mesh.subject import topic_of
 from whimbrel_server import Connection, Identity
 
 EVENTS_MAX = 20_000
+SUBJECT_CHARACTERS_MAX = 200
+"""Of what is no subject."""
+REASON_CHARACTERS_MAX = 300
 NAMES_MAX = 20
 """Of the recipients of a message."""
 ACCESS, MESSAGE, CACHE = "access", "message", "cache"
@@ -51,6 +54,8 @@ class Trail:
         self._each = settings.audit_delivered_each if MESSAGE in settings.audit else 0
         self._passed = 0
         """Delivered messages since the last that was told."""
+        self._not_asked: dict[tuple[Session | str, str, int], dict[str, Any]] = {}
+        """What was told of clients since the last `take` that may come again."""
         self._events: list[tuple[int, str, str, dict[str, Any]]] = []
 
     def take(self) -> link.Audited | None:
@@ -58,6 +63,7 @@ class Trail:
         if not self._events:
             return None
         events, self._events = self._events, []
+        self._not_asked.clear()
         return link.Audited(len(events), _encode(events))
 
     # Access.
@@ -74,10 +80,33 @@ class Trail:
             more = {"what": what, "code": code, "reason": reason}
             self._of(ACCESS, "refused", session, more | {"subject": subject} if subject else more)
 
+    def not_asked(self, session: Session, what: str, subject: str, code: int, reason: str) -> None:
+        """Refused before the authorizer was asked: by the protocol, the mapping or a limit. `what`: also frame.
+
+        Anybody can have this happen as often as he likes: what is alike, from one tick to the next, is told once.
+        """
+        if not self._has_access:
+            return
+        key = session, what, code
+        if (told := self._not_asked.get(key)) is not None:
+            told["count"] = told.get("count", 1) + 1
+            return
+        more = {"what": what, "code": code, "reason": reason}
+        if subject:
+            more["subject"] = subject[:SUBJECT_CHARACTERS_MAX]
+        self._not_asked[key] = self._of(ACCESS, "refused", session, more)
+
     def handshake_refused(self, address: str, reason: str) -> None:
         """It did not come as far as a connection."""
-        if self._has_access:
-            self._put(ACCESS, "refused", {"address": address, "what": "handshake", "reason": reason})
+        if not self._has_access:
+            return
+        key = address, "handshake", 0
+        if (told := self._not_asked.get(key)) is not None:
+            told["count"] = told.get("count", 1) + 1
+            return
+        fields = {"address": address, "what": "handshake", "reason": reason[:REASON_CHARACTERS_MAX]}
+        self._not_asked[key] = fields
+        self._put(ACCESS, "refused", fields)
 
     def subscribed(self, session: Session, subject: str, answer: str) -> None:
         """The node has said where the subscription starts."""
@@ -174,8 +203,10 @@ class Trail:
         rule = self._mapping.rule_for(topic_of(subject))
         return rule is not None and rule.audit
 
-    def _of(self, kind: str, name: str, session: Session, more: dict[str, Any]) -> None:
-        self._put(kind, name, {"address": session.address, "identity": session.identity.name, **more})
+    def _of(self, kind: str, name: str, session: Session, more: dict[str, Any]) -> dict[str, Any]:
+        fields = {"address": session.address, "identity": session.identity.name, **more}
+        self._put(kind, name, fields)
+        return fields
 
     def _put(self, kind: str, name: str, fields: dict[str, Any]) -> None:
         if len(self._events) >= EVENTS_MAX:

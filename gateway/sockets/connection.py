@@ -47,6 +47,8 @@ class ConnectionOwner(Protocol):
     loop: Any
     frame_bytes_max: int
     outbox_bytes_max: int
+    counts_bytes: bool
+    """Whether `took` is to be told."""
 
     def received(self, session: Session, kind: int, data: bytes) -> None:
         """A whole message has come."""
@@ -62,6 +64,9 @@ class ConnectionOwner(Protocol):
 
     def heard(self, session: Session) -> None:
         """The client lives: bytes came, or were taken."""
+
+    def took(self, session: Session, size: int) -> None:
+        """So many bytes have come from the client."""
 
     def may_read(self, session: Session) -> bool:
         """Whether to read more of this client now; if not, `Connection.resume_reading` follows."""
@@ -198,6 +203,8 @@ class Connection:
     def _handle(self, data: bytes) -> None:
         owner, session = self._owner, self.session
         owner.heard(session)
+        if owner.counts_bytes:
+            owner.took(session, len(data))
         events, self._partial = receive(self._partial, data, owner.frame_bytes_max)
         for kind, payload, code, reason in events:
             if kind < CLOSE:

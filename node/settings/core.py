@@ -6,11 +6,13 @@ Not here: the settings themselves (schema.py).
 from __future__ import annotations
 
 from gateway.link.jwt_options import read
+from gateway.link.rates import rate_of
 from gateway.link.topic_rules import Mapping
 from mesh.cache.cache import CacheConfig
 from mesh.feed.feed_log import FeedConfig
 from mesh.slots.forwarding import ForwardingConfig
 from mesh.slots.slot import SlotConfig
+from node.admissions import AdmissionConfig
 from node.backfill.backfill import PageLimits
 from node.cluster import meta
 from node.config import NodeConfig
@@ -60,6 +62,12 @@ def core_config(settings: Settings) -> NodeConfig:
         digest=meta.digest_of(settings.voters, cluster.slots, publish.retry_window_s),
         namespaces_digest=meta.namespaces_of(settings.namespaces),
         key_urls=_key_urls(settings),
+        admission=AdmissionConfig(
+            settings.limits.address_connections_max,
+            rate_of(settings.limits.address_connects),
+            settings.limits.identity_connections_max,
+            rate_of(settings.limits.identity_connects),
+        ),
     )
 
 

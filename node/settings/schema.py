@@ -265,19 +265,24 @@ class Client(Section, frozen=True):
 
 
 class RateLimits(Section, frozen=True):
-    """How much an address and a connection may ask of a worker. A rate is `20/s`, or `20/s burst 100`: so many on
-    average, and so many at once. What is beyond is refused with when to come back (`retry after`), and counted."""
+    """How many connections an address and an identity may have on a node, and how much a connection may ask. A rate is
+    `20/s`, or `20/s burst 100`: so many on average, and so many at once. Connections beyond are refused with when to
+    come back (`retry after`); who asks faster is slowed, and after 30 s closed with that. All of it is counted."""
 
     address_connections_max: Annotated[int, whole(0)] = 0
-    """Connections from one address (of IPv6: 64 bits of it), per worker; 0: any number."""
+    """Connections from one address (of IPv6: 64 bits of it); 0: any number."""
     address_connects: RateText = ""
-    """New connections from one address, per worker; empty: any number."""
+    """New connections from one address; empty: any number."""
+    identity_connections_max: Annotated[int, whole(0)] = 0
+    """Connections of one identity, as the authorizer names it; 0: any number. Who has no name is not counted."""
+    identity_connects: RateText = ""
+    """New connections of one identity; empty: any number."""
     publishes: RateText = ""
     """Publishes of one connection; empty: any number."""
     subscribes: RateText = ""
     """Subscribes of one connection; empty: any number."""
     bytes: RateText = ""
-    """Bytes that one connection sends; it is closed when there are more. Empty: any number."""
+    """Bytes that one connection sends; empty: any number."""
 
 
 class Authorizer(Section, frozen=True):

@@ -48,6 +48,8 @@ def gateway_settings(
         forwarded_by=settings.node.forwarded_by,
         limit_address_connections=settings.limits.address_connections_max,
         limit_address_connects=settings.limits.address_connects,
+        limit_identity_connections=settings.limits.identity_connections_max,
+        limit_identity_connects=settings.limits.identity_connects,
         limit_publishes=settings.limits.publishes,
         limit_subscribes=settings.limits.subscribes,
         limit_bytes=settings.limits.bytes,

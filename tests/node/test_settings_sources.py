@@ -92,6 +92,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "node.forwarded_by": ("forwarded", "forwarded"),
     "tls.certificate": ("/etc/a b", "/etc/a b"),
     "limits.address_connects": ("2/s", "2/s"),
+    "limits.identity_connects": ("2/s", "2/s"),
     "limits.publishes": ("2.5/s burst 9", "2.5/s burst 9"),
     "limits.subscribes": ("2/s", "2/s"),
     "limits.bytes": ("2/s", "2/s"),

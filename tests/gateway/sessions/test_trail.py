@@ -96,6 +96,46 @@ def test_access() -> None:
     assert told(core) == []
 
 
+def test_what_is_refused_before_the_authorizer_is_asked() -> None:
+    core = audited(publishes_max=0)
+    ann = core.connect()
+    core.send(ann, {"op": "hello", "id": 1, "token": "ann"})
+    core.go_live(ann, "/t/a")
+    told(core)
+    core.send(ann, {"op": "subscribe", "id": 3, "subject": "/nope/x"})
+    core.send(ann, {"op": "subscribe", "id": 3, "subject": "t" * 201})
+    core.send(ann, {"op": "subscribe", "id": 3, "subject": "/t/../x"})
+    core.send(ann, {"op": "subscribe", "id": 2, "subject": "/t/b"})
+    core.send(ann, {"op": "subscribe", "id": 9, "subject": "/t/b", "from": {"last": 10**9}})
+    core.send(ann, PUBLISH | {"id": 5, "publisher": "x"})
+    core.send(ann, PUBLISH | {"id": 6})
+    core.send(ann, {"op": "renew", "id": 6, "token": "ann"})
+    for number in range(40, 90):
+        core.send(ann, {"op": "subscribe", "id": number, "subject": "/nope/x"})
+    core.send(ann, b"{")
+    found = [
+        (name, about.get("what"), about["code"], about.get("count", 1))
+        for _, name, about in told(core)
+        if "code" in about
+    ]
+    assert found == [
+        ("refused", "subscribe", codes.NOT_MAPPED, 51),
+        ("refused", "subscribe", codes.BAD_SUBJECT, 1),
+        ("refused", "subscribe", codes.ID_IN_USE, 1),
+        ("refused", "subscribe", codes.BAD_REQUEST, 1),
+        ("refused", "frame", codes.BAD_REQUEST, 1),
+        ("refused", "publish", codes.TOO_MANY_PUBLISHES, 1),
+        ("refused", "frame", codes.BAD_FRAME, 1),
+        ("disconnected", None, codes.BAD_FRAME, 1),
+    ]
+    trail = core.sessions.trail
+    assert trail is not None
+    for _ in range(3):
+        trail.handshake_refused("192.0.2.1", "not a handshake")
+    about = {"what": "handshake", "reason": "not a handshake", "count": 3}
+    assert told(core) == [("access", "refused", about)]
+
+
 def test_a_client_that_says_goodbye_and_one_that_is_lost() -> None:
     core = audited()
     first, second = core.connect(), core.connect()
