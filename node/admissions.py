@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gateway.link.events import Admit, Admitted
+from gateway.link.events import Admit, Admitted, Leave
 from gateway.link.rates import ConnectionLimits, Rate
 from node.effects import Effects
 from node.interest import WorkerId
@@ -37,8 +37,20 @@ class Admissions:
         self._effects = effects
         self._held: dict[WorkerId, dict[int, Admit]] = {}
 
-    def asked(self, now: float, worker: WorkerId, event: Admit) -> None:
-        """A client would come."""
+    def worker_event(self, now: float, worker: WorkerId, event: Admit | Leave) -> None:
+        """A client would come, or has gone."""
+        if isinstance(event, Leave):
+            self._left(worker, event.number)
+        else:
+            self._asked(now, worker, event)
+
+    def gone(self, worker: WorkerId) -> None:
+        """A worker has ended, with all its clients."""
+        for number in [*self._held.get(worker, {})]:
+            self._left(worker, number)
+        self._held.pop(worker, None)
+
+    def _asked(self, now: float, worker: WorkerId, event: Admit) -> None:
         held = self._held.setdefault(worker, {})
         wait_s, is_address = 0.0, False
         if event.number not in held:
@@ -53,15 +65,8 @@ class Admissions:
                         limits.joined(now, who)
         self._effects.to_worker(worker, Admitted(event.number, wait_s, is_address))
 
-    def left(self, worker: WorkerId, number: int) -> None:
-        """A client has gone."""
+    def _left(self, worker: WorkerId, number: int) -> None:
         event = self._held.get(worker, {}).pop(number, None)
         if event is not None:
             self._addresses.left(event.address)
             self._identities.left(event.identity)
-
-    def gone(self, worker: WorkerId) -> None:
-        """A worker has ended, with all its clients."""
-        for number in [*self._held.get(worker, {})]:
-            self.left(worker, number)
-        self._held.pop(worker, None)

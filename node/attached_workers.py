@@ -6,6 +6,7 @@ Not here: their processes and the link (node/workers.py).
 from __future__ import annotations
 
 from gateway.link.events import CatchUp
+from node.admissions import AdmissionConfig, Admissions
 from node.backfill.backfills import Backfills
 from node.backfill.catch_ups import CatchUps
 from node.effects import Effects
@@ -18,7 +19,13 @@ class AttachedWorkers:
     """By id, in the order in which they came."""
 
     def __init__(
-        self, interest: Interest, backfills: Backfills, catch_ups: CatchUps, publishing: Publishing, effects: Effects
+        self,
+        interest: Interest,
+        backfills: Backfills,
+        catch_ups: CatchUps,
+        publishing: Publishing,
+        effects: Effects,
+        admission: AdmissionConfig,
     ) -> None:
         self._interest = interest
         self._backfills = backfills
@@ -27,6 +34,7 @@ class AttachedWorkers:
         self._effects = effects
         self.ids: dict[WorkerId, None] = {}
         self.vacancies = Vacancies(effects)
+        self.admissions = Admissions(admission, effects)
 
     def join(self, worker: WorkerId) -> None:
         """A worker has begun."""
@@ -47,6 +55,7 @@ class AttachedWorkers:
         """The worker is gone."""
         self.ids.pop(worker, None)
         self.vacancies.left(worker)
+        self.admissions.gone(worker)
         self._interest.forget(worker)
         self._stop_working_for(worker)
 

@@ -37,7 +37,6 @@ from mesh.slots.detours import Datagram
 from mesh.slots.slot_log import item_bytes
 from mesh.slots.slots import Slots
 from mesh.transport.wire import MESSAGE_BYTES_MAX
-from node.admissions import Admissions
 from node.attached_workers import AttachedWorkers
 from node.backfill.backfills import Backfills, Ticket
 from node.backfill.catch_ups import CatchUps
@@ -103,7 +102,8 @@ class NodeCore:
         self.publishing = Publishing(config.publishing, self.topics, look_ups, effects, boot)
         self.backfills = Backfills(self.topics, self.interest, config.pages, look_ups, effects)
         self.catch_ups = CatchUps(self.topics, self.interest, self.backfills, effects)
-        self.workers = AttachedWorkers(self.interest, self.backfills, self.catch_ups, self.publishing, effects)
+        doing = self.backfills, self.catch_ups, self.publishing
+        self.workers = AttachedWorkers(self.interest, *doing, effects, config.admission)
         self.intake = Intake(self.cache, self.topics, self.interest, self.publishing, effects, config.subject_bytes_max)
         self.slots = Slots(now, config.name, boot, config.slots, config.forwarding, config.slot_count, promises, rng)
         self.feed = Feed(config.name, config.feed)
@@ -142,7 +142,6 @@ class NodeCore:
         )
         self.peers = Peers(config, effects)
         self.key_sets = KeySets(config.key_urls, effects)
-        self._admissions = Admissions(config.admission, effects)
         self.revocations, self.durations = Revocations(), Durations()
         self._slot_ends = SlotEnds(self.slots)
         self._scans: dict[Ticket, Scan] = {}
@@ -183,7 +182,6 @@ class NodeCore:
         """A worker process has ended."""
         self.workers.leave(worker)
         self.key_sets.gone(worker)
-        self._admissions.gone(worker)
 
     def worker_event(self, now: float, wall_ms: int, worker: WorkerId, event: link.FromWorker) -> None:
         """What a worker says. What concerns its process alone (`Ready`, `Query`) is the shell's.
@@ -203,10 +201,8 @@ class NodeCore:
                 self._effects.to_worker(worker, link.Cancelled(event.sid))
             case link.Drop():
                 self.interest.drop(worker, event.subject, event.encoding)
-            case link.Admit():
-                self._admissions.asked(now, worker, event)
-            case link.Leave(number):
-                self._admissions.left(worker, number)
+            case link.Admit() | link.Leave():
+                self.workers.admissions.worker_event(now, worker, event)
             case link.WantRevoked():
                 self._tell_revoked(worker, self.revocations.all(now))
             case link.WantKeys(url):

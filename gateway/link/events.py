@@ -209,7 +209,7 @@ class Audited(msgspec.Struct, array_like=True, tag="audited", gc=False):
 
     count: int
     events: bytes
-    """In MessagePack, a list of (milliseconds since 1970, kind, name, fields)."""
+    """A line of JSON each: `time_ms`, `node`, `kind`, `event`, and what there is to know about it."""
 
 
 class MissedTaken(msgspec.Struct, array_like=True, tag="missedtaken", gc=False):

@@ -16,6 +16,15 @@ from gateway.link import events as link
 from gateway.link.settings import GatewaySettings
 from gateway.link.topic_rules import Mapping
 from gateway.sessions import frames
+from gateway.sessions.audit_events import (
+    AuditLine,
+    Connected,
+    Disconnected,
+    OfSubject,
+    OfToken,
+    Refused,
+    Subscribed,
+)
 from gateway.sessions.session import Session
 from mesh.log import Gap, Position
 from mesh.subject import topic_of
@@ -29,7 +38,7 @@ NAMES_MAX = 20
 """Of the recipients of a message."""
 ACCESS, MESSAGE, CACHE = "access", "message", "cache"
 
-_encode = msgspec.msgpack.Encoder().encode
+_encoder = msgspec.json.Encoder()
 
 
 class _Where(msgspec.Struct):
@@ -47,16 +56,17 @@ class Trail:
         self.wall_ms = 0
         """The time, to be kept up to date."""
         self.dropped = 0
-        """Events that found no room."""
+        """Events that found no room, or cannot be written as text."""
+        self._node = settings.node
         self._has_access = ACCESS in settings.audit
         self._has_cache = CACHE in settings.audit
         self._mapping = Mapping(settings.topics if MESSAGE in settings.audit else ())
         self._each = settings.audit_delivered_each if MESSAGE in settings.audit else 0
         self._passed = 0
         """Delivered messages since the last that was told."""
-        self._not_asked: dict[tuple[Session | str, str, int], dict[str, Any]] = {}
+        self._not_asked: dict[tuple[Session | str, str, int], Refused] = {}
         """What was told of clients since the last `take` that may come again."""
-        self._events: list[tuple[int, str, str, dict[str, Any]]] = []
+        self._events: list[AuditLine] = []
 
     def take(self) -> link.Audited | None:
         """What there is, for the node."""
@@ -64,79 +74,74 @@ class Trail:
             return None
         events, self._events = self._events, []
         self._not_asked.clear()
-        return link.Audited(len(events), _encode(events))
+        try:
+            return link.Audited(len(events), _encoder.encode_lines(events))
+        except (UnicodeEncodeError, TypeError, ValueError):  # an authorizer of somebody's own may name clients anything
+            lines = [line for event in events if (line := _line(event)) is not None]
+            self.dropped += len(events) - len(lines)
+            return link.Audited(len(lines), b"".join(lines))
 
     # Access.
 
     def connected(self, session: Session, client: Connection, identity: Identity) -> None:
         """The authorizer has let it in."""
         if self._has_access:
-            more = {"via": client.via, "client": client.client, "origin": client.origin, "token_id": identity.token_id}
-            self._of(ACCESS, "connected", session, {name: value for name, value in more.items() if value})
+            self._put(
+                Connected(
+                    self.wall_ms, self._node, ACCESS, "connected", session.address, identity.name,
+                    client.via, client.client, client.origin, identity.token_id,
+                )
+            )  # fmt: skip
 
     def refused(self, session: Session, what: str, subject: str, code: int, reason: str) -> None:
         """The authorizer has said no. `what`: connect, renew, subscribe or publish."""
         if self._has_access:
-            more = {"what": what, "code": code, "reason": reason}
-            self._of(ACCESS, "refused", session, more | {"subject": subject} if subject else more)
+            self._put(self._refusal(session.address, session.identity.name, what, subject, code, reason))
 
     def not_asked(self, session: Session, what: str, subject: str, code: int, reason: str) -> None:
-        """Refused before the authorizer was asked: by the protocol, the mapping or a limit. `what`: also frame.
-
-        Anybody can have this happen as often as he likes: what is alike, from one tick to the next, is told once.
-        """
-        if not self._has_access:
-            return
-        key = session, what, code
-        if (told := self._not_asked.get(key)) is not None:
-            told["count"] = told.get("count", 1) + 1
-            return
-        more = {"what": what, "code": code, "reason": reason}
-        if subject:
-            more["subject"] = subject[:SUBJECT_CHARACTERS_MAX]
-        self._not_asked[key] = self._of(ACCESS, "refused", session, more)
+        """Refused before the authorizer was asked: by the protocol, the mapping or a limit. `what`: also frame."""
+        if self._has_access:
+            key = session, what, code
+            name = session.identity.name
+            self._put_once(key, self._refusal(session.address, name, what, subject, code, reason))
 
     def handshake_refused(self, address: str, reason: str) -> None:
         """It did not come as far as a connection."""
-        if not self._has_access:
-            return
-        key = address, "handshake", 0
-        if (told := self._not_asked.get(key)) is not None:
-            told["count"] = told.get("count", 1) + 1
-            return
-        fields = {"address": address, "what": "handshake", "reason": reason[:REASON_CHARACTERS_MAX]}
-        self._not_asked[key] = fields
-        self._put(ACCESS, "refused", fields)
+        if self._has_access:
+            key = address, "handshake", 0
+            self._put_once(key, self._refusal(address, "", "handshake", "", 0, reason))
 
     def subscribed(self, session: Session, subject: str, answer: str) -> None:
         """The node has said where the subscription starts."""
         if self._has_access:
-            self._of(ACCESS, "subscribed", session, {"subject": subject, "answer": answer})
+            name = session.identity.name
+            self._put(
+                Subscribed(self.wall_ms, self._node, ACCESS, "subscribed", session.address, name, subject, answer)
+            )
 
     def unsubscribed(self, session: Session, subject: str) -> None:
         """By the client, or because its new token does not allow it any more."""
-        if self._has_access:
-            self._of(ACCESS, "unsubscribed", session, {"subject": subject})
+        self._of_subject("unsubscribed", session, subject)
 
     def published(self, session: Session, subject: str) -> None:
         """It was allowed and passed on; `message` events say what became of it."""
-        if self._has_access:
-            self._of(ACCESS, "published", session, {"subject": subject})
+        self._of_subject("published", session, subject)
 
     def renewed(self, session: Session) -> None:
         """It has a new token."""
-        if self._has_access:
-            self._of(ACCESS, "renewed", session, {"token_id": session.identity.token_id})
+        self._of_token("renewed", session)
 
     def revoked(self, session: Session) -> None:
         """Its token has been revoked."""
-        if self._has_access:
-            self._of(ACCESS, "revoked", session, {"token_id": session.identity.token_id})
+        self._of_token("revoked", session)
 
     def disconnected(self, session: Session, code: int, reason: str) -> None:
         """A connection has ended: one that was let in, or not."""
         if self._has_access:
-            self._of(ACCESS, "disconnected", session, {"code": code, "reason": reason})
+            name = session.identity.name
+            self._put(
+                Disconnected(self.wall_ms, self._node, ACCESS, "disconnected", session.address, name, code, reason)
+            )
 
     # Messages.
 
@@ -154,11 +159,11 @@ class Trail:
 
     def accepted(self, attempt: dict[str, Any], log: str, at: Position | None) -> None:
         """The message is in the log; without a position where that is not known."""
-        self._put(MESSAGE, "accepted", {**attempt, "log": log, "at": at})
+        self._map(MESSAGE, "accepted", {**attempt, "log": log, "at": at})
 
     def not_accepted(self, attempt: dict[str, Any], code: int, reason: str) -> None:
         """It is not, or nobody knows."""
-        self._put(MESSAGE, "refused", {**attempt, "code": code, "reason": reason})
+        self._map(MESSAGE, "refused", {**attempt, "code": code, "reason": reason})
 
     @property
     def samples(self) -> bool:
@@ -182,7 +187,7 @@ class Trail:
         found = _decoders[encoding](_body(frame))
         clients = [{"address": one.address, "identity": one.identity.name} for one in recipients[:NAMES_MAX]]
         fields = {"subject": subject, "log": found.log, "at": found.at, "count": len(recipients), "clients": clients}
-        self._put(MESSAGE, "delivered", fields)
+        self._map(MESSAGE, "delivered", fields)
 
     # Cache.
 
@@ -190,12 +195,13 @@ class Trail:
         """A client was told what it cannot have."""
         if self._has_cache:
             for gap in gaps:
-                self._of(CACHE, "gap", session, {"subject": subject, **_gap(gap)})
+                about = {"address": session.address, "identity": session.identity.name, "subject": subject}
+                self._map(CACHE, "gap", about | _gap(gap))
 
     def log_gap(self, topic: str, gap: Gap) -> None:
         """All subscribers of a topic were told."""
         if self._has_cache:
-            self._put(CACHE, "gap", {"topic": topic, **_gap(gap)})
+            self._map(CACHE, "gap", {"topic": topic, **_gap(gap)})
 
     # Private.
 
@@ -203,16 +209,39 @@ class Trail:
         rule = self._mapping.rule_for(topic_of(subject))
         return rule is not None and rule.audit
 
-    def _of(self, kind: str, name: str, session: Session, more: dict[str, Any]) -> dict[str, Any]:
-        fields = {"address": session.address, "identity": session.identity.name, **more}
-        self._put(kind, name, fields)
-        return fields
+    def _of_subject(self, name: str, session: Session, subject: str) -> None:
+        if self._has_access:
+            identity = session.identity.name
+            self._put(OfSubject(self.wall_ms, self._node, ACCESS, name, session.address, identity, subject))
 
-    def _put(self, kind: str, name: str, fields: dict[str, Any]) -> None:
+    def _of_token(self, name: str, session: Session) -> None:
+        if self._has_access:
+            identity = session.identity
+            self._put(
+                OfToken(self.wall_ms, self._node, ACCESS, name, session.address, identity.name, identity.token_id)
+            )
+
+    def _refusal(self, address: str, identity: str, what: str, subject: str, code: int, reason: str) -> Refused:
+        subject, reason = subject[:SUBJECT_CHARACTERS_MAX], reason[:REASON_CHARACTERS_MAX]
+        return Refused(self.wall_ms, self._node, ACCESS, "refused", address, identity, what, code, reason, subject)
+
+    def _map(self, kind: str, name: str, fields: dict[str, Any]) -> None:
+        self._put({"time_ms": self.wall_ms, "node": self._node, "kind": kind, "event": name, **fields})
+
+    def _put(self, event: AuditLine) -> None:
         if len(self._events) >= EVENTS_MAX:
             self.dropped += 1
         else:
-            self._events.append((self.wall_ms, kind, name, fields))
+            self._events.append(event)
+
+    def _put_once(self, key: tuple[Session | str, str, int], event: Refused) -> None:
+        """Anybody can have this happen as often as he likes: what is alike, from one `take` to the next, is counted."""
+        told = self._not_asked.get(key)
+        if told is not None:
+            told.count += 1
+        else:
+            self._not_asked[key] = event
+            self._put(event)
 
 
 def trail_of(settings: GatewaySettings) -> Trail | None:
@@ -228,3 +257,11 @@ def _body(frame: bytes) -> bytes:
     """What an unmasked WebSocket frame carries."""
     size = frame[1]
     return frame[2 if size < 126 else 4 if size == 126 else 10 :]
+
+
+def _line(event: AuditLine) -> bytes | None:
+    """One event; None if it cannot be written."""
+    try:
+        return _encoder.encode(event) + b"\n"
+    except (UnicodeEncodeError, TypeError, ValueError):
+        return None

@@ -13,11 +13,10 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
-import msgspec
-
 from gateway.link.logs import event
 from mesh.cache.cache import Cache
 from node.audit.insides import Insides, NodeEvent
+from node.audit.lines import LineAuditor, events, lines
 from node.audit.queue import AuditQueue, Batch
 from node.backfill.questions import Question
 from node.kafka.threads import start_thread
@@ -30,9 +29,6 @@ CLOSE_S = 6.0
 SHOWN_S = 60.0
 """How long it is said that events were dropped."""
 LOGGED_S = 10.0
-
-_encode = msgspec.msgpack.Encoder().encode
-_decode = msgspec.msgpack.Decoder(list[tuple[int, str, str, dict[str, object]]]).decode
 
 
 class AuditorThread:
@@ -77,14 +73,12 @@ class AuditorThread:
             is_closing = self._is_closing
             batch = self.queue.take()
             if batch is not None:
-                self._write(
-                    [AuditEvent(at, self._node, kind, name, about) for at, kind, name, about in _decode(batch.events)]
-                )
+                self._write(batch)
                 self.queue.done(batch)
                 if self.dropped > told:
                     lost, told = self.dropped - told, self.dropped
-                    fields = {"count": lost}
-                    self._write([AuditEvent(_wall_ms(), self._node, "stats", "dropped", fields)])
+                    event = AuditEvent(_wall_ms(), self._node, "stats", "dropped", {"count": lost})
+                    self._write(Batch(1, lines([event])))
             elif is_closing:
                 break
             else:
@@ -95,13 +89,16 @@ class AuditorThread:
         except Exception as error:
             self._failed(error, 0)
 
-    def _write(self, events: list[AuditEvent]) -> None:
+    def _write(self, batch: Batch) -> None:
         try:
-            self._auditor.write(events)
+            if isinstance(self._auditor, LineAuditor):
+                self._auditor.write_lines(batch.events)
+            else:
+                self._auditor.write(events(batch.events))
         except Exception as error:
-            self._failed(error, len(events))
+            self._failed(error, batch.size)
         else:
-            self.written += len(events)
+            self.written += batch.size
 
     def _failed(self, error: Exception, count: int) -> None:
         self.failure = f"{type(error).__name__}: {error}"
@@ -113,6 +110,7 @@ class Auditors:
 
     def __init__(self, auditors: Mapping[str, Auditor], node: str, events_max: int, insides: Insides) -> None:
         self._insides = insides
+        self._node = node
         self.threads = [AuditorThread(name, auditor, node, events_max) for name, auditor in auditors.items()]
         self._dropped = dict.fromkeys(auditors, 0)
         self._dropped_at: dict[str, float] = {}
@@ -159,9 +157,9 @@ class Auditors:
         for thread in self.threads:
             thread.join(max(until - time.monotonic(), 0.01))
 
-    def _tell(self, events: Iterable[NodeEvent]) -> None:
-        if told := list(events):
-            self.put(len(told), _encode(told))
+    def _tell(self, happened: Iterable[NodeEvent]) -> None:
+        if told := [AuditEvent(at, self._node, kind, name, about) for at, kind, name, about in happened]:
+            self.put(len(told), lines(told))
 
 
 def _wall_ms() -> int:

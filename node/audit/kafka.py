@@ -8,14 +8,12 @@ Not here: what a record holds (lines.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from node.audit.lines import line
-from whimbrel_server import AuditEvent, Auditor
+from node.audit.lines import LineAuditor
 
 WAIT_S = 0.1
 FLUSH_S = 5.0
@@ -31,7 +29,14 @@ class KafkaAuditOptions(msgspec.Struct, forbid_unknown_fields=True):
     """Properties of librdkafka."""
 
 
-class KafkaAuditor(Auditor):
+class _Whose(msgspec.Struct):
+    identity: str = ""
+
+
+_whose = msgspec.json.Decoder(_Whose).decode
+
+
+class KafkaAuditor(LineAuditor):
     """Produces; waits while the library's queue is full."""
 
     def __init__(self, **options: Any) -> None:
@@ -52,13 +57,13 @@ class KafkaAuditor(Auditor):
         }
         self._producer = Producer(properties)
 
-    def write(self, events: Sequence[AuditEvent]) -> None:
+    def write_lines(self, data: bytes) -> None:
         producer, topic = self._producer, self._topic
-        for event in events:
-            key = event.fields.get("identity") or None
+        for line in data.splitlines():
+            key = _whose(line).identity or None
             while True:
                 try:
-                    producer.produce(topic, line(event), key, on_delivery=self._delivered)
+                    producer.produce(topic, line, key, on_delivery=self._delivered)
                     break
                 except BufferError:
                     producer.poll(WAIT_S)

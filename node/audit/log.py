@@ -9,13 +9,11 @@ Not here: what a line holds (lines.py).
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
-from node.audit.lines import line
-from whimbrel_server import AuditEvent, Auditor
+from node.audit.lines import LineAuditor
 
 
 class LogOptions(msgspec.Struct, forbid_unknown_fields=True):
@@ -29,7 +27,7 @@ class LogOptions(msgspec.Struct, forbid_unknown_fields=True):
     """How many there are in all; the oldest is removed."""
 
 
-class LogAuditor(Auditor):
+class LogAuditor(LineAuditor):
     """Appends to a file that only the node's user can read."""
 
     def __init__(self, **options: Any) -> None:
@@ -41,10 +39,9 @@ class LogAuditor(Auditor):
         """Whether the disk was full within a line."""
         self._open()
 
-    def write(self, events: Sequence[AuditEvent]) -> None:
+    def write_lines(self, data: bytes) -> None:
         if self._file < 0:
             self._open()
-        data = b"".join([line(event) + b"\n" for event in events])
         if self._is_torn:
             data = b"\n" + data
         while data:

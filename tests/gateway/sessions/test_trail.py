@@ -51,10 +51,10 @@ def told(core: Harness) -> list[tuple[str, str, dict[str, Any]]]:
     taken = trail.take()
     if taken is None:
         return []
-    events = msgspec.msgpack.decode(taken.events)
+    events = [msgspec.json.decode(line) for line in taken.events.splitlines()]
     assert taken.count == len(events)
-    assert {at for at, *_ in events} == {1_800_000_100_000}
-    return [(kind, name, {k: v for k, v in fields.items() if k != "address"}) for _, kind, name, fields in events]
+    assert {(one.pop("time_ms"), one.pop("node")) for one in events} == {(1_800_000_100_000, "a")}
+    return [(one.pop("kind"), one.pop("event"), {k: v for k, v in one.items() if k != "address"}) for one in events]
 
 
 def test_nothing_is_collected_if_nobody_is_told() -> None:
@@ -132,7 +132,7 @@ def test_what_is_refused_before_the_authorizer_is_asked() -> None:
     assert trail is not None
     for _ in range(3):
         trail.handshake_refused("192.0.2.1", "not a handshake")
-    about = {"what": "handshake", "reason": "not a handshake", "count": 3}
+    about = {"identity": "", "what": "handshake", "code": 0, "reason": "not a handshake", "count": 3}
     assert told(core) == [("access", "refused", about)]
 
 
@@ -195,6 +195,18 @@ def test_gaps_and_why() -> None:
         ("cache", "gap", {"identity": "ann", "subject": "/t/a", **shown}),
         ("cache", "gap", {"topic": "t", **shown}),
     ]
+
+
+def test_a_name_that_is_no_text_costs_its_own_events_only() -> None:
+    core = audited()
+    core.sessions.gone(core.connect())
+    odd = core.connect()
+    odd.identity = Identity("\ud800")
+    core.sessions.gone(odd)
+    core.sessions.gone(core.connect())
+    assert len(told(core)) == 2
+    assert core.sessions.trail is not None
+    assert core.sessions.trail.dropped == 1
 
 
 def test_what_finds_no_room_is_counted() -> None:

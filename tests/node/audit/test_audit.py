@@ -11,13 +11,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
 
 from gateway.link.plugins import LoadError
 from mesh.cache.cache import Cache, CacheConfig
 from node.audit.audit import Auditors
 from node.audit.insides import Insides
+from node.audit.lines import lines
 from node.audit.loading import load
 from node.audit.log import LogAuditor
 from tests.support.patience import PATIENCE_S
@@ -50,7 +50,7 @@ def until(condition: Callable[[], bool]) -> None:
 
 
 def put(audit: Auditors, *names: str) -> None:
-    audit.put(len(names), msgspec.msgpack.encode([(5, "access", name, {"identity": "ann"}) for name in names]))
+    audit.put(len(names), lines([AuditEvent(5, "n", "access", name, {"identity": "ann"}) for name in names]))
 
 
 def test_one_that_does_not_keep_up_loses_events_that_are_counted_and_told() -> None:
