@@ -96,8 +96,7 @@ class NodeCore:
         """Once the cache has been filled; stays true."""
         self._effects = effects = Effects()
         self.topics = Topics(config.mapping, config.namespaces, config.slot_count)
-        self.cache = Cache(config.cache)
-        self.interest = Interest()
+        self.cache, self.interest = Cache(config.cache), Interest()
         look_ups = LookUps(effects)
         self.publishing = Publishing(config.publishing, self.topics, look_ups, effects, boot)
         self.backfills = Backfills(self.topics, self.interest, config.pages, look_ups, effects)
