@@ -167,6 +167,15 @@ def _check_time(claims: Mapping[str, Any], name: str) -> None:
 
 def _text(claims: Mapping[str, Any], name: str) -> str | None:
     value = claims.get(name)
-    if value is not None and not isinstance(value, str):
+    if value is not None and not (isinstance(value, str) and _is_unicode(value)):
         _invalid(f"{name} is not text")
     return value
+
+
+def _is_unicode(text: str) -> bool:
+    """JSON may have half of a character, which cannot be written anywhere."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

@@ -19,14 +19,14 @@ class _OfClient(msgspec.Struct, gc=False):
     identity: str
 
 
-class Connected(_OfClient, gc=False, omit_defaults=True):
+class ConnectedEvent(_OfClient, gc=False, omit_defaults=True):
     via: str = ""
     client: str = ""
     origin: str | None = None
     token_id: str | None = None
 
 
-class Refused(_OfClient, gc=False, omit_defaults=True):
+class RefusedEvent(_OfClient, gc=False, omit_defaults=True):
     what: str
     code: int
     reason: str
@@ -34,26 +34,28 @@ class Refused(_OfClient, gc=False, omit_defaults=True):
     count: int = 1
 
 
-class Subscribed(_OfClient, gc=False):
+class SubscribedEvent(_OfClient, gc=False):
     subject: str
     answer: str
 
 
-class OfSubject(_OfClient, gc=False):
+class SubjectEvent(_OfClient, gc=False):
     """`unsubscribed`, `published`."""
 
     subject: str
 
 
-class OfToken(_OfClient, gc=False):
+class TokenEvent(_OfClient, gc=False):
     """`renewed`, `revoked`."""
 
     token_id: str | None
 
 
-class Disconnected(_OfClient, gc=False):
+class DisconnectedEvent(_OfClient, gc=False):
     code: int
     reason: str
 
 
-AuditLine: TypeAlias = Connected | Refused | Subscribed | OfSubject | OfToken | Disconnected | dict[str, Any]
+AuditLine: TypeAlias = (
+    ConnectedEvent | RefusedEvent | SubscribedEvent | SubjectEvent | TokenEvent | DisconnectedEvent | dict[str, Any]
+)

@@ -18,12 +18,12 @@ from gateway.link.topic_rules import Mapping
 from gateway.sessions import frames
 from gateway.sessions.audit_events import (
     AuditLine,
-    Connected,
-    Disconnected,
-    OfSubject,
-    OfToken,
-    Refused,
-    Subscribed,
+    ConnectedEvent,
+    DisconnectedEvent,
+    RefusedEvent,
+    SubjectEvent,
+    SubscribedEvent,
+    TokenEvent,
 )
 from gateway.sessions.session import Session
 from mesh.log import Gap, Position
@@ -64,7 +64,7 @@ class Trail:
         self._each = settings.audit_delivered_each if MESSAGE in settings.audit else 0
         self._passed = 0
         """Delivered messages since the last that was told."""
-        self._not_asked: dict[tuple[Session | str, str, int], Refused] = {}
+        self._not_asked: dict[tuple[Session | str, str, int], RefusedEvent] = {}
         """What was told of clients since the last `take` that may come again."""
         self._events: list[AuditLine] = []
 
@@ -87,7 +87,7 @@ class Trail:
         """The authorizer has let it in."""
         if self._has_access:
             self._put(
-                Connected(
+                ConnectedEvent(
                     self.wall_ms, self._node, ACCESS, "connected", session.address, identity.name,
                     client.via, client.client, client.origin, identity.token_id,
                 )
@@ -116,7 +116,7 @@ class Trail:
         if self._has_access:
             name = session.identity.name
             self._put(
-                Subscribed(self.wall_ms, self._node, ACCESS, "subscribed", session.address, name, subject, answer)
+                SubscribedEvent(self.wall_ms, self._node, ACCESS, "subscribed", session.address, name, subject, answer)
             )
 
     def unsubscribed(self, session: Session, subject: str) -> None:
@@ -140,7 +140,7 @@ class Trail:
         if self._has_access:
             name = session.identity.name
             self._put(
-                Disconnected(self.wall_ms, self._node, ACCESS, "disconnected", session.address, name, code, reason)
+                DisconnectedEvent(self.wall_ms, self._node, ACCESS, "disconnected", session.address, name, code, reason)
             )
 
     # Messages.
@@ -212,18 +212,18 @@ class Trail:
     def _of_subject(self, name: str, session: Session, subject: str) -> None:
         if self._has_access:
             identity = session.identity.name
-            self._put(OfSubject(self.wall_ms, self._node, ACCESS, name, session.address, identity, subject))
+            self._put(SubjectEvent(self.wall_ms, self._node, ACCESS, name, session.address, identity, subject))
 
     def _of_token(self, name: str, session: Session) -> None:
         if self._has_access:
             identity = session.identity
             self._put(
-                OfToken(self.wall_ms, self._node, ACCESS, name, session.address, identity.name, identity.token_id)
+                TokenEvent(self.wall_ms, self._node, ACCESS, name, session.address, identity.name, identity.token_id)
             )
 
-    def _refusal(self, address: str, identity: str, what: str, subject: str, code: int, reason: str) -> Refused:
+    def _refusal(self, address: str, identity: str, what: str, subject: str, code: int, reason: str) -> RefusedEvent:
         subject, reason = subject[:SUBJECT_CHARACTERS_MAX], reason[:REASON_CHARACTERS_MAX]
-        return Refused(self.wall_ms, self._node, ACCESS, "refused", address, identity, what, code, reason, subject)
+        return RefusedEvent(self.wall_ms, self._node, ACCESS, "refused", address, identity, what, code, reason, subject)
 
     def _map(self, kind: str, name: str, fields: dict[str, Any]) -> None:
         self._put({"time_ms": self.wall_ms, "node": self._node, "kind": kind, "event": name, **fields})
@@ -234,7 +234,7 @@ class Trail:
         else:
             self._events.append(event)
 
-    def _put_once(self, key: tuple[Session | str, str, int], event: Refused) -> None:
+    def _put_once(self, key: tuple[Session | str, str, int], event: RefusedEvent) -> None:
         """Anybody can have this happen as often as he likes: what is alike, from one `take` to the next, is counted."""
         told = self._not_asked.get(key)
         if told is not None:

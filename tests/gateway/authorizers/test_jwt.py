@@ -282,3 +282,8 @@ def test_options_that_cannot_be_used(options: dict[str, Any], why: str) -> None:
         load("jwt", options)
     assert why in str(raised.value)
     assert SECRET not in str(raised.value)
+
+
+@pytest.mark.parametrize("claim", ["sub", "jti"])
+def test_half_a_character_is_nobodys_name(claim: str) -> None:
+    assert refusal(Jwt(secret=SECRET), token({claim: "a\ud800"})) == (4201, f"token: {claim} is not text")

@@ -10,14 +10,14 @@ import pytest
 from gevent.event import AsyncResult, Event
 
 from gateway.authorizers.allow_all import AllowAll
-from gateway.link import plugins
+from gateway.link import codes, plugins
 from gateway.link.plugins import LoadError
 from gateway.sessions.authority import Authority
 from gateway.sessions.loading import load
 from gateway.sessions.session import Decision, Question
 from tests.gateway.sessions.core import Harness
 from tests.support.patience import PATIENCE_S
-from whimbrel_server import Authorizer, Connection, Identity
+from whimbrel_server import Authorizer, Connection, Identity, Refusal
 
 HERE = "tests.gateway.sessions.test_authority"
 
@@ -141,3 +141,24 @@ def test_what_one_raises_that_is_asked_at_once_is_counted_and_to_be_logged() -> 
     ((kind, failure),) = harness.sessions.outputs.failures
     assert (kind, str(failure)) == ("connect", "'oops'")
     assert harness.sessions.stats.authorizer_failures == 1
+
+
+class Odd(AllowAll):
+    """Names clients by what no text can have; refuses them in such words if they have a token."""
+
+    def connect(self, connection: Connection) -> Identity:
+        if connection.token:
+            raise Refusal("no \ud800")
+        return Identity("a\ud800")
+
+
+def test_what_cannot_be_written_harms_nobody_else() -> None:
+    core = Harness(Odd(), audit=("access",))
+    for token, code in ((None, codes.INTERNAL), ("x", codes.REFUSED)):
+        client = core.connect()
+        core.send(client, {"op": "hello", "id": 1} | ({"token": token} if token else {}))
+        assert core.closed.pop()[1] == code
+    assert core.sessions.trail is not None
+    audited = core.sessions.trail.take()
+    assert audited is not None
+    assert b"no ?" in audited.events
