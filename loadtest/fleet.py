@@ -16,7 +16,9 @@ import struct
 import time
 from array import array
 from collections import Counter
+from dataclasses import dataclass
 from itertools import cycle
+from operator import itemgetter
 from random import Random
 from typing import TypedDict
 
@@ -42,6 +44,15 @@ class Seen(TypedDict):
     words: list[str]
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Where clients connect."""
+
+    address: tuple[str, int]
+    request: bytes
+    """The handshake."""
+
+
 def now_us() -> int:
     return time.monotonic_ns() // 1000 + ZERO_US
 
@@ -60,10 +71,13 @@ class Fleet:
         self._clients: dict[int, tuple[Subscriber, socket.socket]] = {}
         self._buffer = bytearray(BUFFER_BYTES)
         self._view = memoryview(self._buffer)
-        self._server = ("", 0)
-        self._request = b""
+        self._servers: list[Server] = []
+        self._roams = False
         self._again: list[tuple[int, int, Subscriber]] = []
         """When to reconnect whom."""
+        self._cuts: list[tuple[int, int, Subscriber]] = []
+        """When to cut which descriptor, if this client still has it."""
+        self._away_us = 0
 
     # Commands.
 
@@ -75,13 +89,12 @@ class Fleet:
         Every `tracked_every`-th is tracked (see subscriber.py). Returns the seconds that it took.
         """
         began = time.monotonic()
-        self._server = ("127.0.0.1", port)
-        self._request = self._make.request(*self._server)
+        server = self._known(port)
         goal = self._tally.live + len(subjects)
         opened = 0
         while self._tally.live < goal:
             while opened < len(subjects) and opened - (self._tally.live - goal + len(subjects)) < window:
-                self._open(self._make(self._tally, subjects[opened], opened % tracked_every == 0))
+                self._open(self._make(self._tally, subjects[opened], opened % tracked_every == 0, server))
                 opened += 1
             self.idle(0.05)
             if self._tally.faults or time.monotonic() - began > timeout_s:
@@ -92,7 +105,7 @@ class Fleet:
     def sample(self, begin_us: int, end_us: int) -> None:
         """Keep latencies of messages due between these times, and forget earlier ones."""
         self._tally.window = (begin_us, end_us)
-        self._tally.latency, self._tally.weight = array("q"), array("q")
+        self._tally.due, self._tally.latency, self._tally.weight = array("q"), array("q"), array("q")
 
     def seen(self) -> Seen:
         tally = self._tally
@@ -110,6 +123,14 @@ class Fleet:
     def samples(self) -> tuple[array[int], array[int]]:
         """Latencies in microseconds, and how many messages each stands for."""
         return self._tally.latency, self._tally.weight
+
+    def timed(self) -> tuple[array[int], array[int], array[int]]:
+        """The same, and before them when each was due."""
+        return self._tally.due, self._tally.latency, self._tally.weight
+
+    def roam(self) -> None:
+        """From now on a client that loses its connection goes to the next of the servers that clients were given."""
+        self._roams = True
 
     def until(self, received: int, timeout_s: float) -> int:
         """Wait for that many messages in all. Returns how many there are."""
@@ -133,6 +154,17 @@ class Fleet:
         for fd in list(self._clients):
             self._drop(fd)
 
+    def cut_each(self, within_s: float, away_s: float) -> None:
+        """Cut every connection once, at a random time; its client comes back after `away_s`.
+
+        What `rejoined` gives is then the time from coming back until live.
+        """
+        now, self._away_us = now_us(), int(away_s * 1e6)
+        self._tally.joins = array("q")
+        for fd, (client, _) in self._clients.items():
+            self._cuts.append((now + int(self._random.random() * within_s * 1e6), fd, client))
+        self._cuts.sort(key=itemgetter(0), reverse=True)
+
     def forget_joins(self) -> None:
         """The next `rejoined` is about losses from now on."""
         self._tally.joins = array("q")
@@ -151,6 +183,9 @@ class Fleet:
             client.lost(now_us())
             sock.close()
         self._again.clear()
+        self._cuts.clear()
+        self._servers.clear()
+        self._roams = False
         self._tally = Tally(self._random)
 
     def _behind(self, last: dict[str, int]) -> int:
@@ -161,6 +196,8 @@ class Fleet:
 
     def idle(self, timeout_s: float) -> None:
         """Take in what has come."""
+        if self._cuts:
+            self._cut_due()
         if self._again:
             timeout_s = self._reconnect(timeout_s)
         clients, buffer, view, clock = self._clients, self._buffer, self._view, time.monotonic_ns
@@ -197,13 +234,13 @@ class Fleet:
         sock.setsockopt(socket.IPPROTO_IP, 24, 1)  # IP_BIND_ADDRESS_NO_PORT
         sock.bind((next(self._sources), 0))
         client.opened(now_us())
-        sock.connect_ex(self._server)
+        sock.connect_ex(self._servers[client.server].address)
         self._clients[sock.fileno()] = (client, sock)
         self._poll.register(sock.fileno(), select.EPOLLOUT)
 
     def _connected(self, fd: int) -> None:
         self._poll.modify(fd, select.EPOLLIN)
-        self._send(fd, self._request)
+        self._send(fd, self._servers[self._clients[fd][0].server].request)
 
     def _send(self, fd: int, data: bytes) -> None:
         try:
@@ -211,16 +248,40 @@ class Fleet:
         except OSError:  # also when it was never connected
             self._drop(fd)
 
+    def _known(self, port: int) -> int:
+        """The number of this server."""
+        address = ("127.0.0.1", port)
+        for index, server in enumerate(self._servers):
+            if server.address == address:
+                return index
+        self._servers.append(Server(address, self._make.request(*address)))
+        return len(self._servers) - 1
+
+    def _cut_due(self) -> None:
+        now = now_us()
+        while self._cuts and self._cuts[-1][0] <= now:
+            _, fd, client = self._cuts.pop()
+            if fd in self._clients and self._clients[fd][0] is client:
+                self._close(fd)
+                client.since_us = 0
+                heapq.heappush(self._again, (now + self._away_us, id(client), client))
+
     def _drop(self, fd: int) -> None:
         """The connection is lost, or we cut it: come back as PROTOCOL section 11 says."""
+        client = self._close(fd)
+        client.attempts += 1
+        longest = min(RECONNECT_FIRST_S * 2 ** (client.attempts - 1), RECONNECT_MAX_S)
+        heapq.heappush(self._again, (now_us() + int(self._random.random() * longest * 1e6), id(client), client))
+        if self._roams:
+            client.server = (client.server + 1) % len(self._servers)
+
+    def _close(self, fd: int) -> Subscriber:
+        """Reset a connection. Returns whose it was."""
         client, sock = self._clients.pop(fd)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         sock.close()
-        now = now_us()
-        client.lost(now)
-        client.attempts += 1
-        longest = min(RECONNECT_FIRST_S * 2 ** (client.attempts - 1), RECONNECT_MAX_S)
-        heapq.heappush(self._again, (now + int(self._random.random() * longest * 1e6), id(client), client))
+        client.lost(now_us())
+        return client
 
     def _reconnect(self, timeout_s: float) -> float:
         """Open what is due. Returns how long the loop may sleep."""

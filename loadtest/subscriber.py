@@ -21,9 +21,11 @@ from typing import Any
 import msgspec
 
 from loadtest.payload import FIRST, MARK, N_AT, N_END, T_AT, T_END
-from loadtest.wire import CLOSE, PING, PONG, TEXT, frame_at, handshake, hello_and_subscribe, masked, walk
+from loadtest.wire import CLOSE, GOING_AWAY, PING, PONG, TEXT, frame_at, handshake, hello_and_subscribe, masked, walk
 
 OPENING, JOINING, LIVE, LOST = range(4)
+NORMAL, MOVE = 1000, 4100
+"""Codes with which a server closes: it answers a client that goes, it has asked to move."""
 
 
 class Value(msgspec.Struct, gc=False):
@@ -59,6 +61,7 @@ class Tally:
         self.reads = 0
         self.window = (0, 0)
         """Only messages due from `window[0]` up to `window[1]` are sampled for latency."""
+        self.due = array("q")
         self.latency = array("q")
         self.weight = array("q")
         """For each sample how many messages it stands for (all that came in the same read)."""
@@ -85,9 +88,21 @@ class Tally:
 class Subscriber:
     """States: OPENING (handshake sent), JOINING (subscribe sent), LIVE, LOST."""
 
-    __slots__ = ("attempts", "chain", "n", "place", "rest", "since_us", "state", "subject", "tally", "tracked")
+    __slots__ = (
+        "attempts",
+        "chain",
+        "n",
+        "place",
+        "rest",
+        "server",
+        "since_us",
+        "state",
+        "subject",
+        "tally",
+        "tracked",
+    )
 
-    def __init__(self, tally: Tally, subject: str, tracked: bool) -> None:
+    def __init__(self, tally: Tally, subject: str, tracked: bool, server: int = 0) -> None:
         self.tally = tally
         self.subject = subject
         self.tracked = tracked
@@ -101,6 +116,8 @@ class Subscriber:
         """Position of the last message, when tracked."""
         self.since_us = 0
         self.attempts = 0
+        self.server = server
+        """Which of the servers that the caller knows it uses."""
 
     def opened(self, now_us: int) -> None:
         """A connection was asked for. A join is timed from the loss when there was one, else from here."""
@@ -138,6 +155,7 @@ class Subscriber:
                     due = int(data[value + T_AT : value + T_END])
                     low, high = tally.window
                     if low <= due < high:
+                        tally.due.append(due)
                         tally.latency.append(now_us - due)
                         tally.weight.append(frames)
                     if at == end:
@@ -181,7 +199,8 @@ class Subscriber:
                 replies += masked(PONG, bytes(data[start:at]))
             elif opcode == CLOSE:
                 code = int.from_bytes(data[start : start + 2], "big")
-                self.tally.fault("close", f"{code} {data[start + 2 : at].decode()}")
+                if code not in (NORMAL, MOVE):
+                    self.tally.fault("close", f"{code} {data[start + 2 : at].decode()}")
         self.rest = bytes(data[at:end])
         return replies
 
@@ -201,7 +220,10 @@ class Subscriber:
 
     def _text(self, now_us: int, payload: bytes | bytearray) -> bytes:
         """Take in a frame. Returns what is to be sent."""
-        self._frame(now_us, decode(payload))
+        frame = decode(payload)
+        if frame.op == "move":
+            return masked(CLOSE, GOING_AWAY)
+        self._frame(now_us, frame)
         return b""
 
     def _frame(self, now_us: int, frame: Frame) -> None:
@@ -256,6 +278,7 @@ class Subscriber:
         tally.received += 1
         low, high = tally.window
         if low <= value.t < high:
+            tally.due.append(value.t)
             tally.latency.append(now_us - value.t)
             tally.weight.append(1)
 

@@ -31,6 +31,9 @@ def masked(opcode: int, payload: bytes) -> bytes:
     return bytes((0x80 | opcode, 0xFE, length >> 8, length & 255, 0, 0, 0, 0)) + payload
 
 
+GOING_AWAY = (1000).to_bytes(2, "big")
+"""What a close frame of a client that goes says."""
+
 HELLO = masked(TEXT, b'{"op":"hello","id":1,"client":"whimbrel-loadtest/1"}')
 
 

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 import gevent
 from gevent import socket
 
-from loadtest.wire import BINARY, CLOSE, PING, PONG, TEXT, frame_at, handshake, masked
+from loadtest.wire import BINARY, CLOSE, GOING_AWAY, PING, PONG, TEXT, frame_at, handshake, masked
 from whimbrel.servers import server_url
 
 OPEN_TIMEOUT_S = 10.0
@@ -25,7 +25,6 @@ BUFFER_BYTES = 1 << 16
 READ, WRITE = 1, 2
 """Events of libev."""
 RESET = struct.pack("ii", 1, 0)
-GOING_AWAY = struct.pack("!H", 1000)
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _buffer = bytearray(BUFFER_BYTES)

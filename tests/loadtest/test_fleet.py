@@ -118,3 +118,29 @@ def test_what_a_process_costs_is_read_with_its_descendants(fleet: Child, bare: C
 def test_what_is_due_to_clients() -> None:
     chosen = ["/t/k00001", "/t/k00001", "/t/k00002"]
     assert expected(Counter({1: 5, 2: 3, 3: 100}), chosen) == 13
+
+
+def test_each_is_cut_once_stays_away_and_comes_back(fleet: Child, bare: Child) -> None:
+    fleet.call("connect", port=bare.call("port"), subjects=SUBJECTS, tracked_every=1)
+    fleet.call("cut_each", within_s=0.3, away_s=0.5)
+    joins = fleet.call("rejoined", count=CLIENTS, timeout_s=60)
+    seen: Seen = fleet.call("seen")
+    assert len(joins) == CLIENTS
+    assert (seen["live"], seen["losses"], seen["faults"]) == (CLIENTS, CLIENTS, Counter())
+
+
+def test_clients_that_roam_find_the_server_that_is_there(fleet: Child, bare: Child) -> None:
+    with Child("another bare server", Bare) as other:
+        for server in (bare, other):
+            fleet.call("connect", port=server.call("port"), subjects=SUBJECTS, tracked_every=1)
+        fleet.call("roam")
+    fleet.call("rejoined", count=3 * CLIENTS, timeout_s=60)
+    assert fleet.call("seen")["live"] == 2 * CLIENTS
+    begin = now_us()
+    fleet.call("sample", begin_us=begin, end_us=begin + 10**8)
+    work = bare.call("scatter", topic="t", keys=20, rate=500, seconds=0.2)
+    assert work["writes"] == 100 * 2 * CLIENTS / 20
+    assert fleet.call("until", received=work["writes"], timeout_s=60) == work["writes"]
+    due, latency, weight = fleet.call("timed")
+    assert len(due) == len(latency) == len(weight) > 0
+    assert all(begin <= each for each in due)
