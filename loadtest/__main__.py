@@ -19,6 +19,7 @@ from pathlib import Path
 
 from loadtest.bench import Bench, Broker, warm_up
 from loadtest.beside import LIMIT, Beside, beside_json, beside_table, compare
+from loadtest.market.all import SHAPES
 from loadtest.mesh_scenarios import MESH_SCENARIOS
 from loadtest.peer.scenario import peer
 from loadtest.process import Failed
@@ -30,6 +31,7 @@ from loadtest.scenarios import SCENARIOS
 ALL = {**SCENARIOS, **MESH_SCENARIOS}
 LONG = {"up": up, "out": out, "peer": peer}
 """Only when they are named: they take many minutes, or need what is not installed with the rest."""
+ALSO = {**LONG, **SHAPES}
 WITHOUT_KAFKA = ("mesh_commit", "commit")
 WITHIN = ("mesh_commit",)
 """Scenarios that import what they measure: they cannot measure another checkout."""
@@ -38,7 +40,11 @@ WITHIN = ("mesh_commit",)
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m loadtest", description="Measures Whimbrel with a real Kafka.")
     parser.add_argument(
-        "names", nargs="*", metavar="NAME", help=f"scenarios, of {' '.join(ALL)} (default: all), or {' '.join(LONG)}"
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"scenarios, of {' '.join(ALL)} (default: all), or {' '.join(LONG)}; or the word `shapes`, and which of "
+        f"{' '.join(SHAPES)} (default: all)",
     )
     parser.add_argument("--seconds", type=float, default=10, help="how long each steady load is measured (10)")
     parser.add_argument("--out", type=Path, default=Path("bench.json"), help="where the rows go (bench.json)")
@@ -50,9 +56,11 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=4, help="with --beside: how often both are measured (4)")
     options = parser.parse_args()
+    if options.names[:1] == ["shapes"]:
+        options.names = options.names[1:] or list(SHAPES)
     names = options.names or [name for name in ALL if not options.beside or name not in WITHIN]
-    if unknown := [name for name in names if name not in ALL | LONG]:
-        parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(ALL | LONG)}")
+    if unknown := [name for name in names if name not in ALL | ALSO]:
+        parser.error(f"no such scenario: {', '.join(unknown)}; there are {', '.join(ALL | ALSO)}")
     if options.beside and (within := [name for name in names if name in WITHIN]):
         parser.error(f"{', '.join(within)} can measure this checkout only, not --beside")
     if options.beside and not (program := options.beside.resolve() / ".venv" / "bin" / "whimbrel").exists():
@@ -147,7 +155,7 @@ def measured(name: str, bench: Bench) -> tuple[list[Row], list[str]]:
     rows: list[Row] = []
     bench = replace(bench, missing=[])
     try:
-        for row in (ALL | LONG)[name](bench):
+        for row in (ALL | ALSO)[name](bench):
             rows.append(row)  # what came before a failure counts
     except Failed as failed:
         bench.miss(str(failed))

@@ -22,7 +22,7 @@ from random import Random
 from typing import Any, TypeAlias, TypedDict
 
 from loadtest.fleet import now_us
-from loadtest.payload import Payloads, key_name
+from loadtest.payload import SIZE, Payloads, key_name
 
 Write: TypeAlias = tuple[Callable[[bytes], int], bytes]
 
@@ -106,9 +106,9 @@ class Bare:
 
         return self._paced(rate, seconds, writes)
 
-    def hot(self, subject: str, rate: float, seconds: float, together: int) -> Work:
+    def hot(self, subject: str, rate: float, seconds: float, together: int, size: int = SIZE) -> Work:
         """Send `rate` messages per second to every client of one subject, `together` in each write."""
-        payloads = Payloads(1)
+        payloads = Payloads(1, size)
         held: list[bytes] = []
 
         def writes(due_us: list[int], last: bool) -> list[Write]:

@@ -18,7 +18,7 @@ from typing import TypedDict
 from confluent_kafka import OFFSET_BEGINNING, OFFSET_END, Consumer, KafkaError, Message, Producer, TopicPartition
 
 from loadtest.fleet import now_us
-from loadtest.payload import T_AT, T_END, Payloads, key_name
+from loadtest.payload import SIZE, T_AT, T_END, Payloads, key_name
 from loadtest.process import Failed
 
 LINGER_MS = 2
@@ -88,8 +88,13 @@ class Producing:
             self.idle(0.001)
         return self.stop()
 
-    def start(self, topic: str, keys: int, rate: float, total: int = 1 << 62) -> None:
-        """Produce `rate` values per second until `stop`, or until there are `total`."""
+    def start(self, topic: str, keys: int, rate: float, total: int = 1 << 62, size: int = SIZE) -> None:
+        """Produce `rate` values per second until `stop`, or until there are `total`.
+
+        Args:
+            size: Bytes of a value, if these are the first of the topic.
+        """
+        self._values(topic, keys, size)
         self._schedule = _Schedule(topic, [key_name(key) for key in range(keys)], rate, total, self._header)
 
     def stop(self) -> Counter[int]:
@@ -140,8 +145,10 @@ class Producing:
         self._producer.poll(0)
         time.sleep(0.001)
 
-    def _values(self, topic: str, keys: int) -> Payloads:
-        return self._payloads.setdefault(topic, Payloads(keys))
+    def _values(self, topic: str, keys: int, size: int = SIZE) -> Payloads:
+        if topic not in self._payloads:
+            self._payloads[topic] = Payloads(keys, size)
+        return self._payloads[topic]
 
     def _finish(self) -> None:
         if self._producer.flush(20) or self._errors:
@@ -234,6 +241,12 @@ class Reading:
             got += sum(1 for record in records if record.error() is None and record.value())
         self._consumer.unassign()
         return time.monotonic() - began
+
+    def count(self, topic: str) -> int:
+        """How many records it has."""
+        parts = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+        ends = [self._consumer.get_watermark_offsets(part, timeout=10) for part in parts]
+        return sum(end - begin for begin, end in ends)
 
     def follow(self, topic: str) -> None:
         """Read what comes from now on, as quickly as it can be had."""

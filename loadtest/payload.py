@@ -20,6 +20,9 @@ ZERO_US = 10**15
 EPOCH_US = 15 * 10**14
 """`t` of other senders, on other machines, is microseconds since 1970: above this (the year 2017)."""
 
+SIZE = 512
+"""Bytes of a value, where nothing else is said."""
+
 MARK = b'{"t":'
 T_AT, T_END = 5, 21
 N_AT, N_END = 26, 36
@@ -29,7 +32,7 @@ OVERHEAD = len(b'{"t":%d,"n":%d,"pad":""}' % (ZERO_US, FIRST))
 class Payloads:
     """Values for keys 0 to `keys` - 1, each `size` bytes."""
 
-    def __init__(self, keys: int, size: int = 512) -> None:
+    def __init__(self, keys: int, size: int = SIZE) -> None:
         if size < OVERHEAD:
             raise ValueError(f"a value takes at least {OVERHEAD} bytes, not {size}")
         letters = Random(0).choices(b"abcdefghijklmnopqrstuvwxyz0123456789", k=size - OVERHEAD)

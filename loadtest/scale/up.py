@@ -10,14 +10,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
-from math import ceil
 from random import Random
 
 from loadtest.bench import FLOOR_S, TRACKED_EVERY, WARM_S, Bench
-from loadtest.fleet import Fleet, Seen
+from loadtest.fleets import Fleets
 from loadtest.kafka_load import Producing
 from loadtest.node import Node
 from loadtest.payload import key_name
@@ -27,16 +25,12 @@ from loadtest.report import Row, percentile
 from loadtest.threads import Cpu, since, threads
 
 STEPS = (10_000, 25_000, 50_000, 100_000)
-EACH = 14_000
-"""Clients of a worker and of a fleet."""
 PER_KEY = 1.5
 """Clients of a key."""
 OUT = 10_000
 """Messages per second to all clients together."""
 IDLE_S = 25.0
 """Long enough for everyone's pings, which come every 20 s."""
-WINDOW = 128
-"""Handshakes under way at a time, of all fleets together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,76 +69,53 @@ def up(bench: Bench) -> Iterator[Row]:
 
 
 def _step(bench: Bench, clients: int) -> Step:
-    count, keys, random = ceil(clients / EACH), int(clients / PER_KEY), Random(4)
+    keys, random = int(clients / PER_KEY), Random(4)
     topic = bench.topic(f"up-{clients}")
     chosen = [f"/{topic}/{key_name(random.randrange(keys)).decode()}" for _ in range(clients)]
-    with ExitStack() as stack:
-        producer = stack.enter_context(Child("producer", partial(Producing, bench.kafka.bootstrap, 2)))
-        fleets = [stack.enter_context(Child(f"fleet {index}", partial(Fleet, index))) for index in range(count)]
+    with Child("producer", partial(Producing, bench.kafka.bootstrap, 2)) as producer, Fleets(clients) as fleets:
         producer.call("fill", topic=topic, keys=keys, count=keys)
-        node = stack.enter_context(bench.node(topic, None, "--workers", str(count)))
-        bench.say(f"{clients:,} clients, {count} workers, {count} fleets; {len(tree(node.pid))} processes of Whimbrel")
-        kb, cpu_s, began = resident_kb(node.pid), whole_cpu_s(node.pid), time.monotonic()
-        for index, fleet in enumerate(fleets):
-            share, window = chosen[index::count], max(8, WINDOW // count)
-            fleet.begin(
-                "connect", port=node.port, subjects=share, tracked_every=TRACKED_EVERY, window=window, timeout_s=280
-            )
-        for fleet in fleets:
-            fleet.result()
-        cpu_s, took_s = whole_cpu_s(node.pid) - cpu_s, time.monotonic() - began
-        time.sleep(WARM_S)
-        kb = (resident_kb(node.pid) - kb) / clients
-        bench.say(f"live after {took_s:.1f} s, {clients / cpu_s:,.0f} per CPU-second; {kb:.2f} KB each")
-        before, began = whole_cpu_s(node.pid), time.monotonic()
-        time.sleep(IDLE_S)
-        idle_share = (whole_cpu_s(node.pid) - before) / (time.monotonic() - began)
-        bench.say(f"idle: {idle_share:.1%} of a core")
-        node_us, worker_us, all_us = _traffic(bench, node, fleets, producer, topic, keys)
-        bench.say(f"{node_us:.1f} µs per message in, {worker_us:.1f} µs per message out; cutting all")
-        for fleet in fleets:
-            fleet.begin("cut")
-        for fleet in fleets:
-            fleet.result()
-        joins: list[int] = []
-        for index, fleet in enumerate(fleets):
-            fleet.begin("rejoined", count=len(chosen[index::count]), timeout_s=100)
-        for fleet in fleets:
-            joins += fleet.result()
-        if len(joins) < clients:
-            raise Failed(f"only {len(joins):,} of {clients:,} clients came back")
-        resume_s = percentile(joins, [1] * clients, 0.99) / 1e6
-        bench.say(f"all live again, p99 {resume_s:.1f} s")
+        count = len(fleets)
+        with bench.node(topic, None, "--workers", str(count)) as node:
+            processes = len(tree(node.pid))
+            bench.say(f"{clients:,} clients, {count} workers, {count} fleets; {processes} processes of Whimbrel")
+            return _measured(bench, node, fleets, producer, topic, chosen)
+
+
+def _measured(bench: Bench, node: Node, fleets: Fleets, producer: Child, topic: str, chosen: list[str]) -> Step:
+    clients = len(chosen)
+    kb, cpu_s, began = resident_kb(node.pid), whole_cpu_s(node.pid), time.monotonic()
+    fleets.connect([node.port], chosen, TRACKED_EVERY)
+    cpu_s, took_s = whole_cpu_s(node.pid) - cpu_s, time.monotonic() - began
+    time.sleep(WARM_S)
+    kb = (resident_kb(node.pid) - kb) / clients
+    bench.say(f"live after {took_s:.1f} s, {clients / cpu_s:,.0f} per CPU-second; {kb:.2f} KB each")
+    before, began = whole_cpu_s(node.pid), time.monotonic()
+    time.sleep(IDLE_S)
+    idle_share = (whole_cpu_s(node.pid) - before) / (time.monotonic() - began)
+    bench.say(f"idle: {idle_share:.1%} of a core")
+    node_us, worker_us, all_us = _traffic(bench, node, fleets, producer, topic, int(clients / PER_KEY))
+    bench.say(f"{node_us:.1f} µs per message in, {worker_us:.1f} µs per message out; cutting all")
+    fleets.call("cut")
+    resume_s = percentile(fleets.rejoined(clients, timeout_s=100), [1] * clients, 0.99) / 1e6
+    bench.say(f"all live again, p99 {resume_s:.1f} s")
     return Step(clients, kb, clients / cpu_s, idle_share, node_us, worker_us, all_us, resume_s)
 
 
 def _traffic(
-    bench: Bench, node: Node, fleets: list[Child], producer: Child, topic: str, keys: int
+    bench: Bench, node: Node, fleets: Fleets, producer: Child, topic: str, keys: int
 ) -> tuple[float, float, float]:
     """Microseconds of CPU: of the node process for a message in, of the workers and of all for a message out."""
     producer.call("start", topic=topic, keys=keys, rate=OUT / PER_KEY * bench.scale)
     time.sleep(WARM_S)
-    before, got, sent = threads(node.pid), _received(fleets), producer.call("sent")
+    before, got, sent = threads(node.pid), fleets.received(), producer.call("sent")
     time.sleep(max(bench.seconds, FLOOR_S))
-    used, got, sent = since(before, threads(node.pid)), _received(fleets) - got, producer.call("sent") - sent
+    used, got, sent = since(before, threads(node.pid)), fleets.received() - got, producer.call("sent") - sent
     producer.call("stop")
-    last = {f"/{topic}/{key_name(key).decode()}": n for key, n in enumerate(producer.call("last", topic=topic))}
-    behind = 0
-    for fleet in fleets:
-        fleet.begin("behind", last=last, timeout_s=30)
-    for fleet in fleets:
-        behind += fleet.result()
-    seen: list[Seen] = [fleet.call("seen") for fleet in fleets]
-    if behind or any(one["faults"] or one["losses"] for one in seen):
-        raise Failed(f"{behind} clients have not the last value; {[(one['losses'], one['words'][:3]) for one in seen]}")
+    fleets.complete(producer, topic)
     if got < 0.9 * sent * PER_KEY:
         raise Failed(f"did not keep up: {got:,} messages arrived of {sent * PER_KEY:,.0f} due")
     node_s, worker_s = _cpu(used, "node "), _cpu(used, "worker ")
     return node_s * 1e6 / sent, worker_s * 1e6 / got, (node_s + worker_s) * 1e6 / got
-
-
-def _received(fleets: list[Child]) -> int:
-    return sum(fleet.call("seen")["received"] for fleet in fleets)
 
 
 def _cpu(used: dict[str, Cpu], prefix: str) -> float:
