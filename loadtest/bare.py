@@ -195,7 +195,7 @@ class Bare:
         work = Work(writes=0, send_cpu_s=0.0)
         while sent < total:
             due = min(total, int((time.monotonic() - began) * rate))
-            batch = writes([began_us + int(i * 1e6 / rate) for i in range(sent, due)], due == total)
+            batch = writes([began_us + int((i + 1) * 1e6 / rate) for i in range(sent, due)], due == total)
             sent = due
             before = time.thread_time()
             for send, frame in batch:

@@ -136,7 +136,7 @@ class Producing:
         for index in range(schedule.sent, due):
             key = int(random() * keys)
             counts[key] += 1
-            value = payloads.make(key, schedule.began_us + int(index * 1e6 / schedule.rate))
+            value = payloads.make(key, schedule.began_us + int((index + 1) * 1e6 / schedule.rate))
             if (header := headers[key]) is None:
                 produce(schedule.topic, value, names[key])
             else:

@@ -127,6 +127,22 @@ class Node:
         found: dict[str, Any] = json.loads(body) if code == 200 else {}
         return found
 
+    def metric(self, name: str) -> float:
+        """The sum of this metric's values at /metrics.
+
+        Raises:
+            Failed: There is none of that name.
+        """
+        _, body = self._get("/metrics", self.port + ADMIN_STEP)
+        values = [
+            float(line.rpartition(" ")[2])
+            for line in body.decode().splitlines()
+            if line.partition(" ")[0].partition("{")[0] == name
+        ]
+        if not values:
+            raise Failed(f"the node has no metric {name}")
+        return sum(values)
+
     def _ready(self) -> bool:
         return self._get("/health/ready", self.port)[0] == 200
 

@@ -29,6 +29,7 @@ from loadtest.bench import (
     subjects,
 )
 from loadtest.kafka_load import Acknowledged, Reading
+from loadtest.overload import overload
 from loadtest.payload import key_name
 from loadtest.process import Child, Failed, Shares, cpu_s, resident_kb
 from loadtest.publisher import Latencies, Publisher
@@ -227,6 +228,7 @@ SCENARIOS: dict[str, Callable[[Bench], Iterator[Row]]] = {
     "joining": joining,
     "evicting": evicting,
     "pattern": pattern,
+    "overload": overload,
     "ladder": ladder,
     "idle": idle,
     "connect": connect,

@@ -1,7 +1,7 @@
 """A cluster is restarted node by node under load: what its clients notice.
 
-Three nodes, 3,000 clients, 3,000 messages per second. A client that is asked to move, or whose node is gone, goes to the
-next one.
+Three nodes, 3,000 clients, 3,000 messages per second. A client that is asked to move, or whose node is gone, goes to
+the next one.
 
 Not here: an upgrade of machines (ansible/), nodes that die (`failover` in loadtest/mesh_scenarios.py).
 """
