@@ -22,6 +22,9 @@ def test_an_unknown_scenario_is_named() -> None:
     ran = bench("hot", "cold")
     assert ran.returncode == 2
     assert "no such scenario: cold" in ran.stderr
+    ran = bench("shapes", "cold")
+    assert ran.returncode == 2
+    assert "no such scenario: cold" in ran.stderr
 
 
 @pytest.mark.slow
