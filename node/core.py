@@ -33,7 +33,7 @@ from mesh.log import Gap
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
 from mesh.revocations import Revocation, Revocations, RevocationsPacket
-from mesh.slots.detours import Datagram
+from mesh.slots.detours import CameByOthers, Datagram
 from mesh.slots.slot_log import item_bytes
 from mesh.slots.slots import Slots
 from mesh.transport.wire import MESSAGE_BYTES_MAX
@@ -414,11 +414,10 @@ class NodeCore:
             elif not self._slot_ends.cancel(ticket):
                 self.durations.given_up(ticket)
                 self._effects.add(CancelQuestion(ticket))
-        questions = [*self.backfills.take_questions(), *self.catch_ups.take_questions()]
-        for ticket, question in questions:
+        for ticket, question in (questions := [*self.backfills.take_questions(), *self.catch_ups.take_questions()]):
             self._ask(now, ticket, question)
         self.slots.settle(now)
-        self._put_out()
+        self._put_out(now)
         return self._take_events(now) or bool(questions)
 
     def _offer_items(self, now: float) -> None:
@@ -429,34 +428,33 @@ class NodeCore:
             else:
                 self.slots.publish(now, item)
 
-    def _put_out(self) -> None:
+    def _put_out(self, now: float) -> None:
         """Promises and packets; what rests on a promise follows when that is saved."""
-        promises = self.slots.take_promises()
-        if promises:
+        if promises := self.slots.take_promises():
             self._effects.add(SavePromises(promises))
-        for core in (self.slots, self.feed, self.transfer, self.scan, self.revocations):
-            for to, packet in core.take_sends():
+        others = [*self.transfer.take_sends(), *self.scan.take_sends(), *self.revocations.take_sends()]
+        for sends in (self.slots.take_sends(), self.slots.detours.send(now, others), self.feed.take_sends()):
+            for to, packet in sends:
                 self._effects.add(ToPeer(to, packet))
         for to, datagram in self.slots.take_datagrams():
             self._effects.add(DatagramToPeer(to, datagram))
 
     def _take_events(self, now: float) -> bool:
         """What the mesh's cores have to say, to those that it concerns; whether there was anything."""
-        of_slots = self.slots.take_events()
-        for slot_event in of_slots:
-            self.slot_logs.slot_event(now, slot_event)
-        of_transfer = self.transfer.take_events()
-        for transfer_event in of_transfer:
+        for slot_event in (of_slots := self.slots.take_events()):
+            if isinstance(slot_event, CameByOthers):
+                self.peer_packets(now, slot_event.sender, slot_event.boot, [slot_event.packet])
+            else:
+                self.slot_logs.slot_event(now, slot_event)
+        for transfer_event in (of_transfer := self.transfer.take_events()):
             if self.topics.slot_of_log(transfer_event.log) is not None:
                 self.slot_logs.transfer_event(now, transfer_event)
             else:
                 self.kafka_logs.transfer_event(now, transfer_event)
                 self._look_ready()
-        of_feed = self.feed.take_events()
-        for feed_event in of_feed:
+        for feed_event in (of_feed := self.feed.take_events()):
             self.kafka_logs.feed_event(now, feed_event)
-        of_scan = self.scan.take_events()
-        for scan_event in of_scan:
+        for scan_event in (of_scan := self.scan.take_events()):
             self._scanned(now, scan_event)
         if revoked := self.revocations.take_news():
             self._effects.add(SaveRevocations(self.revocations.all(now)))

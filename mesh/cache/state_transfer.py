@@ -36,6 +36,7 @@ from mesh.repeats import Repeats
 
 UNKNOWN, BEHIND, INCOMPLETE, BUSY, SILENT = "unknown", "behind", "incomplete", "busy", "silent"
 """Why a peer does not serve: it does not hold the log, has nothing newer, has let go of some of it, serves others."""
+PAGE_BYTES_MAX = 1 << 20
 
 
 class CacheAsk(msgspec.Struct, array_like=True, tag="cache_ask", gc=False):
@@ -44,6 +45,8 @@ class CacheAsk(msgspec.Struct, array_like=True, tag="cache_ask", gc=False):
     ticket: int
     log: str
     after: Position | None
+    bytes: int = PAGE_BYTES_MAX
+    """Of one page, at most, about."""
 
 
 class CacheMore(msgspec.Struct, array_like=True, tag="cache_more", gc=False):
@@ -122,7 +125,6 @@ class StateTransferConfig:
     active_max: int = 8
     served_max: int = 64
     page_rows_max: int = 2_000
-    page_bytes_max: int = 1 << 20
 
 
 def first_ticket(boot: str) -> int:
@@ -176,7 +178,6 @@ class StateTransfer:
         """
         self._held = held
         self._config = config
-        self._limits = ExportLimits(config.page_rows_max, config.page_bytes_max)
         self._asked: dict[str, _Asked] = {}
         """By log, in order of asking."""
         self._tickets: dict[int, _Asked] = {}
@@ -336,16 +337,17 @@ class StateTransfer:
         if served is not None and served.boot == boot:
             self._send_page(now, sender, served)
             return
+        limits = ExportLimits(self._config.page_rows_max, min(ask.bytes, PAGE_BYTES_MAX))
         held = self._held(ask.log)
         if held is None:
             self._refuse(sender, ask.ticket, UNKNOWN)
         elif len(self._served) >= self._config.served_max:
             self._refuse(sender, ask.ticket, BUSY)
         elif ask.after is None:
-            self._start(now, sender, boot, ask.ticket, Export.copy(*held, self._limits))
+            self._start(now, sender, boot, ask.ticket, Export.copy(*held, limits))
         elif held[0].end <= ask.after:
             self._refuse(sender, ask.ticket, BEHIND)
-        elif (export := Export.repair(*held, ask.after, self._limits)) is None:
+        elif (export := Export.repair(*held, ask.after, limits)) is None:
             self._refuse(sender, ask.ticket, INCOMPLETE)
         else:
             self._start(now, sender, boot, ask.ticket, export)

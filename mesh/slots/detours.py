@@ -14,6 +14,9 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from mesh.cache.peer_scan import PeerScanPacket, ScanAsk
+from mesh.cache.state_transfer import CacheAsk, StateTransferPacket
+from mesh.revocations import RevocationsPacket
 from mesh.slots.pieces import Held, Piece, PieceReceiver, PieceSender
 from mesh.slots.reach import Deafness, LinkHello, Reach, Relayed
 from mesh.slots.slot import EVERYONE, NodeName
@@ -22,12 +25,26 @@ DATAGRAM_BYTES_MAX = 1_120
 """Of a packet: what a sealed and encrypted datagram (membership/seal.py) has room for, whatever the nodes' names."""
 HELLO_BYTES_MAX = DATAGRAM_BYTES_MAX - 20
 PIECE_BYTES_MIN = 256
+PAYLOAD_BYTES_MAX = 1 << 20
+FAINT_PAYLOAD_BYTES_MAX = ANSWER_BYTES_MAX = 1 << 16
+"""What is sent in one go, over TCP and in pieces, unless one packet is larger: what is too much for a node to take, or
+to keep in its queues, is lost as a whole."""
 PACKET_BYTES = 80
 """What a piece has around it, besides names."""
 
 Datagram: TypeAlias = LinkHello | Relayed
+OthersPacket: TypeAlias = StateTransferPacket | PeerScanPacket | RevocationsPacket
+"""What other cores of a node say to their like, and what goes by way of other nodes, too (`detours.send`)."""
 _encode = msgspec.msgpack.Encoder().encode
 _decode_datagram = msgspec.msgpack.Decoder(Datagram).decode
+
+
+class CameByOthers(msgspec.Struct, frozen=True):
+    """A packet that is not the slots' has come by way of other nodes; from its sender, in that start of it."""
+
+    sender: NodeName
+    boot: str
+    packet: OthersPacket
 
 
 def encode_datagram(datagram: Datagram) -> bytes:
@@ -137,7 +154,8 @@ class Detours:
             if name in faint:
                 self._offer(now, name, faint[name], packets)
             else:
-                self._send(Relayed(routes[name], self._me, self._boot, _encode(packets)))
+                for payload in _payloads(packets, PAYLOAD_BYTES_MAX):
+                    self._send(Relayed(routes[name], self._me, self._boot, payload))
         self._send_pieces(now, faint)
         for name in self._to_acknowledge:
             held = self._incoming[name].held()
@@ -145,6 +163,12 @@ class Detours:
         self._to_acknowledge.clear()
         passing, self._direct = self._direct, []
         return [*direct, *passing]
+
+    def came(self, relayed: Relayed, packet: OthersPacket) -> CameByOthers:
+        """A packet that is not the slots' was in one that was relayed. What it asks for is to come in small parts."""
+        if isinstance(packet, CacheAsk | ScanAsk):
+            packet.bytes = min(packet.bytes, ANSWER_BYTES_MAX)
+        return CameByOthers(relayed.origin, relayed.boot, packet)
 
     def take_datagrams(self) -> list[tuple[NodeName, Datagram]]:
         """What is to leave as datagrams, and to which node."""
@@ -167,7 +191,8 @@ class Detours:
             outgoing = self._outgoing.get(name)
             if outgoing is None or outgoing.to_boot != boot:
                 outgoing = self._begin(now, name, boot)
-            outgoing.offer(_encode(in_order))
+            for message in _payloads(in_order, FAINT_PAYLOAD_BYTES_MAX):
+                outgoing.offer(message)
 
     def _begin(self, now: float, name: NodeName, boot: str) -> PieceSender:
         self._streams += 1
@@ -190,6 +215,15 @@ class Detours:
             self._direct.append((to, relayed))
         elif len(relayed.payload) <= DATAGRAM_BYTES_MAX:
             self._datagrams.append((to, relayed))
+
+
+def _payloads(packets: list[Any], bytes_max: int) -> list[bytes]:
+    """The packets, encoded, in as few as have room for them."""
+    payload = _encode(packets)
+    if len(payload) <= bytes_max or len(packets) == 1:
+        return [payload]
+    half = len(packets) // 2
+    return _payloads(packets[:half], bytes_max) + _payloads(packets[half:], bytes_max)
 
 
 def _hellos(rows: list[Deafness]) -> list[LinkHello]:

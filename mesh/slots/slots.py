@@ -29,7 +29,7 @@ from mesh.log import Position
 from mesh.placement import rank, slot_of
 from mesh.repeats import Repeats
 from mesh.slots.copying import Fetch, Range, Trimmed
-from mesh.slots.detours import Datagram, Detours
+from mesh.slots.detours import CameByOthers, Datagram, Detours, OthersPacket
 from mesh.slots.election import Election, Grant, Resign, Vote
 from mesh.slots.forwarding import (
     AlreadyCommitted,
@@ -102,12 +102,14 @@ _OwnPacket: TypeAlias = (
     | Forward | AlreadyCommitted | Beacon | Recall | Recalled
 )  # fmt: skip
 SlotsPacket: TypeAlias = _OwnPacket | Relayed
-_RelayedPacket: TypeAlias = _OwnPacket | Piece | Held
+_RelayedPacket: TypeAlias = _OwnPacket | OthersPacket | Piece | Held
 decode_relayed = msgspec.msgpack.Decoder(list[_RelayedPacket]).decode
 """What is in `Relayed.payload`."""
 _FREQUENT = (Append, AppendOk, Commit)
 """Nearly all packets under load, so they are recognised first."""
-SlotsEvent: TypeAlias = SlotEvent | PublishCommitted | PublishRefused
+
+
+SlotsEvent: TypeAlias = SlotEvent | PublishCommitted | PublishRefused | CameByOthers
 
 _CUMULATIVE = (AppendOk, Commit)
 """Both are tuples, because a union that stands in a call of `isinstance` is made anew each time."""
@@ -451,6 +453,8 @@ class Slots:
             self.detours.held(now, relayed.origin, relayed.boot, packet)
         elif isinstance(packet, Piece):
             self.packets_refused += 1  # a piece within a piece
+        elif isinstance(packet, OthersPacket):
+            self._events.append(self.detours.came(relayed, packet))
         else:
             if isinstance(packet, Beacon):
                 self._hear(relayed.origin, relayed.boot, packet, is_direct=False)

@@ -95,6 +95,48 @@ def test_a_replica_that_is_too_far_behind_gets_the_log_anew(seed: int) -> None:
     assert bench.slot(other).commit == bench.slot(coordinator.name).commit == 100
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_voter_gets_the_log_by_whatever_way_there_is(seed: int) -> None:
+    """Seed 205841: what was not repeated any more went over TCP only, and there was none between any two nodes."""
+    bench = Bench(seed, tail_items_max=20)
+    [coordinator] = bench.coordinators
+    other, third = [name for name in bench.world.machines if name != coordinator.name]
+    network = bench.world.network
+    ring = (coordinator.name, other, third)
+    for name in (coordinator.name, third):
+        network.cut(name, other)
+        network.cut(other, name)
+    bench.publish(coordinator, 100)
+    network.heal()
+    for listener, speaker in zip(ring, (*ring[1:], ring[0]), strict=True):
+        network.cut(speaker, listener)
+    bench.run(5.0)
+    assert bench.slot(other).commit == bench.slot(coordinator.name).commit == 100
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_voter_that_is_started_without_a_link_to_the_coordinator_gets_all_that_there_is(seed: int) -> None:
+    """It copied the cache of a third node, if that one had it, and waited for the rest of the log."""
+    bench = Bench(seed, tail_items_max=20)
+    [coordinator] = bench.coordinators
+    other = next(name for name in bench.world.machines if name != coordinator.name)
+    bench.publish(coordinator, 100)
+    bench.world.network.cut(coordinator.name, other)
+    bench.world.network.cut(other, coordinator.name)
+    bench.run(2.0)
+    machine = bench.world.machines[other]
+    machine.crash()
+    machine.start()
+    bench.run(6.0)
+    bench.publish(coordinator, 10)
+    bench.run(1.0)
+    assert bench.coordinators == [coordinator]
+    assert bench.slot(other).is_synced
+    assert bench.slot(other).commit == bench.slot(coordinator.name).commit == 110
+    assert machine.process is not None
+    assert machine.process.core.is_ready
+
+
 def test_a_replica_that_misses_something_turns_to_the_next_coordinator() -> None:
     """Seed 4126: asking the old coordinator for what was missing kept it from asking the new one for its log."""
     replica = observer()
