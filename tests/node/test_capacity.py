@@ -1,6 +1,7 @@
 """How many machines a load needs."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -38,6 +39,24 @@ def test_more_than_a_node_can_take_in_needs_more_clusters() -> None:
     most = int((0.6 - MEASURED.node_wakes) * 1e6 / MEASURED.in_us)
     assert plan(replace(LOAD, rate=most)).groups == 1
     assert plan(replace(LOAD, rate=most + 1)).groups == 2
+
+
+def test_the_page_says_what_the_model_says() -> None:
+    page = (Path(__file__).parents[2] / "loadtest" / "SCALE.md").read_text(encoding="utf-8")
+    for clients in (100_000, 1_000_000, 10_000_000):
+        found = plan(Load(clients, rate=20_000, received=1))
+        cells = next(line for line in page.splitlines() if line.startswith(f"| {clients:,} | 20,000 |")).split("|")
+        assert cells[3].split()[0] == str(found.nodes)
+        assert cells[4].strip() == found.why
+        assert cells[5].strip() == f"{100 * found.node_share:.0f} / {100 * found.worker_share:.0f} %"
+        assert cells[6].strip() == f"{found.memory_bytes / 2**30:.0f} GiB"
+        assert cells[7].strip() == f"{found.to_clients_bps / 1e6:.0f} / {found.mesh_bps / 1e6:.0f} Mbit/s"
+    assert f"`{MEASURED.node_wakes} + {MEASURED.in_us} µs × messages in per second`" in page
+    worker = (
+        f"{MEASURED.worker_wakes} + {MEASURED.out_us} µs × messages out per second + {MEASURED.idle_us} µs × clients"
+    )
+    assert f"`{worker}`" in page
+    assert f"{MEASURED.connect_us} µs for a client that connects, {MEASURED.publish_us} µs for a publish" in page
 
 
 def test_one_node_sends_nothing_to_others() -> None:
