@@ -58,6 +58,7 @@ def test_a_second_run_changes_nothing(machines: Machines, ansible: Ansible) -> N
         ({"whimbrel_lisen_port": 8081}, "No such variable: whimbrel_lisen_port"),
         ({"whimbrel_listen_port": "many"}, "whimbrel_listen_port"),
         ({"whimbrel_voter_group": "whimbrel_wotters"}, "whimbrel_voter_group"),
+        ({"whimbrel_cluster_key": "not the one that the nodes have"}, "has other keys"),
         ({"whimbrel_settings": {"cache": {"ttll": "5m"}}}, "ttll"),
     ],
 )
