@@ -124,6 +124,7 @@ SHELLS = {
     "node/audit/loading.py",
     "node/audit/log.py",
     "node/cli.py",
+    "node/cluster/greeting.py",
     "node/cluster/network.py",
     "node/commands/",
     "node/demo/extract.py",

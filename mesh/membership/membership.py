@@ -212,6 +212,13 @@ class Membership:
         return sorted(name for name, member in self._view.members.items() if member.state.is_living)
 
     @property
+    def unheard(self) -> list[str]:
+        """Addresses where somebody is expected and does not answer: to join by, and of members that did not leave."""
+        silent = (MemberState.SUSPECT, MemberState.DEAD)
+        members = [one.address for one in self._view.members.values() if one is not self._me and one.state in silent]
+        return sorted({*self._vacant(), *members})
+
+    @property
     def local_health(self) -> int:
         """0 (well) to 7."""
         return self._health.score
@@ -374,14 +381,19 @@ class Membership:
                 self._post.ping(member, self._prober.next_seq())
 
     def _ask_join_addresses(self, time: float) -> None:
-        living = {member.address for member in self._view.others(living=True)}
         self._join_tokens = {}
-        for address, name in self._join.items():
-            member = self._view.members.get(name)
-            if address in living or (member is not None and member.state.is_living):
-                continue
+        for address in self._vacant():
             self.stats.retries += 1
             self._join_tokens[self._ask(time, address)] = address
+
+    def _vacant(self) -> list[str]:
+        """Join addresses where no living member has answered."""
+        living = {member.address for member in self._view.others(living=True)}
+        return [
+            address
+            for address, name in self._join.items()
+            if address not in living and not ((member := self._view.members.get(name)) and member.state.is_living)
+        ]
 
     def _stretched(self, interval_s: float) -> float:
         return interval_s * (1 + math.log2(max(1.0, self._view.living / STRETCH_FROM)))

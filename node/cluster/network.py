@@ -34,6 +34,8 @@ from mesh.transport.links import LinkStats, PeerAddress
 from mesh.transport.secrecy import Secrecy
 from mesh.transport.transport import Transport
 from mesh.transport.wire import Codec
+from node.cluster.greeting import greets
+from node.cluster.only_tcp import OnlyTcp, only_tcp_text
 from node.settings import Settings
 from node.settings.cluster_files import mesh_keys
 
@@ -111,6 +113,7 @@ class Network:
         self._linked: dict[str, PeerAddress] = {}
         self._strangers: list[str] = []
         """Addresses of nodes with another key, as they were logged."""
+        self._only_tcp = OnlyTcp()
 
     @property
     def ports(self) -> tuple[int, int]:
@@ -178,6 +181,10 @@ class Network:
             if address not in self._strangers:
                 event(log, "stranger", logging.WARNING, address=address, text=_stranger_text(address))
         self._strangers = strangers
+        # Who has another key is heard, if not understood.
+        unheard = {*self.membership.unheard} - {*strangers}
+        for address in self._only_tcp.second(now, unheard):
+            gevent.spawn(self._try_tcp, address)
 
     def problems(self) -> list[str]:
         """What a person should know, in sentences."""
@@ -186,7 +193,7 @@ class Network:
         if rival:
             me = self._settings.node.name
             found.append(f"another process goes by the name {me}, at {rival}: give one of the two another node.name")
-        return found
+        return found + [only_tcp_text(address) for address in self._only_tcp.found]
 
     def cut(self, others: list[str], seconds: float) -> None:
         """For demonstrations: exchange nothing with these nodes for a while."""
@@ -203,6 +210,11 @@ class Network:
         self._transport.close()
 
     # Private.
+
+    def _try_tcp(self, address: str) -> None:
+        is_there = greets(address)
+        if self._only_tcp.tried(address, is_there):
+            event(log, "only_tcp", logging.WARNING, address=address, text=only_tcp_text(address))
 
     def _carried(self, carried: list[tuple[Sender, bytes]]) -> None:
         for sender, payload in carried:

@@ -109,6 +109,42 @@ def test_an_observer_that_is_alone_refuses_publishes_at_once_and_says_why(tmp_pa
             time.sleep(0.05)
 
 
+def test_udp_is_closed_and_tcp_is_open(tmp_path: Path) -> None:
+    """A firewall is opened for TCP alone, before a node starts and while it runs. Right: within 10 s both nodes say so,
+    with the other's address, for as long as it is so."""
+    require("netns")
+
+    def words(node: str) -> list[str]:
+        found = cluster[node].cluster_status().get("problems", [])
+        return [one for one in found if one.startswith("UDP does not pass")]
+
+    def wait_for(is_so: Callable[[], bool], within_s: float) -> None:
+        deadline = time.monotonic() + within_s
+        while not is_so():
+            assert time.monotonic() < deadline, [words(node) for node in "ab"]
+            time.sleep(0.1)
+
+    def both_say_it() -> bool:
+        return all(
+            len(said := words(node)) == 1 and f" {cluster[other].cluster_address}," in said[0]
+            for node, other in ("ab", "ba")
+        )
+
+    with Network("ab") as network, Cluster(tmp_path, "ab", voters="a", network=network) as cluster:
+        for restarts in (False, True):
+            if restarts:
+                cluster["b"].stop()
+            network.set_all(cut_udp=True)
+            if restarts:
+                cluster["b"].start(ready=False)
+            wait_for(both_say_it, 10 if not restarts else PATIENCE_S)
+            network.heal()
+            wait_for(lambda: not words("a") and not words("b"), PATIENCE_S)
+        cluster["b"].kill_all()
+        wait_for(lambda: "member_dead node=b" in cluster["a"].log.rpartition("member_alive")[2], PATIENCE_S)
+        assert words("a") == [], "a node that is gone is no matter of UDP"
+
+
 def publish(client: Raw, number: int) -> Frame:
     """The answer to a publish."""
     client.send("publish", subject="/chat/k", publisher="x" * 16, seq=number, text=str(number))

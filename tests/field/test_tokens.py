@@ -54,7 +54,7 @@ def test_a_node_that_comes_by_tokens(tmp_path: Path, real_kafka: RealKafka) -> N
             "kafka.oauth_folder": str(tmp_path),
         }
         bootstrap = kafka.add_user().properties["bootstrap.servers"]
-        node = RunningNode(tmp_path, bootstrap, "t", settings=settings)
+        node = RunningNode(tmp_path, bootstrap, "t", publish="t", settings=settings)
         try:
             node.start(False)
             node.wait(lambda: [one for one in node.status()["problems"] if "the vault is closed" in one], "the reason")
@@ -68,6 +68,8 @@ def test_a_node_that_comes_by_tokens(tmp_path: Path, real_kafka: RealKafka) -> N
                 node.wait(lambda: len(calls.read_text().split()) >= before + 4, "renewed tokens")
                 Source(kafka.bootstrap).send("t", "k", b"2")
                 assert raw.until(lambda frame: frame["op"] == "msg")["json"] == 2
+                raw.send("publish", subject="/t/k", publisher="a-publisher-of-its-own", seq=0, json=3)
+                assert raw.until(lambda frame: frame["op"] in ("published", "error"))["op"] == "published"
             assert {*calls.read_text().split()} == {"asked"}
         finally:
             node.__exit__(None)

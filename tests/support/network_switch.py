@@ -42,6 +42,8 @@ class Rule:
     cut: bool = False
     cut_tcp: bool = False
     """Nothing of TCP passes, as behind a firewall that lets only datagrams through."""
+    cut_udp: bool = False
+    """Nothing of UDP passes, as where somebody opened a firewall for TCP alone."""
     delay_ms: float = 0.0
     jitter_ms: float = 0.0
     """Up to so much is added to the delay, by chance; the order stays."""
@@ -57,7 +59,9 @@ class Rule:
 
     def fates(self, now: float, packet: bytes, rng: Random) -> list[float]:
         """When a packet is to arrive: never, once, or twice."""
-        if self.cut or (self.cut_tcp and packet[9] == socket.IPPROTO_TCP) or rng.random() < self.loss:
+        protocol = packet[9]
+        is_cut = (self.cut_tcp and protocol == socket.IPPROTO_TCP) or (self.cut_udp and protocol == socket.IPPROTO_UDP)
+        if self.cut or is_cut or rng.random() < self.loss:
             return []
         if self.bytes_per_s:
             if self.is_free_at - now > QUEUE_S:
