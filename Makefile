@@ -6,6 +6,8 @@ FAST := not slow and not real_kafka and not browser and not node_js
 CORES := $(shell $(PYTHON) -c 'import os; print(os.cpu_count())')
 LANES ?= $(shell expr 2 '*' $(CORES))
 SLOWEST ?=
+# Tests start hundreds of processes of Python: each would compile all it imports again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help run check test test-fast sim bench bench-membership clean

@@ -13,6 +13,8 @@ from tests.hosts.machines import Machines
 from tests.support.node import ADMIN_TOKEN
 from whimbrel import Client
 
+ALL_ROLES = "c"
+"""The host that has every role: what holds for a play on it holds for the others, and costs a third."""
 DEPLOYMENT = "cat /etc/whimbrel/* /etc/systemd/system/whimbrel.service /etc/nftables.d/* | sha256sum"
 
 
@@ -47,8 +49,8 @@ async def _through(first: str, *others: str) -> None:
 
 
 @pytest.mark.usefixtures("deployed")
-def test_a_second_run_changes_nothing(machines: Machines, ansible: Ansible) -> None:
-    assert ansible.must("site.yml").changed == dict.fromkeys(machines.addresses, 0)
+def test_a_second_run_changes_nothing(ansible: Ansible) -> None:
+    assert ansible.must("site.yml", "--limit", ALL_ROLES).changed == {ALL_ROLES: 0}
 
 
 @pytest.mark.usefixtures("deployed")
@@ -65,8 +67,8 @@ def test_a_second_run_changes_nothing(machines: Machines, ansible: Ansible) -> N
 def test_a_wrong_variable_is_refused_by_name_and_changes_nothing(
     machines: Machines, ansible: Ansible, variables: dict[str, Any], said: str
 ) -> None:
-    before = [machines.run(name, DEPLOYMENT) for name in machines.addresses]
-    played = ansible.play("site.yml", **variables)
+    before = machines.run(ALL_ROLES, DEPLOYMENT)
+    played = ansible.play("site.yml", "--limit", ALL_ROLES, **variables)
     assert played.status != 0
     assert said in played.text
-    assert [machines.run(name, DEPLOYMENT) for name in machines.addresses] == before
+    assert machines.run(ALL_ROLES, DEPLOYMENT) == before
