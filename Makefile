@@ -24,7 +24,7 @@ test: check ## all checks and tests; says what is skipped and why (REQUIRE_ALL=1
 	$(BIN)/pytest -n $(LANES) $(if $(SLOWEST),--durations=$(SLOWEST))
 
 test-fast: check ## the checks, and the tests that need no process and no waiting
-	$(BIN)/pytest -n $(CORES) -m "$(FAST)"
+	$(BIN)/pytest -n $(CORES) -m "$(FAST)" --hypothesis-profile=few
 
 check: .venv/dev ## lint, format and types
 	$(BIN)/ruff check .

@@ -7,12 +7,18 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
 
 from loadtest.kafka.broker import RealKafka
 from loadtest.kafka.jars import kafka_jars
 from node.kafka.embedded import EmbeddedKafka
 from tests.lanes import Lanes, in_order
 from tests.support.require import require
+
+# A busy machine is no reason to fail.
+settings.register_profile("no deadline", deadline=None)
+settings.register_profile("few", deadline=None, max_examples=25)
+settings.load_profile("no deadline")
 
 _topic_numbers = itertools.count(1)
 

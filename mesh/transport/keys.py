@@ -24,6 +24,7 @@ from zmq.utils import z85
 
 SHARED_CHARACTERS_MIN = 16
 _CURVE_BYTES = 32
+_TEMPLATE_BEGINS = ("{{", "{%", "{#")
 
 
 class KeysError(ValueError):
@@ -92,9 +93,11 @@ def derive(
 
 
 def make_pair() -> tuple[str, str]:
-    """A new key pair for a node: public and secret, in Z85."""
-    public, secret = zmq.curve_keypair()
-    return public.decode(), secret.decode()
+    """A new key pair for a node: public and secret, in Z85, without what Ansible would take for a template."""
+    while True:
+        public, secret = (key.decode() for key in zmq.curve_keypair())
+        if not any(begin in public + " " + secret for begin in _TEMPLATE_BEGINS):
+            return public, secret
 
 
 def _derived(root: bytes, purpose: bytes, cluster: str) -> bytes:

@@ -303,7 +303,7 @@ def rng_size(seed: int) -> int:
     return Random(f"size {seed}").choice([2, 3, 5, 8])
 
 
-@pytest.mark.parametrize("first", range(0, 60, 20))
+@pytest.mark.parametrize("first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in (20, 40))])
 def test_after_any_faults_views_agree_within_five_seconds(first: int) -> None:
     taken: Counter[str] = Counter()
     for seed in range(first, first + 20):

@@ -52,6 +52,14 @@ def test_a_short_key_is_refused(shared: str | bytes) -> None:
         derive(shared, "whimbrel")
 
 
+def test_a_new_pair_is_no_template(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keys are variables of Ansible, which fails at one that has `{{` in it."""
+    good = (b"p" * 40, b"s" * 38 + b"{}")
+    drawn = iter([(b"p" * 40, b"s" * 38 + b"{{"), (b"{%" + b"p" * 38, b"s" * 40), good])
+    monkeypatch.setattr(zmq, "curve_keypair", lambda: next(drawn))
+    assert make_pair() == (good[0].decode(), good[1].decode())
+
+
 def test_each_node_has_its_own_pair() -> None:
     (a_public, a_secret), (b_public, _) = make_pair(), make_pair()
     keys = derive(SHARED, "whimbrel", "a", {"a": a_public, "b": f" {b_public}\n"}, a_secret)
