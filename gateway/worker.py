@@ -13,6 +13,7 @@ import logging
 import os
 import resource
 import signal
+import ssl
 import sys
 import time
 from typing import Any
@@ -138,6 +139,9 @@ class Worker:
 
     def start(self) -> None:
         """Listen, and tell the node so."""
+        if self._certificates is not None:
+            # Python's ssl hands OpenSSL no descriptor where it works in memory, so the kernel cannot take over.
+            event(log, "tls", kernel_tls=False, openssl=ssl.OPENSSL_VERSION)
         self.sessions.tick(self.now(), time.time())
         self._server.start()
         self._uplink.send([link.Ready(self.settings.index, os.getpid())])

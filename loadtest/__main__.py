@@ -27,12 +27,14 @@ from loadtest.report import Row, as_json, table
 from loadtest.scale.out import out
 from loadtest.scale.up import up
 from loadtest.scenarios import SCENARIOS
+from loadtest.tls import tls
+from loadtest.violators import violators
 
 ALL = {**SCENARIOS, **MESH_SCENARIOS}
-LONG = {"up": up, "out": out, "peer": peer}
+LONG = {"up": up, "out": out, "peer": peer, "violators": violators, "tls": tls}
 """Only when they are named: they take many minutes, or need what is not installed with the rest."""
 ALSO = {**LONG, **SHAPES}
-WITHOUT_KAFKA = ("mesh_commit", "commit")
+WITHOUT_KAFKA = ("mesh_commit", "commit", "violators", "tls")
 WITHIN = ("mesh_commit",)
 """Scenarios that import what they measure: they cannot measure another checkout."""
 

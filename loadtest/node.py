@@ -39,6 +39,8 @@ class Node:
             checkout: Whose `.venv/bin/whimbrel` it is; None: the one installed beside this Python.
         """
         self.port = _free_port()
+        self._health_port = self.port + (ADMIN_STEP if "tls.certificate" in (settings or {}) else 0)
+        """Where it says in the clear whether it is ready."""
         self._log = log
         binaries = checkout / ".venv" / "bin" if checkout else Path(sys.executable).parent
         self._command = [str(binaries / "whimbrel"), "node", *flags]
@@ -144,7 +146,7 @@ class Node:
         return sum(values)
 
     def _ready(self) -> bool:
-        return self._get("/health/ready", self.port)[0] == 200
+        return self._get("/health/ready", self._health_port)[0] == 200
 
     def _get(self, path: str, port: int) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=2)

@@ -71,6 +71,8 @@ class Revocations:
         """`issued_before`, and until when it holds, in `now`."""
         self._digest: int | None = 0
         """None: to be computed."""
+        self._digests: dict[str, int] = {}
+        """By node, what it said last that it holds."""
         self._sends: list[tuple[str, RevocationsPacket]] = []
         self._news: list[Revocation] = []
         self._tick_at = 0.0
@@ -106,8 +108,10 @@ class Revocations:
         """What another node says."""
         match packet:
             case RevocationsSaid(entries):
-                self._take(now, entries)
+                if self._take(now, entries):
+                    self._sends.append((sender, RevocationsBeacon(self.digest)))  # whoever revoked waits for it
             case RevocationsBeacon(digest):
+                self._digests[sender] = digest
                 if digest != self.digest:
                     self._sends.append((sender, RevocationsWanted()))
             case RevocationsWanted():
@@ -115,8 +119,13 @@ class Revocations:
                 for at in range(0, len(entries), PACKET_ENTRIES_MAX):
                     self._sends.append((sender, RevocationsSaid(entries[at : at + PACKET_ENTRIES_MAX])))
 
+    def is_held_by(self, node: str) -> bool:
+        """Whether another node has said that it holds what this one does."""
+        return self._digests.get(node) == self.digest
+
     def members(self, now: float, alive: list[str]) -> None:
         """These nodes live, this one among them."""
+        self._digests = {name: digest for name, digest in self._digests.items() if name in alive}
         self._is_alone = len(alive) <= 1
 
     def tick(self, now: float) -> None:

@@ -85,6 +85,13 @@ class TellMembers(msgspec.Struct, frozen=True, gc=False):
 # To whoever issues tokens.
 
 
+class SaveKeys(msgspec.Struct, frozen=True):
+    """Keep a key set that was fetched just now, for the next start."""
+
+    url: str
+    jwks: bytes
+
+
 class FetchKeys(msgspec.Struct, frozen=True):
     """Fetch a key set; answered by `keys_fetched`."""
 
@@ -231,7 +238,7 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
 
 Effect: TypeAlias = (
     ToWorker | Resync
-    | FetchKeys | SaveRevocations
+    | FetchKeys | SaveKeys | SaveRevocations
     | SavePromises | ToPeer | DatagramToPeer | LinkPeers | TellMembers
     | Produce | CreateTopic | LookUpTopics | FindStart | ReadFrom | StopReading | AskKafka | CancelQuestion
     | OpenTable | BeginTable | DropTable | WriteTables | AskTable

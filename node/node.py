@@ -27,7 +27,7 @@ from gevent.event import AsyncResult
 from gateway.link import events as link
 from gateway.link.crash import crash, or_crash
 from gateway.link.logs import event
-from mesh.membership.packets import MemberChanged
+from mesh.membership.packets import MemberChanged, MemberState
 from mesh.packets import Packet
 from mesh.revocations import Revocation
 from mesh.slots.detours import Datagram
@@ -54,6 +54,7 @@ from node.effects import (
     Produce,
     ReadFrom,
     Resync,
+    SaveKeys,
     SavePromises,
     SaveRevocations,
     StopReading,
@@ -74,6 +75,7 @@ from node.status.status import NodeStatus
 from node.tables.events import TableEvent
 from node.tables.keeper import TableKeeper
 from node.tokens.fetch import Fetcher
+from node.tokens.key_store import KeyStore
 from node.tokens.store import RevocationStore, StoreError
 from node.workers import Worker, Workers
 
@@ -145,6 +147,7 @@ class Node:
         )
         self._revocations = revocations
         self.core.revocations_loaded(now, revocations.load())
+        self._keys = KeyStore(data_dir(settings, os.environ))
         self._fetcher = Fetcher(or_crash(self._keys_fetched))
         self._status = NodeStatus(settings, self.core, self.workers, self._kafka, self._network, audit)
         self._performers: dict[type[Effect], Callable[[Any], None]] = {
@@ -154,6 +157,7 @@ class Node:
             LogLine: self._log_line,
             FetchKeys: self._fetch_keys,
             SaveRevocations: self._save_revocations,
+            SaveKeys: self._save_keys,
             **(_kafka_performers(self._kafka, audit) if self._kafka is not None else {}),
             **dict.fromkeys(_TABLES, self._tables.do),
             **(_network_performers(self._network) if self._network is not None else dict.fromkeys(_NETWORK, _drop)),
@@ -255,8 +259,8 @@ class Node:
 
     # From whoever runs the node.
 
-    def revoke(self, token_id: str | None, name: str | None, issued_before: float | None) -> int:
-        """Revoke the tokens that fit all that is given, for as long as one of them could live; on how many nodes.
+    def revoke(self, token_id: str | None, name: str | None, issued_before: float | None) -> None:
+        """Revoke the tokens that fit all that is given, for as long as one of them could live; on all nodes.
 
         Args:
             name: Of whom they are.
@@ -271,7 +275,12 @@ class Node:
         self.core.revoke(time.monotonic(), Revocation(issued_before, life_s, token_id, name))
         event(log, "revoked", token_id=token_id, name=name, issued_before=issued_before)
         self.perform()
-        return len(self.core.peers.alive())
+
+    def confirmations(self) -> dict[str, bool]:
+        """Whether each of the other nodes has said that it holds all revocations that this one does."""
+        peers = self.core.peers.all.items()
+        held = self.core.revocations.is_held_by
+        return {name: held(name) for name, peer in peers if peer.state is not MemberState.LEFT}
 
     def answer(self, what: str) -> link.Reply:
         """What the node says of itself."""
@@ -322,6 +331,8 @@ class Node:
         self.core.peer_datagram(time.monotonic(), sender, boot, packet)
 
     def _connect(self, now: float, port: int) -> None:
+        for kept in self._keys.load(self.core.config.key_urls):
+            self.core.key_sets.loaded(*kept)
         router_port, pub_port = self._network.ports if self._network is not None else (0, 0)
         public = self._network.public if self._network is not None else b""
         self.core.connected(now, router_port, pub_port, url_of(self._settings, port), public)
@@ -403,6 +414,12 @@ class Node:
             self._revocations.save(effect.entries)
         except StoreError as error:
             event(log, "revocations_not_saved", logging.ERROR, error=str(error))
+
+    def _save_keys(self, effect: SaveKeys) -> None:
+        try:
+            self._keys.save(effect.url, effect.jwks)
+        except OSError as error:
+            event(log, "keys_not_saved", logging.WARNING, url=effect.url, error=error.strerror)
 
     def _fetch_keys(self, effect: FetchKeys) -> None:
         self._fetcher.fetch(effect.url)

@@ -162,6 +162,7 @@ SHELLS = {
     "node/tables/store.py",
     "node/tokens/fetch.py",
     "node/tokens/minting.py",
+    "node/tokens/key_store.py",
     "node/tokens/store.py",
     "node/workers.py",
     "tests/",

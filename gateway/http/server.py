@@ -360,6 +360,8 @@ class Server(WSGIServer):  # type: ignore[misc]
     """The HTTP server of a worker."""
 
     handler_class = Handler
+    max_accept = 8
+    """In one pass of the loop: of many who connect at once each costs, and those who are there have their turn too."""
 
     def __init__(
         self,

@@ -36,6 +36,10 @@ from mesh.subject import SubjectError, check, to_key
 from whimbrel_server import Authorizer, Identity
 
 UNSUPPORTED_DATA = 1003
+TURNS_MAX = 8
+"""Of clients that were slowed so many are read again with a tick: what many of them have sent meanwhile would keep the
+others waiting.
+"""
 _LIMITED = (frames.Publish, frames.Subscribe)
 
 
@@ -130,8 +134,14 @@ class Requests:
         """Go on with what was put off; who asks too much for too long is closed."""
         for session, reason in self._slowing.insisting(now):
             self._break_off(session, codes.RATE_LIMITED, reason)
+        turns = TURNS_MAX
         for session in self._slowing.due(now):
-            self._resume(now, session)
+            if session.steps:
+                self._resume(now, session)
+            elif turns:
+                turns -= 1
+                self._slowing.free(now, session)
+                self._outputs.reads.append(session)
 
     # Private.
 
@@ -150,9 +160,6 @@ class Requests:
             if isinstance(found, Question) and session.state == OPEN and not session.is_renewing:
                 self._ask(found)
             self._go_on(session)
-        if not session.steps:
-            self._slowing.free(now, session)
-            self._outputs.reads.append(session)
 
     def _go_on(self, session: Session) -> None:
         """Do what waits no longer."""

@@ -10,6 +10,7 @@ import os
 import secrets
 import socket as system
 import stat
+import time
 from collections.abc import Callable, Iterable
 from itertools import count
 from pathlib import Path
@@ -44,6 +45,9 @@ WAIT_S = 30.0
 """For a request, and for a client that does not read its answer."""
 ANSWER_WAIT_S = 5.0
 """For workers and for Kafka."""
+CONFIRM_WAIT_S = 2.0
+"""For other nodes to say that they have a revocation."""
+CONFIRM_LOOK_S = 0.02
 CONNECTIONS_MAX = 64
 BODY_BYTES_MAX = 16 << 20
 _JSON = "application/json"
@@ -64,8 +68,11 @@ class AdminOwner(Protocol):
     def publish(self, worker: WorkerId, publish: link.Publish) -> None:
         """As a worker would; the answer comes to the same number."""
 
-    def revoke(self, token_id: str | None, name: str | None, issued_before: float | None) -> int:
-        """Revoke tokens, on all nodes; on how many."""
+    def revoke(self, token_id: str | None, name: str | None, issued_before: float | None) -> None:
+        """Revoke tokens, on all nodes."""
+
+    def confirmations(self) -> dict[str, bool]:
+        """By name of every other node: whether it has said that it holds all that is revoked."""
 
 
 class AdminListener:
@@ -183,10 +190,18 @@ class AdminListener:
 
     def _revoke(self, token_id: str | None, name: str | None, issued_before: float | None) -> Response:
         try:
-            nodes = self._owner.revoke(token_id, name, issued_before)
+            self._owner.revoke(token_id, name, issued_before)
         except TooManyRevocations as error:
             return text("507 Insufficient Storage", str(error))
-        return fresh(200, _JSON, msgspec.json.encode({"nodes": nodes}))
+        until = time.monotonic() + CONFIRM_WAIT_S
+        while not all((found := self._owner.confirmations()).values()) and time.monotonic() < until:
+            gevent.sleep(CONFIRM_LOOK_S)
+        body = {
+            "nodes": 1 + len(found),
+            "confirmed": sorted(name for name, is_held in found.items() if is_held),
+            "unconfirmed": sorted(name for name, is_held in found.items() if not is_held),
+        }
+        return fresh(200, _JSON, msgspec.json.encode(body))
 
     def _publish(self, asked: PublishThis, environ: dict[str, Any]) -> Response:
         try:

@@ -40,5 +40,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _text(body: bytes) -> str:
-    nodes = msgspec.json.decode(body)["nodes"]
-    return "revoked" + (f"; told to {nodes - 1} other nodes" if nodes > 1 else "") + "\n"
+    answer = msgspec.json.decode(body)
+    confirmed, unconfirmed = answer["confirmed"], answer["unconfirmed"]
+    lines = ["revoked" + (f"; confirmed by {', '.join(confirmed)}" if confirmed else "")]
+    if unconfirmed:
+        lines.append(f"NOT confirmed by {', '.join(unconfirmed)}: each takes it as soon as it can be reached")
+    return "\n".join(lines) + "\n"

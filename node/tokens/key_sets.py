@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from gateway.link.events import IssuerKeys
-from node.effects import WARNING, Effects, FetchKeys
+from node.effects import WARNING, Effects, FetchKeys, SaveKeys
 from node.interest import WorkerId
 
 PAUSE_S = 5.0
@@ -23,11 +23,13 @@ RETRY_MAX_S = 30.0
 
 
 class _Set:
-    __slots__ = ("error", "failures", "is_fetching", "jwks", "next_at", "refresh_s", "started_at", "waiting")
+    __slots__ = ("age_s", "error", "failures", "is_fetching", "jwks", "next_at", "refresh_s", "started_at", "waiting")
 
     def __init__(self, refresh_s: float) -> None:
         self.refresh_s = refresh_s
         self.jwks = b""
+        self.age_s: float | None = None
+        """How old it was at the start, where it is still that of before."""
         self.error = ""
         self.failures = 0
         self.is_fetching = False
@@ -48,6 +50,12 @@ class KeySets:
         """
         self._effects = effects
         self._sets = {url: _Set(refresh_s) for url, refresh_s in urls.items()}
+
+    def loaded(self, url: str, jwks: bytes, age_s: float) -> None:
+        """It was fetched before this node was started, so long ago: used until it can be fetched."""
+        one = self._sets.get(url)
+        if one is not None and not one.jwks and not _why_not(jwks):
+            one.jwks, one.age_s = jwks, age_s
 
     def joined(self, worker: WorkerId) -> None:
         """Tell a new worker what there is."""
@@ -87,9 +95,10 @@ class KeySets:
             one.failures += 1
             one.next_at = now + min(RETRY_MIN_S * 2 ** min(one.failures - 1, 10), RETRY_MAX_S)
         else:
-            if one.error or not one.jwks:
+            if one.error or not one.jwks or one.age_s is not None:
                 self._effects.log("keys_fetched", url=url)
-            one.failures = 0
+            one.failures, one.age_s = 0, None
+            self._effects.add(SaveKeys(url, jwks))
             one.next_at = now + one.refresh_s
         one.error = error
         waiting, one.waiting = one.waiting, {}
@@ -108,8 +117,7 @@ class KeySets:
     def problems(self) -> list[str]:
         """Which could not be fetched, and why."""
         return [
-            f"the keys of {url} cannot be fetched ({one.error}): "
-            + ("those fetched before are used" if one.jwks else "no token of this issuer can be checked")
+            f"the keys of {url} cannot be fetched ({one.error}): " + _kept(one)
             for url, one in self._sets.items()
             if one.error
         ]
@@ -128,3 +136,12 @@ def _why_not(jwks: bytes) -> str:
     except (msgspec.DecodeError, RecursionError):
         return "what it answers is not JSON"
     return "" if isinstance(keys, list) and keys else "what it answers is not a JSON Web Key Set"
+
+
+def _kept(one: _Set) -> str:
+    """What tokens are checked with."""
+    if not one.jwks:
+        return "no token of this issuer can be checked"
+    if one.age_s is None:
+        return "those fetched before are used"
+    return f"those kept on disk are used, {one.age_s / 3600:.1f} h old when this node was started"

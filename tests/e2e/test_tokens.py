@@ -202,10 +202,12 @@ async def test_a_revocation_acts_on_all_nodes_within_a_second_and_on_those_that_
                 await client.subscribe("/chat/a", timeout_s=PATIENCE_S)
             began = time.monotonic()
             command = [WHIMBREL, "revoke", "--token-id", "t1", "--admin", first.admin]
-            revoking = await asyncio.create_subprocess_exec(*command)
+            revoking = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
             await until(lambda: all(client.state == "closed" for client in meant), "both are put out")
             took_s = time.monotonic() - began
-            assert await revoking.wait() == 0
+            said, _ = await revoking.communicate()
+            assert revoking.returncode == 0
+            assert said.startswith(b"revoked; confirmed by b")
             print(f"command to last close: {took_s:.2f} s")
             assert [client.state for client in kept] == ["connected"] * 2
             others[1].start()

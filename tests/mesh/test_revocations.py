@@ -58,6 +58,7 @@ def test_all_hear_of_it_at_once_and_workers_are_told() -> None:
     cluster.deliver()
     assert cluster.held() == [{("t1", None, 100.0)}] * 3
     assert [len(node.take_news()) for node in cluster.nodes.values()] == [1, 1, 1]
+    assert all(cluster.nodes["a"].is_held_by(name) for name in "bc"), "they have said so"
     cluster.pass_time(5)
     assert [node.take_news() for node in cluster.nodes.values()] == [[], [], []]
 
@@ -140,3 +141,18 @@ def test_a_large_set_goes_in_several_packets(monkeypatch: pytest.MonkeyPatch) ->
     cluster.start("b")
     cluster.pass_time(BEACON_S + 0.1)
     assert len(cluster.held()[1]) == 35
+
+
+def test_who_has_not_confirmed_is_known_until_it_does() -> None:
+    cluster = Cluster(Random(1), loss=1.0)
+    cluster.nodes["a"].revoke(0.0, Revocation(100.0, 60.0, "t1"))
+    cluster.deliver()
+    assert not any(cluster.nodes["a"].is_held_by(name) for name in "bc")
+    cluster.loss = 0.0
+    cluster.pass_time(3 * BEACON_S)
+    assert all(cluster.nodes["a"].is_held_by(name) for name in "bc")
+    cluster.nodes["a"].revoke(cluster.now, Revocation(100.0, 60.0, "t2"))
+    assert not any(cluster.nodes["a"].is_held_by(name) for name in "bc"), "of this one they have said nothing"
+    cluster.nodes["a"].members(cluster.now, ["a", "b"])
+    cluster.deliver()
+    assert cluster.nodes["a"].is_held_by("b")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gateway.link.events import IssuerKeys
-from node.effects import Effects, FetchKeys, LogLine, ToWorker
+from node.effects import Effects, FetchKeys, LogLine, SaveKeys, ToWorker
 from node.tokens.key_sets import PAUSE_S, RETRY_MAX_S, KeySets
 
 URL = "https://id.example/keys"
@@ -19,7 +19,7 @@ class Harness:
 
     def take(self) -> list[Any]:
         """What is done but for lines of the log."""
-        return [effect for effect in self.effects.take() if not isinstance(effect, LogLine)]
+        return [effect for effect in self.effects.take() if not isinstance(effect, LogLine | SaveKeys)]
 
     def fetched(self, now: float, jwks: bytes = b"", error: str = "", workers: tuple[int, ...] = (1, 2)) -> list[Any]:
         self.sets.fetched(now, URL, jwks, error, workers)
@@ -93,4 +93,31 @@ def test_an_unknown_key_has_them_fetched_once_however_many_ask() -> None:
     assert one.take() == [FetchKeys(URL)]
     assert one.fetched(2 * PAUSE_S, error="away") == []
     one.sets.wanted(0.0, 1, "https://elsewhere.example/")
+    assert one.take() == []
+
+
+def test_what_was_kept_on_disk_is_used_until_it_can_be_fetched() -> None:
+    one = Harness()
+    one.sets.loaded(URL, FIRST, 7200.0)
+    one.sets.loaded("https://other.example/", FIRST, 1.0)
+    one.sets.joined(1)
+    assert one.take() == told(FIRST, 1)
+    assert one.tick(0.0)
+    assert one.fetched(0.0, error="refused") == []
+    assert "kept on disk are used, 2.0 h old" in one.sets.problems()[0]
+    assert one.tick(2.0)
+    one.sets.fetched(2.0, URL, SECOND, "", (1,))
+    effects = one.effects.take()
+    assert SaveKeys(URL, SECOND) in effects
+    assert ToWorker(1, IssuerKeys(URL, SECOND)) in effects
+    assert one.sets.problems() == []
+    one.sets.loaded(URL, FIRST, 1.0)
+    one.sets.joined(2)
+    assert one.take() == told(SECOND, 2)
+
+
+def test_rubbish_on_disk_is_not_used() -> None:
+    one = Harness()
+    one.sets.loaded(URL, b"{", 1.0)
+    one.sets.joined(1)
     assert one.take() == []

@@ -38,6 +38,7 @@ from node.effects import (
     Produce,
     ReadFrom,
     Resync,
+    SaveKeys,
     SavePromises,
     SaveRevocations,
     StopReading,
@@ -514,7 +515,7 @@ class NodeMachine:
                     self.setting.counts.update(process.paths.logged(effect, threads))
                 if self.setting.transcript is not None:
                     self.say(f"{effect.name} {effect.fields}")
-            case FetchKeys() | SaveRevocations():
+            case FetchKeys() | SaveKeys() | SaveRevocations():
                 raise AssertionError("the simulator has no tokens")
             case _ if threads is None:
                 raise AssertionError(f"{effect} without Kafka")
