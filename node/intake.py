@@ -26,6 +26,9 @@ from node.publishing import Publishing
 from node.subject_rates import SubjectRates
 from node.topics import Source, Topics, slot_number
 
+KNOWN_MAX, KNOWN_BYTES_MAX = 50_000, 64
+"""How many keys' subjects are remembered, of keys of so many bytes at most: 10 MB or so."""
+
 
 class Intake:
     """Applies records in order; what workers get of them goes to the effects."""
@@ -51,6 +54,8 @@ class Intake:
         self.unmapped_last = ""
         """What the last record was that could not be mapped, for people."""
         self.rates = SubjectRates()
+        self._known: dict[tuple[str, bytes | None], str] = {}
+        """Topic and key -> subject, of those that came before."""
 
     def apply(self, now: float, source: Source, records: Sequence[Record]) -> None:
         """Apply records of one of Kafka's partitions, as this node or a feeder has read them."""
@@ -115,10 +120,17 @@ class Intake:
         return ends
 
     def _subject(self, topic: str, key: bytes | None) -> str | None:
+        subject = self._known.get((topic, key))
+        if subject is not None:
+            return subject
         subject = subject_of(topic, key, self._subject_bytes_max)
         if subject is None:
             self.unmapped += 1
             self.unmapped_last = f"a key of {len(key or b'')} bytes in topic {topic!r}"
+        elif key is None or len(key) <= KNOWN_BYTES_MAX:
+            if len(self._known) >= KNOWN_MAX:
+                self._known.clear()
+            self._known[topic, key] = subject
         return subject
 
     def _admit(self, now: float, source: Source, subject: str, at: Position, headers: Headers | None) -> bool:

@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "node/cli.py": {"node", "mesh", "gateway.link", "whimbrel"},
     "node/commands/": {"node", "mesh", "whimbrel", "loadtest.quick", "loadtest.swarm.receipts"},
     "loadtest/": {"loadtest", "whimbrel"},
+    "loadtest/cores.py": {"loadtest", "mesh", "gateway", "node", "whimbrel_server"},
     "loadtest/mesh/": {"loadtest", "mesh"},
     "client/python/whimbrel/": {"whimbrel"},
     "tests/": {"mesh", "gateway", "node", "loadtest", "whimbrel", "whimbrel_server", "tests"},
@@ -35,7 +36,7 @@ MAY_IMPORT = {
 """What of ours each may import; the longest entry that fits holds.
 
 `gateway.link` is the contract between a node and its workers. The command line uses the SDK as anyone would. loadtest
-sees what a client sees, but for what measures the mesh by itself.
+sees what a client sees, but for what measures the mesh, or the cores, by themselves.
 """
 OURS = {"mesh", "gateway", "node", "loadtest", "whimbrel", "whimbrel_server", "tests"}
 IMPORT_ROOTS = "client/python/", "gateway/extension/"

@@ -131,6 +131,8 @@ class Log:
 
     def truncation(self, position: Position) -> Truncation | None:
         """What became of one of Kafka's logs, if it lost this position, at which a reader stands whom it reaches."""
+        if not self.epochs:
+            return None
         index = bisect_right(self.epochs, position[0], key=_epoch)
         if index == len(self.epochs) or self.epochs[index].first[1] > position[1]:
             return None

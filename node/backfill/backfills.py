@@ -272,9 +272,10 @@ class Backfills:
         if sources is None:
             return
         ended = {one: at for one in backfill.begin.place if (at := self._topics.ended_at(one)) is not None}
-        for log_id in self._topics.of(topic_of(backfill.subject)).keys() - sources.keys():
-            if (named := backfill.begin.place.get(log_id)) is not None:
-                ended[log_id] = named  # of the namespace, but never of this subject: nothing can be missing
+        if backfill.begin.place:
+            for log_id in self._topics.of(topic_of(backfill.subject)).keys() - sources.keys():
+                if (named := backfill.begin.place.get(log_id)) is not None:
+                    ended[log_id] = named  # of the namespace, but never of this subject: nothing can be missing
         backfill.open(sources, ended)
         if backfill.unknown and not self._is_of_slots(backfill):
             backfill.look_up = self._look_ups.surely_fresh
@@ -298,7 +299,8 @@ class Backfills:
         for event in events:
             if isinstance(event, Page) and (event.live or event.final):
                 self._interest.add(backfill.worker, backfill.subject, backfill.encoding)
-            self.gaps_told.update(gap.why for gap in event.gaps)
+            if event.gaps:
+                self.gaps_told.update(gap.why for gap in event.gaps)
             self._effects.to_worker(backfill.worker, event)
         for log, question in questions:
             log.ticket = self.new_ticket()
