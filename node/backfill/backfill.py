@@ -57,6 +57,8 @@ class Stage(Enum):
 
 
 _NOT_YET = (Stage.WAITING, Stage.ASKING)
+_AT_ONCE = ("latest", "now", "at", "resume")
+"""Kinds of starts that need no looking for a place."""
 
 
 class LogBackfill:
@@ -151,6 +153,42 @@ class Backfill:
                     self.unknown[log_id] = position
                 elif position < ended_at[log_id]:
                     self.gaps.append(Gap(log_id, position, None, self._why_gone()))
+
+    def at_once(self, sources: dict[str, Source]) -> list[Answer | Page] | None:
+        """The whole way in one step, instead of `open` and `step`: for a subject whose logs can all be read, of which
+        the cache has all that is asked for, and that fits a page. None: it is not as simple as that.
+        """
+        kind, place, subject = self.begin.kind, self.begin.place, self.subject
+        if kind not in _AT_ONCE or not sources or is_pattern(subject) or not place.keys() <= sources.keys():
+            return None
+        frames: list[bytes] = []
+        starts: Place = {}
+        ends: Place = {}
+        for log_id, source in sources.items():
+            held = source.log
+            if held is None or not source.loaded:
+                return None
+            start = end = held.end
+            if kind == "latest":
+                if source.is_table and subject not in held.subjects:
+                    return None
+                found = [entry for _, entry in held.latest(subject)]
+            elif kind == "now":
+                found = []
+            else:
+                start = place.get(log_id, BEGINNING if kind == "resume" else end) or end
+                if start > end or not held.reaches(subject, start) or held.truncation(start) is not None:
+                    return None
+                found = held.after(subject, start)
+            if len(frames) + len(found) >= self.limits.messages:
+                return None
+            frames += [self._frame(source, subject, entry, kind == "latest") for entry in found]
+            starts[log_id], ends[log_id] = start, end
+        data = b"".join(frames)
+        if len(data) >= self.limits.bytes:
+            return None
+        answer = Answer(self.sid, "full" if kind == "resume" else "fresh", starts, [], [])
+        return [answer, Page(self.sid, data, ends, [], True)]
 
     def give_up_unknown(self) -> None:
         """Kafka, or the slots' coordinators, were asked since: what is still unknown is gone."""
@@ -381,7 +419,7 @@ class Backfill:
             while log.stage is Stage.READING and not full:
                 while log.buffer and not full:
                     subject, entry = log.buffer.pop()
-                    frame = self._frame(log, subject, entry)
+                    frame = self._frame(log.source, subject, entry, log.snapshot)
                     if frames and size + len(frame) > self.limits.bytes:
                         log.buffer.append((subject, entry))
                         full = True
@@ -434,20 +472,20 @@ class Backfill:
         self.lives[log.source.log_id] = min(log.at, held.end)
         return None
 
-    def _frame(self, log: LogBackfill, subject: str, entry: Entry) -> bytes:
+    def _frame(self, source: Source, subject: str, entry: Entry, is_snapshot: bool) -> bytes:
         encode = encode_msgpack if self.encoding == MSGPACK else encode_json
         return encode(
             subject,
-            log.source.log_id,
+            source.log_id,
             entry.at[0],
             entry.at[1],
-            None if log.snapshot else entry.prev,
+            None if is_snapshot else entry.prev,
             entry.time,
             entry.value,
-            log.source.rule.value,
+            source.rule.value,
             entry.headers,
             self.sub,
-            log.snapshot,
+            is_snapshot,
         )
 
     def _start_at_last(self, count: int) -> None:

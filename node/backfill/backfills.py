@@ -9,10 +9,10 @@ Not here: one subscription's way (backfill.py), live messages (node/intake.py), 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
-from gateway.link.events import FromNode, LogEnded, LogGap, NewLog, Page, Subscribe, Waiting
+from gateway.link.events import Answer, FromNode, LogEnded, LogGap, NewLog, Page, Subscribe, Waiting
 from mesh.log import Entry, Gap, Position, Truncation
 from mesh.subject import topic_of
 from node.backfill.backfill import Backfill, LogBackfill, PageLimits
@@ -267,10 +267,7 @@ class Backfills:
 
     # Private.
 
-    def _open(self, backfill: Backfill) -> None:
-        sources = self._topics.of_subject(backfill.subject)
-        if sources is None:
-            return
+    def _open(self, backfill: Backfill, sources: dict[str, Source]) -> None:
         ended = {one: at for one in backfill.begin.place if (at := self._topics.ended_at(one)) is not None}
         if backfill.begin.place:
             for log_id in self._topics.of(topic_of(backfill.subject)).keys() - sources.keys():
@@ -292,22 +289,30 @@ class Backfills:
         if self._interest.is_behind(backfill.worker, topic_of(backfill.subject)):
             return  # until `caught_up`
         if not backfill.opened:
-            self._open(backfill)
-        if not backfill.opened:
-            return
+            sources = self._topics.of_subject(backfill.subject)
+            if sources is None:
+                return
+            if (whole := backfill.at_once(sources)) is not None:
+                self._say(backfill, whole)
+                self._remove(backfill)
+                return
+            self._open(backfill, sources)
         events, questions, over = backfill.step()
-        for event in events:
-            if isinstance(event, Page) and (event.live or event.final):
-                self._interest.add(backfill.worker, backfill.subject, backfill.encoding)
-            if event.gaps:
-                self.gaps_told.update(gap.why for gap in event.gaps)
-            self._effects.to_worker(backfill.worker, event)
+        self._say(backfill, events)
         for log, question in questions:
             log.ticket = self.new_ticket()
             self._asked[log.ticket] = ((backfill.worker, backfill.sid), log)
             self._questions.append((log.ticket, question))
         if over:
             self._remove(backfill)
+
+    def _say(self, backfill: Backfill, events: Sequence[Answer | Page]) -> None:
+        for event in events:
+            if isinstance(event, Page) and (event.live or event.final):
+                self._interest.add(backfill.worker, backfill.subject, backfill.encoding)
+            if event.gaps:
+                self.gaps_told.update(gap.why for gap in event.gaps)
+            self._effects.to_worker(backfill.worker, event)
 
     def _answered(self, ticket: Ticket) -> tuple[Backfill, LogBackfill] | None:
         found = self._asked.pop(ticket, None)

@@ -290,8 +290,8 @@ class TrustingWorld(World):
 class Rash(Backfills):
     """A log that the node does not know is gone."""
 
-    def _open(self, backfill: Backfill) -> None:
-        super()._open(backfill)
+    def _open(self, backfill: Backfill, sources: dict[str, Source]) -> None:
+        super()._open(backfill, sources)
         backfill.give_up_unknown()
 
 
@@ -315,9 +315,9 @@ class NewestFirst(Backfill):
 
 
 class NewestFirsts(Backfills):
-    def _open(self, backfill: Backfill) -> None:
+    def _open(self, backfill: Backfill, sources: dict[str, Source]) -> None:
         backfill.__class__ = NewestFirst
-        super()._open(backfill)
+        super()._open(backfill, sources)
 
 
 class NewestFirstCore(NodeCore):
