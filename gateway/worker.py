@@ -398,12 +398,14 @@ class Worker:
 
     def _drain(self, drain: link.Drain) -> None:
         event(log, "draining", clients=len(self.sessions), window_s=drain.window_s)
-        self._stop_listening()
+        self.draining = True  # health and metrics are still answered, connections refused
         self.sessions.move(drain.window_s, drain.servers)
         self.flush()
         until = self.now() + drain.window_s
         while self.connections and self.now() < until:
             gevent.sleep(CLOSE_STEP_S)
+        if self._server.is_listening:
+            self._server.leave()
         self._close_all(codes.DRAINING, "the server is shutting down", LAST_WORDS_S)
         if self._trail is not None:
             self._tell_auditors(self._trail)

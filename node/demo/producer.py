@@ -52,7 +52,7 @@ def main() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stopping.set())
     threading.Thread(target=_wait_for_end_of_input, args=(stopping,), daemon=True).start()
-    _Feed(options.bootstrap).run(load_replay(options.acceleration), stopping)
+    _Feed(options.bootstrap, stopping).run(load_replay(options.acceleration))
 
 
 def load_replay(acceleration: float) -> Replay:
@@ -78,7 +78,8 @@ def load_replay(acceleration: float) -> Replay:
 class _Feed:
     """A Kafka producer that never gives up, and logs when Kafka goes away and comes back."""
 
-    def __init__(self, bootstrap: str) -> None:
+    def __init__(self, bootstrap: str, stopping: threading.Event) -> None:
+        self._stopping = stopping
         self._is_away = False
         self._producer = Producer(
             {
@@ -96,23 +97,23 @@ class _Feed:
             }
         )
 
-    def run(self, replay: Replay, stopping: threading.Event) -> None:
+    def run(self, replay: Replay) -> None:
         """Produce what the replay says until told to stop."""
-        self._produce(replay.opening(), stopping)
+        self._produce(replay.opening())
         # Time stands still while the queue is full: afterwards the flights go on from where they were.
         clock_s, before = 0.0, time.monotonic()
-        while not stopping.wait(_STEP_S):
+        while not self._stopping.wait(_STEP_S):
             now = time.monotonic()
             clock_s += now - before
-            before = now + self._produce(replay.advance(clock_s), stopping)
+            before = now + self._produce(replay.advance(clock_s))
             self._producer.poll(0)
         self._producer.flush(2)
 
-    def _produce(self, records: Iterable[Record], stopping: threading.Event) -> float:
+    def _produce(self, records: Iterable[Record]) -> float:
         """Return how many seconds were spent waiting for room in the queue."""
         waited_s = 0.0
         for topic, key, value in records:
-            while not stopping.is_set():
+            while not self._stopping.is_set():
                 try:
                     self._producer.produce(topic, value, key, on_delivery=self._on_delivery)
                     break
@@ -123,7 +124,7 @@ class _Feed:
         return waited_s
 
     def _on_error(self, error: KafkaError) -> None:
-        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._is_away:
+        if error.code() == KafkaError._ALL_BROKERS_DOWN and not self._is_away and not self._stopping.is_set():
             self._is_away = True
             event(_log, "kafka_away", logging.WARNING, reason=error.str())
 

@@ -40,13 +40,15 @@ _GRACE_S = 10.0
 
 
 class _Stop:
-    """SIGTERM or Ctrl-C: the first one asks the demo to end, the second one ends it at once."""
+    """SIGTERM, Ctrl-C or a terminal that is closed: the first asks the demo to end, the second ends it at once."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
         self.nodes: list[DemoNode] = []
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # nohup has it ignored
+            signal.signal(signal.SIGHUP, self._on_signal)
 
     def _on_signal(self, *_: object) -> None:
         if self.asked.is_set():

@@ -21,7 +21,6 @@ import argparse
 import ctypes
 import ctypes.util
 import json
-import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -53,7 +52,10 @@ class EmbeddedKafka:
         command = [sys.executable, "-m", "node.kafka.embedded", "--brokers", str(brokers)]
         for name, partitions in (topics or {}).items():
             command += ["--topic", f"{name}:{partitions}"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # A session of its own: a signal to the parent's group must not end it before what uses it.
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+        )
         self.bootstrap: str = self._answer()["bootstrap"]
 
     @property
@@ -248,8 +250,6 @@ def main() -> None:
         "--topic", type=_topic, action="append", default=[], metavar="NAME:PARTITIONS", help="repeatable"
     )
     options = parser.parse_args()
-    # Ctrl-C in a terminal reaches the whole process group; the parent first ends what uses this Kafka.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     cluster = _MockCluster(options.brokers)
     for name, partitions in options.topic:
         cluster.create_topic(name, partitions, 1)

@@ -38,8 +38,8 @@ def document(
         "node": settings.node.name,
         "version": version("whimbrel"),
         "cluster": cluster_of(settings, core, network, now, uptime_s),
-        "state": "filling" if not core.is_ready else "degraded" if is_degraded else "ready",
-        "ready": core.is_ready,
+        "state": _state(core, is_degraded),
+        "ready": core.takes_clients,
         "uptime_s": round(uptime_s, 1),
         "problems": problems,
         "recent": [{"time": at, "text": text} for at, text in recent.events],
@@ -69,6 +69,12 @@ def document(
             "in_flight": core.publishing.in_flight,
         },
     }
+
+
+def _state(core: NodeCore, is_degraded: bool) -> str:
+    if core.is_leaving:
+        return "draining"
+    return "filling" if not core.is_ready else "degraded" if is_degraded else "ready"
 
 
 def _total(workers: Workers, name: str) -> int:

@@ -241,7 +241,7 @@ class _Collector(Collector):
     def _node(self) -> Iterator[Metric]:
         core, kafka = self._core, self._kafka
         for name, kind, meaning, value in (
-            ("ready", "gauge", "1 once the cache has been filled", core.is_ready),
+            ("ready", "gauge", "1 once the cache has been filled, 0 again while the node drains", core.takes_clients),
             ("kafka_connected", "gauge", "1 while Kafka answers", not core.kafka_health.error),
             ("kafka_read_errors", "counter", "Errors while reading Kafka", core.kafka_health.read_errors),
             ("replay_records", "counter", "Records read back from Kafka for resumes",

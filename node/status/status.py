@@ -102,10 +102,9 @@ class NodeStatus:
         now = time.monotonic()
         match query.what:
             case "ready":
-                body = {"ready": self._core.is_ready, "problems": self._problems.now(now)}
-                return Reply(
-                    query.rid, 200 if self._core.is_ready else 503, "application/json", msgspec.json.encode(body)
-                )
+                is_ready = self._core.takes_clients
+                body = {"ready": is_ready, "problems": self._problems.now(now)}
+                return Reply(query.rid, 200 if is_ready else 503, "application/json", msgspec.json.encode(body))
             case "status":
                 body = document(
                     self._settings, self._core, self._workers, self._network, self._rates, self._problems.now(now),

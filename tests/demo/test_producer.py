@@ -91,8 +91,8 @@ def test_the_flights_stand_still_while_the_queue_is_full(monkeypatch: pytest.Mon
     stopping = threading.Event()
     with EmbeddedKafka(TOPICS) as kafka:
         kafka.broker_down()
-        feed = producer._Feed(kafka.bootstrap)
-        thread = threading.Thread(target=feed.run, args=(producer.load_replay(60), stopping))
+        feed = producer._Feed(kafka.bootstrap, stopping)
+        thread = threading.Thread(target=feed.run, args=(producer.load_replay(60),))
         began = time.monotonic()
         thread.start()
         time.sleep(2)
@@ -128,6 +128,17 @@ def test_it_starts_while_kafka_is_away_and_still_ends() -> None:
         process.send_signal(signal.SIGTERM)
         process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0
+
+
+def test_a_kafka_that_ends_with_it_is_no_reason_for_alarm() -> None:
+    with EmbeddedKafka(TOPICS) as kafka, running(kafka.bootstrap) as process:
+        wait_for(kafka, 1)
+        assert process.stdin
+        process.stdin.close()
+        process.stdin = None
+        kafka.stop()
+        _, log = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, log) == (0, "")
 
 
 def test_a_bad_option_is_named() -> None:

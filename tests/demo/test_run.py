@@ -55,7 +55,7 @@ class Demo:
         self.port = free_port()
         with self._output.open("ab") as file:
             command = [str(program), "demo", "--listen", f"127.0.0.1:{self.port}"]
-            self.process = start_process(command, stdout=file, stderr=file, cwd=folder)
+            self.process = start_process(command, stdout=file, stderr=file, cwd=folder, start_new_session=True)
         until(lambda: "Ctrl-C ends it" in self.output or self.process.poll() is not None, "it is running")
         assert self.process.poll() is None, self.output
 
@@ -110,12 +110,17 @@ class Demo:
             self.process.wait()
 
 
+ALARM = re.compile(r"^.*Z (?:warning|error|critical) .*$|^.*Traceback.*$", re.M)
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Demo]:
     demo = Demo(tmp_path_factory.mktemp("demo"))
     yield demo
-    demo.process.send_signal(signal.SIGINT)
+    told = len(demo.output)
+    os.killpg(demo.process.pid, signal.SIGINT)  # Ctrl-C in a terminal reaches the whole group
     assert demo.process.wait(PATIENCE_S) == 0, demo.output
+    assert ALARM.findall(demo.output[told:]) == []
     assert not demo.files.exists()
     assert demo.left() == []
 

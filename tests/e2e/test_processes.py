@@ -203,7 +203,11 @@ def test_a_second_signal_stops_at_once(start_node: StartNode, kafka: EmbeddedKaf
     with Raw(node.url) as raw:
         node.process.send_signal(signal.SIGTERM)
         raw.until(lambda frame: frame["op"] == "move")
-        assert node.process.poll() is None
+        assert node.get("/health/live") == (200, "live\n")
+        node.wait(lambda: node.get("/health/ready") == (503, "not ready\n"), "not ready")
+        assert node.metric("whimbrel_ready") == 0
+        status = node.status()
+        assert (status["state"], status["ready"]) == ("draining", False)
         node.process.send_signal(signal.SIGTERM)
         assert node.process.wait(PATIENCE_S) != 0  # of the ten minutes that it would have drained
         wait_until_gone(pids)

@@ -391,8 +391,8 @@ def test_a_drain_moves_clients_waits_and_exits() -> None:
         for client in (mover, stayer):
             assert client.receive() == {"op": "move", "within_s": 0.5, "servers": ["ws://elsewhere"]}
         mover.close()
-        with pytest.raises(OSError):
-            node.client()
+        assert get(node, "/health/live") == (200, b"live\n")
+        assert exchange(node, UPGRADE.encode() + b"\r\n").startswith(b"HTTP/1.1 503 ")
         assert stayer.closed()[0] == 4100
         assert time.monotonic() - began >= 0.5
         assert node.process.wait(PATIENCE_S) == 0
