@@ -276,6 +276,7 @@ class Workers:
             worker.stats = {}
             self._standstill.gone(worker.id)
             self._owner.worker_gone(worker.id)
+            worker.id = -1  # the process that follows has not joined yet
             self._owner.perform()
 
     # The link.

@@ -213,6 +213,16 @@ def test_a_second_signal_stops_at_once(start_node: StartNode, kafka: EmbeddedKaf
         wait_until_gone(pids)
 
 
+def test_a_worker_that_was_just_restarted_does_not_hold_up_a_stop(start_node: StartNode, kafka: EmbeddedKafka) -> None:
+    node = start_node(kafka.bootstrap, "t", settings={**SETTINGS, "node.drain": "10m"})
+    (pid,) = worker_pids(node, 1)
+    children = Path(f"/proc/{node.process.pid}/task/{node.process.pid}/children")
+    os.kill(pid, signal.SIGKILL)
+    node.wait(lambda: children.read_text().split() not in ([], [str(pid)]), "another process in its place")
+    node.process.send_signal(signal.SIGTERM)
+    assert node.process.wait(PATIENCE_S) == 0  # of the ten minutes for clients, of which it has none
+
+
 def test_a_worker_killed_is_back_and_its_clients_lose_nothing(
     start_node: StartNode, kafka: EmbeddedKafka, source: Source
 ) -> None:

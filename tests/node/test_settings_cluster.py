@@ -181,6 +181,18 @@ def test_namespaces_come_from_everywhere_and_the_last_has_the_last_word(tmp_path
                 "be used",
             ],
         ),
+        (
+            ("namespaces=b", "topics=*,a,b", "cache.ttl=soon", "kafka.bootstrap=k:1"),
+            [
+                '--set: cache.ttl: found "soon", expected a duration above 0, up to 3650d, written as "1h30m", "500ms" '
+                "or 2.5 (seconds)",
+                '--set: topics[1].name: found "a", expected a name that the earlier "*" does not match: it would never '
+                "be used",
+                '--set: topics[2].name: found "b", expected a name that is not that of namespaces[0], too',
+                '--set: topics[2].name: found "b", expected a name that the earlier "*" does not match: it would never '
+                "be used",
+            ],
+        ),
         (("namespaces=a,b", "topics=*", "kafka.bootstrap=k:1"), []),
         (
             ("topics=t",),
