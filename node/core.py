@@ -71,8 +71,6 @@ from node.tokens.key_sets import KeySets
 from node.topics import Topics
 
 SECOND_S = 1.0
-UNSURE_S = 3.0
-"""A voter that does not know its promises hears of them from the others in less, where they run."""
 EXPIRED_SHARE = 16
 """With each tick one part in so many of what is too old leaves the cache: 1 to 2 ms of it at 20,000 messages/s."""
 SCAN_BYTES_MAX = 1 << 20
@@ -96,8 +94,6 @@ class NodeCore:
         self.config, self.boot = config, boot
         self.is_ready = False
         """Once the cache has been filled; stays true."""
-        self.is_leaving = False
-        """Once this node has been told to end."""
         self._effects = effects = Effects()
         self.topics = Topics(config.mapping, config.namespaces, config.slot_count)
         self.cache, self.interest = Cache(config.cache), Interest()
@@ -153,8 +149,7 @@ class NodeCore:
         """Told to the workers last."""
         self._second_at = now + SECOND_S
         self._coordinated = self._coordinated_told = 0
-        self._unsure_since: float | None = None
-        self._unsure_told = False
+        self._missing_told: list[str] = []
         self._receivers = self._packet_receivers()
         self._members(now)
 
@@ -363,15 +358,9 @@ class NodeCore:
 
     def leave(self, now: float) -> None:
         """Have other nodes take over from this one. Call it once at least, then until `is_left`, within bounds."""
-        self.is_leaving = True
         if not self.is_left:
             self.feed.resign(now)
         self.slots.leave(now)
-
-    @property
-    def takes_clients(self) -> bool:
-        """Whether new clients should come here."""
-        return self.is_ready and not self.is_leaving
 
     @property
     def is_left(self) -> bool:
@@ -562,7 +551,6 @@ class NodeCore:
         self._tell_servers()  # a worker may have lost it
         self.workers.vacancies.repeat()
         self._log_share()
-        self._log_unsure(now)
 
     def _tell_revoked(self, worker: WorkerId, entries: list[Revocation]) -> None:
         if entries:
@@ -603,15 +591,8 @@ class NodeCore:
         if coordinated == before != self._coordinated_told:
             self._coordinated_told = coordinated
             self._effects.log("coordinates", slots=coordinated, of=len(self.slots.by_number))
-
-    def _log_unsure(self, now: float) -> None:
-        """That this voter does not know its promises, unless it hears of them from the others soon."""
         missing = self.slots.missing_voters
-        if not missing:
-            self._unsure_since, self._unsure_told = None, False
-        elif self._unsure_since is None:
-            self._unsure_since = now
-        elif now - self._unsure_since >= UNSURE_S and not self._unsure_told:
-            self._unsure_told = True
+        if missing and missing != self._missing_told:
             text = "this voter's disk is new, or was lost"
             self._effects.log("promises_unknown", WARNING, waits_for=missing, text=text)
+        self._missing_told = missing

@@ -39,7 +39,7 @@ def document(
         "version": version("whimbrel"),
         "cluster": cluster_of(settings, core, network, now, uptime_s),
         "state": _state(core, is_degraded),
-        "ready": core.takes_clients,
+        "ready": takes_clients(core),
         "uptime_s": round(uptime_s, 1),
         "problems": problems,
         "recent": [{"time": at, "text": text} for at, text in recent.events],
@@ -71,8 +71,13 @@ def document(
     }
 
 
+def takes_clients(core: NodeCore) -> bool:
+    """Whether new clients should come here."""
+    return core.is_ready and not core.slots.is_leaving
+
+
 def _state(core: NodeCore, is_degraded: bool) -> str:
-    if core.is_leaving:
+    if core.slots.is_leaving:
         return "draining"
     return "filling" if not core.is_ready else "degraded" if is_degraded else "ready"
 

@@ -86,7 +86,7 @@ class Problems:
     def now(self, now: float) -> list[str]:
         """All that there are."""
         return [
-            *(["this node drains: its clients are told to move"] if self._core.is_leaving else ()),
+            *(["this node drains: its clients are told to move"] if self._core.slots.is_leaving else ()),
             *cluster_problems(self._core, self._network),
             *(self._kafka(now) if self._settings.uses_kafka else ()),
             *self._tables(),
