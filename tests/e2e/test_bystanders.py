@@ -1,6 +1,6 @@
 """What one client asks for delays the others little: a bystander publishes and subscribes beside greedy ones.
 
-The bound here is generous, for busy machines; -s shows the figures. On a quiet one p99 stays within 50 ms of before.
+The bound here is generous, for busy machines; -s shows the figures.
 """
 
 from __future__ import annotations
