@@ -41,7 +41,7 @@ def test_one_scenario_from_kafka_to_the_file(tmp_path: Path) -> None:
         assert set(row) == {"name", "value", "unit", "floor", "ratio", "goal"}
         assert row["value"] > 0
         assert row["ratio"] == pytest.approx(row["value"] / row["floor"], rel=0.01)
-    assert "shares of a core: whimbrel" in ran.stderr
+    assert "shares of a core: server" in ran.stderr
 
 
 @pytest.mark.slow
