@@ -97,7 +97,12 @@ TABLE = (
     Code(FRAME_TOO_LARGE, "frame_too_large", "close", "a frame above `limits.frame_bytes`"),
     Code(REFUSED, "refused", "close", "the authorizer refused the connection"),
     Code(BAD_SUBJECT, "bad_subject", "error", "not a subject (or pattern); the reason says why"),
-    Code(NOT_MAPPED, "not_mapped", "error", "no configured mapping covers this topic"),
+    Code(
+        NOT_MAPPED,
+        "not_mapped",
+        "error",
+        "no configured mapping covers this topic; or, of a publish, the topic does not exist",
+    ),
     Code(FORBIDDEN, "forbidden", "error", "the authorizer refused"),
     Code(PUBLISH_DISABLED, "publish_disabled", "error", "the mapping does not allow publishing"),
     Code(MESSAGE_TOO_LARGE, "message_too_large", "error", "above the configured or Kafka's limit"),
