@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.hosts.machines import Machines
+from tests.hosts.machines import HostError, Machines
 from tests.hosts.test_site import status
 
 EXPOSURE_MAX = 2.0
@@ -71,9 +71,8 @@ def wait_restarted(machines: Machines, name: str, before: str) -> None:
     while time.monotonic() < deadline:
         active = machines.run(name, "systemctl is-active whimbrel || true").strip()
         is_another = active == "active" and main_pid(machines, name) != before
-        with contextlib.suppress(
-            OSError
-        ):  # between the two questions the old one may have gone, and the new one not be up
+        # Between the two questions the old one may have gone, and the new one does not listen yet.
+        with contextlib.suppress(HostError):
             if is_another and status(machines, name)["cluster"]["state"] == "ok":
                 return
         time.sleep(0.2)
