@@ -27,6 +27,7 @@ from gateway.link.settings import GatewaySettings, TopicRule
 from gateway.link.topic_rules import Mapping
 from gateway.sessions.sessions import Sessions
 from gateway.sockets.websocket import receive
+from loadtest.wire import HELLO, TEXT, masked
 from mesh.cache.cache import CacheConfig
 from mesh.feed.feed_log import FeedConfig
 from mesh.log import BEGINNING
@@ -94,16 +95,6 @@ GATEWAY = GatewaySettings(
 )
 
 
-def masked(payload: bytes) -> bytes:
-    """A client's frame, masked with zeros."""
-    size = len(payload)
-    head = bytes((0x81, 0x80 | size)) if size < 126 else bytes((0x81, 0xFE, size >> 8, size & 255))
-    return head + bytes(4) + payload
-
-
-HELLO = masked(b'{"op":"hello","id":1,"client":"whimbrel-loadtest/1"}')
-
-
 class Line:
     """A node's core, and a worker's sessions whose connections take everything and do nothing."""
 
@@ -165,7 +156,7 @@ class Line:
 
     def connect(self, subject: str) -> list[link.FromWorker]:
         """A client comes, says hello and subscribes; what the node is told."""
-        subscribe = masked(b'{"op":"subscribe","id":2,"subject":"%b","from":"latest"}' % subject.encode())
+        subscribe = masked(TEXT, b'{"op":"subscribe","id":2,"subject":"%b","from":"latest"}' % subject.encode())
         session = self.sessions.connected(
             self.now, link.JSON, Connection("127.0.0.1:1234", host="127.0.0.1:8080"), None
         )

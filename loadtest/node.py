@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from loadtest.process import Failed, tree
+from loadtest.process import Failed, end, tree
 
 READY_TIMEOUT_S = 90
 ADMIN_STEP = 10
@@ -81,12 +81,7 @@ class Node:
         """SIGTERM, and SIGKILL if that does not end it."""
         if self._process is None:
             return
-        self._process.terminate()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
 
     def __enter__(self) -> Self:
         self.begin()

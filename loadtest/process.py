@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import time
 import traceback
 from collections.abc import Callable
@@ -109,6 +110,16 @@ class Child:
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """SIGTERM, and SIGKILL if that does not end it."""
+    process.terminate()
+    try:
+        process.wait(15)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def tree(pid: int) -> list[int]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Self
 
 from loadtest.kafka.ports import free_port
-from loadtest.process import Failed
+from loadtest.process import Failed, end
 
 CHANNELS_HEADER = "centrifugo-channels"
 """A record's header that says into which channels it goes."""
@@ -88,12 +88,7 @@ class Centrifugo:
 
     def __exit__(self, *_: object) -> None:
         assert self._process is not None
-        self._process.terminate()
-        try:
-            self._process.wait(15)
-        except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+        end(self._process)
 
     def _healthy(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=2)
