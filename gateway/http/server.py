@@ -413,6 +413,14 @@ class Server(WSGIServer):  # type: ignore[misc]
         self.is_listening = True
         self.start_accepting()
 
+    def close(self) -> None:
+        """As theirs; who has said nothing yet is sent away too, since nothing can be answered from now on."""
+        super().close()
+        self._pause.stop()
+        self._late.stop()
+        for waiting in [one for one in self._under_way if isinstance(one, Arrival)]:
+            waiting.end()
+
     def do_read(self) -> Any:
         """Accept; without descriptors, pause instead. Nothing that comes of it ends accepting."""
         try:

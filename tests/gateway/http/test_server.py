@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from types import SimpleNamespace
@@ -147,6 +148,20 @@ def test_clients_that_say_nothing_are_given_up(monkeypatch: pytest.MonkeyPatch) 
         assert not server._under_way
     finally:
         server.close()
+
+
+def test_a_server_that_ends_sends_those_away_who_have_said_nothing_yet() -> None:
+    server = serving(Stats())
+    sock = gevent.socket.create_connection(server.address, timeout=5)
+    with gevent.Timeout(5):
+        while not server._under_way:
+            gevent.sleep(0.001)
+    server.stop()
+    with contextlib.suppress(OSError):
+        sock.sendall(b"GET /health/live HTTP/1.1\r\nHost: h\r\n\r\n")
+    with contextlib.suppress(ConnectionResetError):
+        assert sock.recv(1) == b""
+    assert not server._under_way
 
 
 def test_sockets_that_say_nothing_do_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
