@@ -242,6 +242,9 @@ class Worker:
                 sends, outputs.sends = outputs.sends, {}
                 for session, pieces in sends.items():
                     session.connection.send(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+                if outputs.delivered:
+                    self._stats.observe_delivery(self.now(), outputs.delivered)
+                    outputs.delivered = []
                 closes, outputs.closes = outputs.closes, []
                 for session, code, reason in closes:
                     session.connection.close(code, reason)
@@ -349,7 +352,7 @@ class Worker:
         stats.outboxes = len(self._blocked)
         stats.outbox_bytes = sum(one.outbox.size for one in self._blocked if one.outbox is not None)
         stats.loop_delay_s, self._delay_s = self._delay_s, 0.0
-        return link.Stats(stats.values())
+        return link.Stats(stats.values(), stats.delivery.counts, stats.delivery.sum)
 
     def _decided(self, question: Question, decision: Decision, failure: Exception | None) -> None:
         self.sessions.decided(question, decision, failure)

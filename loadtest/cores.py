@@ -132,7 +132,7 @@ class Line:
 
     def take_in(self, batch: list[Record]) -> bytes:
         """As the node's shell does; the packet for the worker."""
-        self.node.kafka_event(self.now, Records(self.generation, batch, 1000))
+        self.node.kafka_event(self.now, Records(self.generation, batch, 1000, self.now))
         return self.packet()
 
     def packet(self) -> bytes:
@@ -149,6 +149,9 @@ class Line:
         sends, outputs.sends = outputs.sends, {}
         for pieces in sends.values():
             _ = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if outputs.delivered:
+            self.sessions.stats.observe_delivery(self.now, outputs.delivered)
+            outputs.delivered = []
         drains, outputs.drains = outputs.drains, []
         for session in drains:
             self.sessions.drained(session)

@@ -6,6 +6,7 @@ Not here: names and meanings for people (node/status/metrics.py).
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 """Upper bounds of the buckets: from a commit in a quick network to a timeout."""
@@ -16,15 +17,15 @@ class Histogram:
 
     __slots__ = ("counts", "sum")
 
-    def __init__(self) -> None:
-        self.counts = [0] * (len(SECONDS) + 1)
+    def __init__(self, counts: Sequence[int] = (), sum: float = 0.0) -> None:
+        self.counts = [*counts] or [0] * (len(SECONDS) + 1)
         """By bucket; the last one has no upper bound."""
-        self.sum = 0.0
+        self.sum = sum
 
-    def observe(self, seconds: float) -> None:
-        """It took so long."""
-        self.counts[bisect_left(SECONDS, seconds)] += 1
-        self.sum += seconds
+    def observe(self, seconds: float, times: int = 1) -> None:
+        """It took so long, so many times."""
+        self.counts[bisect_left(SECONDS, seconds)] += times
+        self.sum += seconds * times
 
     def buckets(self) -> list[tuple[str, float]]:
         """The upper bound and how many took at most so long, as Prometheus writes them."""

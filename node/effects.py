@@ -271,11 +271,11 @@ class Effects:
         self._live.pop(worker, None)
         self._effects.append(ToWorker(worker, event))
 
-    def live(self, worker: WorkerId) -> Live:
-        """The live messages that this worker is told next, to be added to at once."""
+    def live(self, worker: WorkerId, read_at: float) -> Live:
+        """The live messages that this worker is told next, to be added to at once; these were read at that time."""
         live = self._live.get(worker)
         if live is None:
-            live = self._live[worker] = Live({}, ([], []), ([], []))
+            live = self._live[worker] = Live({}, ([], []), ([], []), read_at)
             self._effects.append(ToWorker(worker, live))
         return live
 

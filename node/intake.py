@@ -57,13 +57,13 @@ class Intake:
         self._known: dict[tuple[str, bytes | None], str] = {}
         """Topic and key -> subject, of those that came before."""
 
-    def apply(self, now: float, source: Source, records: Sequence[Record]) -> None:
-        """Apply records of one of Kafka's partitions, as this node or a feeder has read them."""
+    def apply(self, now: float, source: Source, records: Sequence[Record], read_at: float) -> None:
+        """Apply records of one of Kafka's partitions, as this node has read them, or had them of a feeder."""
         log = source.log
         assert log is not None
         self.records += len(records)
         append, advance = self._cache.append, self._cache.advance
-        hand_out = HandOut(source, self._interest, self.rates.counter(len(records)), self._effects)
+        hand_out = HandOut(source, self._interest, self.rates.counter(len(records)), self._effects, read_at)
         for topic, _, offset, epoch, key, value, time, headers in records:
             at = (epoch, offset)
             if source.skips_first:
@@ -83,10 +83,10 @@ class Intake:
                 hand_out.add(subject, entry)
         hand_out.finish()
 
-    def commit(self, log: Log, entries: Sequence[tuple[Position, Item]], end: Position) -> None:
+    def commit(self, now: float, log: Log, entries: Sequence[tuple[Position, Item]], end: Position) -> None:
         """Apply committed items of a slot, in order, up to `end`."""
         self.records += len(entries)
-        hand_outs = self._hand_outs(self._topics.of_slot(slot_number(log.id)), len(entries))
+        hand_outs = self._hand_outs(now, self._topics.of_slot(slot_number(log.id)), len(entries))
         for at, item in entries:
             entry = self._cache.append(log, item.subject, at, item.time, item.value, item.headers)
             hand_out = hand_outs.get(topic_of(item.subject))
@@ -99,7 +99,7 @@ class Intake:
     def repair(self, now: float, log: Log, sources: Sequence[Source], entries: Sequence[tuple[str, Entry]]) -> None:
         """Apply entries that a peer had and this node missed, in order."""
         self.records += len(entries)
-        hand_outs = self._hand_outs(sources, len(entries))
+        hand_outs = self._hand_outs(now, sources, len(entries))
         for subject, missed in entries:
             hand_out = hand_outs.get(topic_of(subject))
             source = None if hand_out is None else hand_out.source
@@ -158,10 +158,10 @@ class Intake:
         self._publishing.applied(publish, log_id, original, attempt)
         return fresh
 
-    def _hand_outs(self, sources: Sequence[Source], messages: int) -> dict[str, HandOut]:
+    def _hand_outs(self, now: float, sources: Sequence[Source], messages: int) -> dict[str, HandOut]:
         """One for each topic."""
         counter = self.rates.counter(messages)
-        return {source.topic: HandOut(source, self._interest, counter, self._effects) for source in sources}
+        return {source.topic: HandOut(source, self._interest, counter, self._effects, now) for source in sources}
 
 
 def clock_ms(now: float) -> int:
@@ -180,7 +180,9 @@ def subject_of(topic: str, key: bytes | None, bytes_max: int) -> str | None:
 class HandOut:
     """Live messages of one source for the workers: each is encoded once per encoding that some worker wants."""
 
-    def __init__(self, source: Source, interest: Interest, counter: Counter[str] | None, effects: Effects) -> None:
+    def __init__(
+        self, source: Source, interest: Interest, counter: Counter[str] | None, effects: Effects, read_at: float
+    ) -> None:
         self.source = source
         self._log_id = source.log_id
         self._value = source.rule.value
@@ -189,6 +191,7 @@ class HandOut:
         self._wanting_msgpack = interest.finder(MSGPACK, source.topic, behind)
         self._counter = counter
         self._effects = effects
+        self._read_at = read_at
         self._lives: dict[WorkerId, Live] = {}
 
     def add(self, subject: str, entry: Entry) -> None:
@@ -223,5 +226,5 @@ class HandOut:
                 live.ends.setdefault(source.topic, {})[source.log_id] = source.log.end
 
     def _open(self, worker: WorkerId) -> Live:
-        live = self._lives[worker] = self._effects.live(worker)
+        live = self._lives[worker] = self._effects.live(worker, self._read_at)
         return live

@@ -27,6 +27,7 @@ from gevent.event import AsyncResult
 from gateway.link import events as link
 from gateway.link.crash import crash, or_crash
 from gateway.link.logs import event
+from mesh.histogram import Histogram
 from mesh.membership.packets import MemberChanged, MemberState
 from mesh.packets import Packet
 from mesh.revocations import Revocation
@@ -231,6 +232,7 @@ class Node:
         match said:
             case link.Stats():
                 worker.stats = said.values
+                worker.delivery = Histogram(said.delivery_counts, said.delivery_sum_s)
                 self.core.worker_event(now, wall_ms, worker.id, said)
             case link.Ready():
                 event(log, "worker_ready", index=said.index, pid=said.pid)

@@ -29,6 +29,7 @@ from gateway.link.events import FromNode, FromWorker, Taken
 from gateway.link.logs import event
 from gateway.link.numbering import Numbers
 from gateway.link.settings import GatewaySettings
+from mesh.histogram import Histogram
 from mesh.transport.pump import Pump
 from node.interest import WorkerId
 from node.link_queue import LinkQueue
@@ -74,6 +75,8 @@ class Worker:
         self.started_at = 0.0
         self.pause_s = RESTART_MIN_S
         self.stats: dict[str, float] = {}
+        self.delivery = Histogram()
+        """Of live messages, as in its last `Stats`."""
 
     @property
     def pid(self) -> int:
@@ -274,6 +277,7 @@ class Workers:
             self._by_route.pop(worker.route, None)
             self._outgoing.pop(worker.id, None)
             worker.stats = {}
+            worker.delivery = Histogram()
             self._standstill.gone(worker.id)
             self._owner.worker_gone(worker.id)
             worker.id = -1  # the process that follows has not joined yet

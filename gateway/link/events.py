@@ -115,6 +115,9 @@ class Stats(msgspec.Struct, array_like=True, tag="stats", gc=False):
     """
 
     values: dict[str, float]
+    delivery_counts: list[int] = []
+    """Live messages by how long they took from `Live.read_at` until they were written (buckets: mesh/histogram.py)."""
+    delivery_sum_s: float = 0.0
 
 
 class ConnectionRow(msgspec.Struct, gc=False):
@@ -300,6 +303,8 @@ class Live(msgspec.Struct, array_like=True, tag="live", gc=False):
     json: tuple[list[str], list[bytes]]
     """Subjects and, beside them, their frames."""
     msgpack: tuple[list[str], list[bytes]]
+    read_at: float = 0.0
+    """When the node had the first of these messages, in seconds of the machine's monotonic clock."""
 
 
 class Resuming(msgspec.Struct, array_like=True, tag="resuming", gc=False):

@@ -20,6 +20,9 @@ class SessionOutputs:
         """Of an authorizer that was asked at once: the kind of question, and what it raised. For the log."""
         self.sends: dict[Session, list[bytes]] = {}
         """Whole WebSocket frames in order; those of one session leave in one write."""
+        self.delivered: list[tuple[float, int]] = []
+        """Live messages among the sends: when the node had them (`link.Live.read_at`), and how many there are, once per
+        recipient."""
         self.closes: list[tuple[Session, int, str]] = []
         """Connections to close after their sends, with code and reason. The session is GONE already."""
         self.reads: list[Session] = []

@@ -6,8 +6,10 @@ Not here: what Prometheus calls them (node/status/metrics.py).
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable
 
 from gateway.link.events import CLOSES
+from mesh.histogram import Histogram
 
 
 class Stats:
@@ -22,6 +24,7 @@ class Stats:
         "closes",
         "connections",  # gauge
         "connections_max",  # gauge: how many there may be
+        "delivery",
         "expired",
         "handshakes",
         "http_requests",
@@ -50,6 +53,7 @@ class Stats:
         for name in self.__slots__:
             setattr(self, name, 0)
         self.closes = Counter()
+        self.delivery = Histogram()
 
     connections: int
     connections_max: int
@@ -72,6 +76,8 @@ class Stats:
     """Connections that ended, for whatever reason."""
     closes: Counter[int]
     """Those of them that the worker ended, by close code."""
+    delivery: Histogram
+    """Of live messages: from when the node had read them until they were written to the recipient, or to its outbox."""
     resyncs: int
     """Times that the link had lost something."""
     audit_dropped: int
@@ -97,7 +103,12 @@ class Stats:
     outbox_bytes: int
     loop_delay_s: float
 
+    def observe_delivery(self, now: float, delivered: Iterable[tuple[float, int]]) -> None:
+        """These live messages have been written: when the node had them, and how many there are."""
+        for read_at, count in delivered:
+            self.delivery.observe(now - read_at, count)
+
     def values(self) -> dict[str, float]:
-        """All of them by name."""
-        plain = {name: getattr(self, name) for name in self.__slots__ if name != "closes"}
+        """All of them by name, but the histogram."""
+        plain = {name: getattr(self, name) for name in self.__slots__ if name not in ("closes", "delivery")}
         return plain | {f"{CLOSES}{code}": count for code, count in self.closes.items()}

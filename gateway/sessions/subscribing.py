@@ -197,7 +197,8 @@ class Subscribing:
         """Live messages, to everyone who subscribes to their subjects."""
         if self._is_lost:
             return
-        self._deliver(live)
+        if count := self._deliver(live):
+            self._outputs.delivered.append((live.read_at, count))
         for topic, place in live.ends.items():
             self._ends(topic).update(place)
 
@@ -385,13 +386,16 @@ class Subscribing:
             del self._by_topic[topic]
             self.ends.pop(topic, None)
 
-    def _deliver(self, event: link.Live | link.Missed) -> None:
-        sends = self._outputs.sends
+    def _deliver(self, event: link.Live | link.Missed) -> int:
+        """Returns how many messages that makes, once per recipient."""
+        sends, count = self._outputs.sends, 0
         for encoding, (subjects, made) in enumerate((event.json, event.msgpack)):
             if subjects:
-                self._stats.messages_out += self._fan_outs[encoding].deliver(subjects, made, sends)
+                count += self._fan_outs[encoding].deliver(subjects, made, sends)
                 if self._trail is not None and self._trail.samples:
                     self._sample(self._trail, encoding, subjects, made)
+        self._stats.messages_out += count
+        return count
 
     def _sample(self, trail: Trail, encoding: int, subjects: list[str], made: list[bytes]) -> None:
         for subject, frame in zip(subjects, made, strict=True):

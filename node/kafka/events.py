@@ -75,6 +75,8 @@ class Records(msgspec.Struct, gc=False):
     records: list[Record]
     size: int
     """Bytes of memory, about."""
+    read_at: float
+    """Seconds of the clock of `now`."""
 
 
 class EndReached(msgspec.Struct, gc=False):

@@ -161,7 +161,7 @@ class Reader:
     def _put(self, generation: int, records: list[Record], size: int) -> None:
         if records:
             self._handed += size
-            self._inbox.put(Records(generation, records, size))
+            self._inbox.put(Records(generation, records, size, time.monotonic()))
 
     def _ends(self, seen: Figures) -> dict[Where, tuple[int, int]]:
         ends = {}

@@ -181,7 +181,7 @@ class KafkaLogs:
             source.is_continuous = True
             self._refused.pop(source, None)
             self._health.allowed(source)
-            self._take_in(now, source, records)
+            self._take_in(now, source, records, news.read_at)
             self._feed.applied(now, source.log_id, before, source.log.end, records, was_torn and source.torn is None)
         self._cache.limit(now)
 
@@ -270,7 +270,7 @@ class KafkaLogs:
                 self.fed += len(event.records)
                 if event.is_torn:
                     source.torn = source.log.end
-                self._take_in(now, source, event.records)
+                self._take_in(now, source, event.records, now)
                 self._cache.advance(source.log, event.after)
             case Repair():
                 self._transfer.ask(now, event.log, event.after, event.peers)
@@ -312,7 +312,7 @@ class KafkaLogs:
         else:
             self._effects.add(FindStart(source))
 
-    def _take_in(self, now: float, source: Source, records: Sequence[Record]) -> None:
+    def _take_in(self, now: float, source: Source, records: Sequence[Record], read_at: float) -> None:
         assert source.log is not None
         if source.torn is not None:
             end = source.log.end
@@ -320,13 +320,13 @@ class KafkaLogs:
             if next_at is not None:
                 self._tear(source, next_at)
         if not records or records[-1][3] <= source.log.end[0]:
-            self._intake.apply(now, source, records)
+            self._intake.apply(now, source, records, read_at)
         else:
             for epoch, run in groupby(records, key=_epoch_of):  # epochs only rise with offsets
                 of_epoch = [*run]
                 if epoch > source.log.end[0]:
                     self._begin_epoch(source, EpochStart(source.log.end, position_of(of_epoch[0])))
-                self._intake.apply(now, source, of_epoch)
+                self._intake.apply(now, source, of_epoch, read_at)
         if source.is_table:
             self._tables.follow(source)
 

@@ -91,7 +91,7 @@ class SlotLogs:
         """What has happened in a slot."""
         match event:
             case Committed():
-                self._intake.commit(self._log(event.slot), event.entries, event.end)
+                self._intake.commit(now, self._log(event.slot), event.entries, event.end)
             case Opened():
                 self._opened(now, event)
             case Loaded():

@@ -306,6 +306,14 @@ class _Collector(Collector):
             stat = _STAT_OF.get(name, name)
             rows = [((str(one.settings.index),), one.stats.get(stat, 0.0)) for one in workers]
             yield _metric(kind, f"whimbrel_worker_{name}", meaning, ("worker",), rows)
+        delivery = HistogramMetricFamily(
+            "whimbrel_delivery_delay_seconds",
+            "Live messages, per recipient: from when this node had read them until they were written to the client",
+            labels=("worker",),
+        )
+        for one in workers:
+            delivery.add_metric([str(one.settings.index)], one.delivery.buckets(), one.delivery.sum)
+        yield delivery
         restarts = [((str(one.settings.index),), float(one.restarts)) for one in workers]
         yield _metric("counter", "whimbrel_worker_restarts", "Times that a worker died", ("worker",), restarts)
 

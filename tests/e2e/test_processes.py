@@ -142,6 +142,9 @@ def test_what_it_says_of_itself(start_node: StartNode, kafka: EmbeddedKafka, sou
         assert metrics["whimbrel_publish_seconds_count",] == metrics["whimbrel_publish_seconds_bucket", "+Inf"] == 1
         assert metrics["whimbrel_publish_seconds_sum",] > 0
         assert metrics["whimbrel_ready",] == 1
+        assert (
+            metrics["whimbrel_delivery_delay_seconds_count", "0"] == metrics["whimbrel_worker_messages_out_total", "0"]
+        )
     assert node.get("/health/live")[0] == 200
     assert node.get("/health/ready") == (200, "ready\n")
     assert node.get("/nowhere")[0] == 404

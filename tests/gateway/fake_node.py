@@ -84,6 +84,8 @@ class FakeNode:
         self.process.stdin.flush()
         self.route = b""
         self.stats: dict[str, float] = {}
+        self.delivery_counts: list[int] = []
+        self.delivery_sum_s = 0.0
         """What the worker counted last."""
 
     def __enter__(self) -> FakeNode:
@@ -156,6 +158,7 @@ class FakeNode:
             for event in self._decode(packet):
                 if isinstance(event, link.Stats):
                     self.stats = event.values
+                    self.delivery_counts, self.delivery_sum_s = event.delivery_counts, event.delivery_sum_s
                 else:
                     self._events.append(event)
 

@@ -14,11 +14,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from websockets.frames import Frame, Opcode
 
 from gateway.link import events as link
 from gateway.link.messages import encode_json, encode_msgpack
+from mesh.histogram import SECONDS
 from tests.gateway.fake_node import Client, FakeNode, Refused
 from tests.support.patience import PATIENCE_S
 from whimbrel_server import Authorizer, Connection, Identity, Refusal
@@ -306,11 +308,14 @@ def test_figures_reach_the_node() -> None:
         clients = [node.client(), node.client(link.MSGPACK)]
         for client in clients:
             node.go_live(client)
-        node.say(live(6), live(7))
+        for seq in (6, 7):
+            node.say(msgspec.structs.replace(live(seq), read_at=time.monotonic() - 20))
         clients[0].send(PUBLISH)
         node.counted(connections=2, subscriptions=2, subjects=2, messages_out=4, publishes=1, bad_frames=0)
         assert node.stats["bytes_out"] > 500
         assert node.stats["loop_delay_s"] >= 0
+        assert node.delivery_counts[SECONDS.index(10.0) + 1 :] == [4, 0]  # once per recipient, of 10 to 30 s
+        assert 80 <= node.delivery_sum_s < 120
         clients[0].socket.sendall(b"\xff" * 10)
         node.counted(connections=1, subscriptions=1, subjects=1, bad_frames=1)
 

@@ -120,7 +120,7 @@ class OneNode:
         return read
 
     def read(self, generation: int, *records: Record) -> None:
-        self.core.kafka_event(self.now, Records(generation, [*records], 100))
+        self.core.kafka_event(self.now, Records(generation, [*records], 100, self.now))
 
     def reach_end(self, generation: int, partition: int = 0) -> None:
         self.core.kafka_event(self.now, EndReached(generation, "orders", partition, 0))

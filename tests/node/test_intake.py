@@ -57,8 +57,9 @@ class Node:
 
     def apply(self, *records: Record) -> dict[int, Live]:
         """What each worker gets."""
-        for source in self.sources:
-            self.intake.apply(self.now, source, [one for one in records if one[1] == source.partition])
+        for age_s, source in enumerate(self.sources):
+            of_source = [one for one in records if one[1] == source.partition]
+            self.intake.apply(self.now, source, of_source, self.now - age_s)
         batches: dict[int, Live] = {}
         for effect in self.effects.take():
             assert isinstance(effect, ToWorker)
@@ -120,6 +121,13 @@ def test_one_frame_for_all_workers() -> None:
     node.interest.add(B, "/t/*", 0)
     batches = node.apply(record(0))
     assert batches[A].json == batches[B].json
+
+
+def test_when_they_were_read_goes_with_them() -> None:
+    node = Node()
+    node.interest.add(A, "/t/*", 0)
+    assert node.apply(record(0, partition=1))[A].read_at == node.now - 1
+    assert node.apply(record(0), record(1, partition=1))[A].read_at == node.now  # the first of what travels together
 
 
 def test_the_chain_names_the_previous_message_of_the_subject() -> None:

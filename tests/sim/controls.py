@@ -333,9 +333,9 @@ class NewestFirstWorld(World):
 class Credulous(Intake):
     """Publishes are remembered by the times of records."""
 
-    def apply(self, now: float, source: Source, records: Sequence[Record]) -> None:
+    def apply(self, now: float, source: Source, records: Sequence[Record], read_at: float) -> None:
         for record in records:
-            super().apply(record[6] / 1000, source, [record])
+            super().apply(record[6] / 1000, source, [record], read_at)
 
 
 class CredulousCore(NodeCore):

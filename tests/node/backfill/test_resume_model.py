@@ -165,7 +165,7 @@ class ResumeModel:
         for number, partition in enumerate(self.partitions):
             batch = partition.records[partition.read : partition.read + count]
             partition.read = min(partition.read + count, len(partition.records))
-            self.intake.apply(self.now, self.topics.by_partition[TOPIC, number], batch)
+            self.intake.apply(self.now, self.topics.by_partition[TOPIC, number], batch, self.now)
         self.settle()
         self.cache.limit(self.now)
 

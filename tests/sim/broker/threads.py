@@ -275,7 +275,7 @@ class KafkaThreads:
                     assigned.end_told_at = assigned.offset
                     behind.append(EndReached(self._obeyed, topic, partition, assigned.offset))
         if records:
-            self._put(Records(self._obeyed, records, 200 * len(records)))
+            self._put(Records(self._obeyed, records, 200 * len(records), self._kafka.now))
         self._tell(behind)
         self._later(self._rng.uniform(0.01, 0.06), self._read)
 

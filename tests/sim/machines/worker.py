@@ -219,6 +219,7 @@ class WorkerMachine:
                 self._setting.counts["worker: sends"] += 1
                 if (line := self.lines.get(session)) is not None:
                     line.send(b"".join(pieces))
+            outputs.delivered.clear()
             closes, outputs.closes = outputs.closes, []
             for session, code, reason in closes:
                 self._setting.counts[f"worker: closes {code}"] += 1
