@@ -127,6 +127,7 @@ class Worker:
             self._stats,
             Proxies(settings.trusted_proxies, settings.forwarded_by),
             self._certificates,
+            settings.path,
         )
         routing_id = f"worker-{settings.index}-{os.getpid()}"
         self._uplink = Uplink(self.loop, settings.link, routing_id, self._handle, self._link_jumped)

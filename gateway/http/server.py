@@ -177,7 +177,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     def __init__(self, sock: Any, address: Any, server: Server, data: bytes) -> None:
         super().__init__(sock, address, server, rfile=Head(sock, data))
         self.socket: Any = sock
-        self._head = self._path = self._query = self._answer = ""
+        self._head = self._above = self._path = self._query = self._answer = ""
         self._fields: dict[str, str] = {}
         self._has_body = False
 
@@ -203,6 +203,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             raise HttpError("505 HTTP Version Not Supported", "this is HTTP/1.1")
         path, _, self._query = self.path.partition("?")
         self._path = unquote(path, errors="replace") if "%" in path else path
+        above = self.server.path
+        self._above = above if above and (self._path + "/").startswith(above + "/") else ""
+        self._path = self._path.removeprefix(self._above)
         found = _FIELD.findall(self._head)
         if len(found) > HEADERS_MAX:
             raise HttpError("431 Request Header Fields Too Large", f"more than {HEADERS_MAX} headers")
@@ -225,6 +228,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
     def get_environ(self) -> dict[str, Any]:
         environ: dict[str, Any] = {
             "REQUEST_METHOD": self.command,
+            "SCRIPT_NAME": self._above,
             "PATH_INFO": self._path,
             "QUERY_STRING": self._query,
         }
@@ -373,6 +377,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         stats: Stats,
         proxies: Proxies | None = None,
         certificates: Certificates | None = None,
+        path: str = "",
     ) -> None:
         super().__init__(listener, application, spawn=spawn_raw, log=None, error_log=log)
         self.owner = owner
@@ -380,6 +385,8 @@ class Server(WSGIServer):  # type: ignore[misc]
         self.wanted = wanted
         self.proxies = proxies or Proxies()
         self._certificates = certificates
+        self.path = path
+        """What proxies leave before every path; empty if nothing."""
         self.stats = stats
         self.logger = log
         self.is_listening = True

@@ -54,7 +54,7 @@ class Site:
             is_shared = True
             response = self._control(method, path, environ)
         elif method in ("GET", "HEAD"):
-            response = self._get(path, environ.get("HTTP_IF_NONE_MATCH", ""))
+            response = self._get(environ.get("SCRIPT_NAME", ""), path, environ.get("HTTP_IF_NONE_MATCH", ""))
         else:
             response = text("405 Method Not Allowed", f"{method} is not for here", ("Allow", "GET, HEAD"))
         headers = [*response.headers, ("X-Content-Type-Options", "nosniff")]
@@ -65,7 +65,9 @@ class Site:
         start_response(response.status, headers)
         return [] if method == "HEAD" else [response.body]
 
-    def _get(self, path: str, known: str) -> Response:
+    def _get(self, above: str, path: str, known: str) -> Response:
+        if not path:  # what stands on the page is looked for beside it
+            return text("308 Permanent Redirect", "the page", ("Location", f"{above}/"))
         if path == READY and not self._has_insides:
             return self._ready()
         if path in ASKED and self._has_insides:

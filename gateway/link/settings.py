@@ -78,6 +78,8 @@ class GatewaySettings(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses and networks of proxies that are believed."""
     forwarded_by: str = "x-forwarded-for"
     """How these say who the client is (http/proxies.py)."""
+    path: str = ""
+    """What may stand before every path, as a proxy passes it on; without a slash at its end."""
     certificate: str = ""
     """File; without it there is no TLS."""
     certificate_key: str = ""

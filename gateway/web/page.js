@@ -39,10 +39,11 @@ class CuttableWebSocket extends WebSocket {
 /** The node that this page is or was connected to, and since when it has not been. */
 const at = { node: null, lostAt: null };
 
-/** The admin listener, which has the page too, says in the address where clients connect. */
-/** Where the page lies, also below a path that a proxy gives it (`https://example.com/push`). */
-const HOME = new URL(".", location.href).href.replace(/\/$/, "");
-const server = new URLSearchParams(location.search).get("server") ?? HOME;
+/**
+ * Where clients connect: beside the page, also below a path that a proxy gives it (`https://example.com/push/`). The admin
+ * listener, which has the page too, says it in the address.
+ */
+const server = new URLSearchParams(location.search).get("server") ?? "./";
 const signIn = new SignIn();
 const client = new Client(server, { name: "page", token: storedToken(), onStatus, WebSocket: CuttableWebSocket });
 const publishBox = new PublishBox(client, subjectOf);

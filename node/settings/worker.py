@@ -45,6 +45,7 @@ def gateway_settings(
         controls=settings.cluster.controls,
         console=settings.node.console,
         trusted_proxies=settings.node.trusted_proxies,
+        path=settings.node.path,
         forwarded_by=settings.node.forwarded_by,
         limit_address_connections=settings.limits.address_connections_max,
         limit_address_connects=settings.limits.address_connects,
