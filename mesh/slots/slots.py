@@ -62,14 +62,17 @@ from mesh.slots.slot_log import Item
 BEACON_S = 0.1
 LEAVE_TOLD_S = 0.25
 """A node that leaves hands over so much later, when it knows which others leave, too."""
+LEAVE_RETRY_S = 1.0
+"""For slots that could not be handed over."""
 BEACON_ROWS_MAX = 32
 """More slots are told in several, so that each has room in a datagram."""
 RECALL_RETRY_S = 0.3
 SAVE_RETRY_S = 1.0
 """Between attempts to save promises, once that has failed."""
-MOVE_EVERY_S = 1.0
-STABLE_S = 30.0
-"""How long the living voters must have been the same before slots are moved to where they belong."""
+MOVE_EVERY_S = 0.2
+"""Between slots that are moved to where they belong; a move holds up one slot's publishes for an election."""
+STABLE_S = 10.0
+"""How long the living voters must have been the same before. A rolling restart waits for it at every node."""
 
 
 class Beacon(msgspec.Struct, array_like=True, tag="beacon", gc=False):
@@ -359,8 +362,7 @@ class Slots:
         if not self.is_leaving:
             self.is_leaving = True
             self._beacon_at = NEVER
-            self._hand_over_at = now + LEAVE_TOLD_S
-            self._move_at = self._hand_over_at - MOVE_EVERY_S
+            self._hand_over_at = self._move_at = now + LEAVE_TOLD_S
         elif now >= self._hand_over_at:
             self._move(now)
 
@@ -376,8 +378,8 @@ class Slots:
                 replication.tick(now)
                 election.tick(now)
             self._look_who_is_silent(now)
-            if now - self._move_at >= MOVE_EVERY_S:
-                self._move_at = now
+            if now >= self._move_at:
+                self._move_at = now + (LEAVE_RETRY_S if self.is_leaving else MOVE_EVERY_S)
                 self._move(now)
         if now - self._beacon_at >= BEACON_S:
             self._beacon_at = now

@@ -22,7 +22,7 @@ from mesh.slots.forwarding import (
 )
 from mesh.slots.replication import Append, AppendOk, Commit, Reject, StartEpoch
 from mesh.slots.slot import EVERYONE, Committed, Role, RoleChanged, SlotConfig
-from mesh.slots.slots import LEAVE_TOLD_S, SAVE_RETRY_S, Beacon, Recall, Recalled, Slots
+from mesh.slots.slots import LEAVE_TOLD_S, MOVE_EVERY_S, SAVE_RETRY_S, STABLE_S, Beacon, Recall, Recalled, Slots
 from tests.mesh.slots.slot_bench import item, items, state
 
 VOTERS = ("a", "b", "c")
@@ -416,7 +416,7 @@ def acknowledge(node: Node, now: float, *voters: str) -> None:
         node.receive(now, voter, *(AppendOk(s.number, s.accepted, 0) for s in node.slots.coordinated))
 
 
-def test_slots_go_to_where_they_belong_one_a_second_once_the_voters_are_stable() -> None:
+def test_slots_go_to_where_they_belong_one_at_a_time_once_the_voters_are_stable() -> None:
     node = moving()
     foreign = sum(rank(f"slot {n}", VOTERS)[0] != "a" for n in range(8))
     assert foreign > 2
@@ -425,9 +425,9 @@ def test_slots_go_to_where_they_belong_one_a_second_once_the_voters_are_stable()
         acknowledge(node, step / 20, "b", "c")
         node.tick(step / 20)
         resigned_at += [step / 20 for _, packet in node.sends() if isinstance(packet, Resign)]
-    assert resigned_at[0] == pytest.approx(31.0, abs=1.1)
+    assert resigned_at[0] == pytest.approx(STABLE_S + 1.0, abs=1.1)
     assert len(resigned_at) == foreign
-    assert all(later - one > 0.9 for one, later in pairwise(resigned_at))
+    assert all(later - one > 0.9 * MOVE_EVERY_S for one, later in pairwise(resigned_at))
 
 
 def test_a_leaving_node_says_so_and_then_hands_everything_over_at_once() -> None:
