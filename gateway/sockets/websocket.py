@@ -1,6 +1,7 @@
 """RFC 6455 from a server's side, after the handshake: bytes in, messages and control frames out.
 
-Each frame is parsed by `websockets.frames.Frame.parse`. Between calls nothing is kept unless a frame or message is
+Masks and close frames are the `websockets` package's. Its `Frame.parse` would take the heads apart, too, at ten times
+the price: it is made for bytes that have not come yet. Between calls nothing is kept unless a frame or message is
 incomplete, so that an idle connection costs nothing. A frame that arrives in many pieces is copied once.
 
 Not here: the handshake (http/server.py), what messages mean (sessions/frames.py).
@@ -8,11 +9,10 @@ Not here: the handshake (http/server.py), what messages mean (sessions/frames.py
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from typing import NamedTuple
 
 from websockets.exceptions import PayloadTooBig, ProtocolError
-from websockets.frames import Close, Frame, Opcode
+from websockets.frames import Close, Opcode, apply_mask  # type: ignore[attr-defined]
 
 from gateway.link.codes import FRAME_TOO_LARGE
 from gateway.link.messages import server_frame
@@ -25,7 +25,13 @@ PONG = int(Opcode.PONG)
 FAILED = 0x10
 """Not an opcode: the client broke RFC 6455 or a limit; close with the event's code."""
 
-_FIN = 0x80
+_FIN = _MASKED = 0x80
+_RESERVED, _OPCODE, _SIZE = 0x70, 0x0F, 0x7F
+_OPCODES = frozenset(int(one) for one in Opcode)
+_SIZES = {126: 2, 127: 8}
+"""How many bytes of a longer size follow, where the size is one of these."""
+_MASK_BYTES = 4
+_CONTROL_BYTES_MAX = 125
 _PROTOCOL_ERROR = 1002
 _INVALID_DATA = 1007
 _TOO_BIG = 1009
@@ -84,7 +90,8 @@ def receive(partial: Partial | None, data: bytes, size_max: int) -> tuple[list[R
     start = 0
     try:
         while start < len(source):
-            frame, start = _frame(source, start, size_max)
+            frame = _frame(source, start, size_max)
+            start = frame.end
             event = _event(partial, frame, size_max)
             if event is not None:
                 found.append(event)
@@ -100,9 +107,13 @@ def receive(partial: Partial | None, data: bytes, size_max: int) -> tuple[list[R
         return [*found, _failed(FRAME_TOO_LARGE, f"a frame has at most {size_max} bytes")], None
     except _TooManyFragments:
         return [*found, _failed(_TOO_BIG, f"a message has at most {FRAGMENTS_MAX} fragments")], None
-    if start or source is data:
+    if start == len(source):
+        if partial.message is None:
+            return found, None
+        partial.bytes = bytearray()
+    elif start or source is data:
         partial.bytes = bytearray(memoryview(source)[start:])
-    return found, partial if partial.bytes or partial.message is not None else None
+    return found, partial
 
 
 def close_payload(code: int, reason: str) -> bytes:
@@ -124,30 +135,51 @@ def _failed(code: int, reason: str) -> Received:
     return Received(FAILED, close_payload(code, reason), code, reason)
 
 
-def _frame(source: bytes | bytearray, start: int, size_max: int) -> tuple[Frame, int]:
-    at = start
+class _Frame(NamedTuple):
+    opcode: int
+    is_last: bool
+    """Of its message."""
+    data: bytes
+    end: int
+    """Where the next one begins."""
 
-    def read_exact(size: int) -> Generator[None, None, bytes | bytearray]:
-        nonlocal at
-        end = at + size
-        if end > len(source):
+
+def _frame(source: bytes | bytearray, start: int, size_max: int) -> _Frame:
+    """The frame that begins at `start` (RFC 6455 section 5.2)."""
+    at = start + 2
+    if at > len(source):
+        raise _Short
+    head, size = source[start], source[start + 1]
+    opcode, is_last = head & _OPCODE, bool(head & _FIN)
+    if opcode not in _OPCODES:
+        raise ProtocolError("invalid opcode")
+    if head & _RESERVED:
+        raise ProtocolError("reserved bits must be 0")
+    if not size & _MASKED:
+        raise ProtocolError("incorrect masking")
+    size &= _SIZE
+    if opcode >= CLOSE:
+        if size > _CONTROL_BYTES_MAX:
+            raise ProtocolError("control frame too long")
+        if not is_last:
+            raise ProtocolError("fragmented control frame")
+    if size in _SIZES:
+        begin, at = at, at + _SIZES[size]
+        if at > len(source):
             raise _Short
-        piece = source[at:end]
-        at = end
-        return piece
-        yield  # Frame.parse wants a generator; this one never has to wait.
-
-    try:
-        next(Frame.parse(read_exact, mask=True, max_size=size_max))
-    except StopIteration as stop:
-        return stop.value, at
-    raise AssertionError("Frame.parse waits only where read_exact does")
+        size = int.from_bytes(source[begin:at], "big")
+    if size > size_max:
+        raise PayloadTooBig(size, size_max)
+    begin = at + _MASK_BYTES
+    end = begin + size
+    if end > len(source):
+        raise _Short
+    return _Frame(opcode, is_last, apply_mask(source[begin:end], source[at:begin]), end)
 
 
-def _event(partial: Partial, frame: Frame, size_max: int) -> Received | None:
+def _event(partial: Partial, frame: _Frame, size_max: int) -> Received | None:
     """What a frame completes, if anything."""
-    kind = int(frame.opcode)
-    data = bytes(frame.data)
+    kind, is_last, data, _ = frame
     if kind >= CLOSE:
         if kind == CLOSE:
             Close.parse(data)
@@ -155,7 +187,7 @@ def _event(partial: Partial, frame: Frame, size_max: int) -> Received | None:
     if kind:
         if partial.message is not None:
             raise ProtocolError("a new message inside a fragmented one")
-        if not frame.fin:
+        if not is_last:
             partial.kind, partial.fragments, partial.message = kind, 1, bytearray(data)
             return None
     else:
@@ -167,7 +199,7 @@ def _event(partial: Partial, frame: Frame, size_max: int) -> Received | None:
             raise PayloadTooBig(len(partial.message), size_max)
         if partial.fragments > FRAGMENTS_MAX:
             raise _TooManyFragments
-        if not frame.fin:
+        if not is_last:
             return None
         kind, data, partial.message = partial.kind, bytes(partial.message), None
     if kind == TEXT and not data.isascii():
