@@ -120,11 +120,13 @@ class QuickLoad:
         self.outcome.connecting_s = time.monotonic() - began
 
     def _subscribe(self, client: GeventClient, subject: str) -> None:
+        if self.outcome.failures and not self.outcome.connected:
+            return  # it would fare no better
         client.start()
         try:
             client.subscribe(subject, "now", SUBSCRIBE_TIMEOUT_S)
         except gevent.Timeout:
-            why = f" ({self._no_connection})" if self._no_connection else ""
+            why = f"; {self._no_connection}" if self._no_connection else ""
             self.outcome.failures[f"subscribe: no answer within {SUBSCRIBE_TIMEOUT_S:g} s{why}"] += 1
         except RuntimeError as error:
             self.outcome.failures[f"subscribe: {error}"] += 1

@@ -65,6 +65,7 @@ from node.logs.look_ups import LookUps
 from node.logs.slot_ends import SlotEnds
 from node.logs.slot_logs import SlotLogs
 from node.publishing import Publishing
+from node.settled import Settled
 from node.tables.events import TableEvent
 from node.tables.tables import Tables
 from node.tokens.key_sets import KeySets
@@ -148,8 +149,8 @@ class NodeCore:
         self._servers: list[str] = []
         """Told to the workers last."""
         self._second_at = now + SECOND_S
-        self._coordinated = self._coordinated_told = 0
-        self._missing_told: list[str] = []
+        self._coordinated = Settled(0)
+        self._missing_voters = Settled[list[str]]([])
         self._receivers = self._packet_receivers()
         self._members(now)
 
@@ -551,6 +552,7 @@ class NodeCore:
         self._tell_servers()  # a worker may have lost it
         self.workers.vacancies.repeat()
         self._log_share()
+        self.kafka_health.log_stalls()
 
     def _tell_revoked(self, worker: WorkerId, entries: list[Revocation]) -> None:
         if entries:
@@ -585,14 +587,9 @@ class NodeCore:
         return "the topic's partitions have not been read yet"
 
     def _log_share(self) -> None:
-        """What changes of this node's share; of a number that moves, where it comes to rest."""
-        coordinated, before = len(self.slots.coordinated), self._coordinated
-        self._coordinated = coordinated
-        if coordinated == before != self._coordinated_told:
-            self._coordinated_told = coordinated
-            self._effects.log("coordinates", slots=coordinated, of=len(self.slots.by_number))
-        missing = self.slots.missing_voters
-        if missing and missing != self._missing_told:
+        """What has changed of this node's share."""
+        if self._coordinated.look(len(self.slots.coordinated)):
+            self._effects.log("coordinates", slots=self._coordinated.told, of=len(self.slots.by_number))
+        if self._missing_voters.look(self.slots.missing_voters) and self._missing_voters.told:
             text = "this voter's disk is new, or was lost"
-            self._effects.log("promises_unknown", WARNING, waits_for=missing, text=text)
-        self._missing_told = missing
+            self._effects.log("promises_unknown", WARNING, waits_for=self._missing_voters.told, text=text)

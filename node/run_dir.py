@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import shutil
 import socket
 import tempfile
@@ -15,6 +16,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PREFIX = "whimbrel-"
+MADE = re.compile(r"whimbrel-[a-z0-9_]{8}")
+"""The name of such a directory, as `mkdtemp` makes it."""
 LINK = "link"
 """Name of the socket, the only file in the directory."""
 PATH_BYTES_MAX = 107
@@ -64,7 +67,9 @@ def _sweep(place: Path) -> None:
     """Remove what nodes that are no more have left."""
     for left in place.glob(f"{PREFIX}*"):
         with suppress(OSError):
-            if {*os.listdir(left)} != {LINK} or left.stat().st_uid != os.getuid():
+            found = os.listdir(left)
+            # Empty: the node was killed before it had made its socket.
+            if (found != [LINK] and (found or not MADE.fullmatch(left.name))) or left.stat().st_uid != os.getuid():
                 continue
             held = _lock(left)
             if held is not None:

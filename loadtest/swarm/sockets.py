@@ -113,7 +113,8 @@ class Connection:
         try:
             sock, self._rest = _opened(server, subprotocol)
         except (OSError, gevent.Timeout) as error:
-            self._end(None, f"cannot reach {server}: {error}")
+            why = (isinstance(error, OSError) and error.strerror) or str(error)
+            self._end(None, f"cannot reach {server} ({why.lower()})")
             return
         if self._over:
             sock.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import base64
-import concurrent.futures
 import os
 import sys
 import threading
@@ -106,9 +105,8 @@ async def _messages(args: argparse.Namespace) -> AsyncIterator[dict[str, Any]]:
     if args.value != "-":
         yield _message(args, args.value or "")
         return
-    lines = _lines_of_stdin()
     number = 0
-    while (line := await lines.get()) is not None:
+    async for line in _lines_of_stdin():
         number += 1
         try:
             message = _message(args, line.rstrip(b"\r\n").decode())
@@ -117,13 +115,15 @@ async def _messages(args: argparse.Namespace) -> AsyncIterator[dict[str, Any]]:
         yield message
 
 
-def _lines_of_stdin() -> asyncio.Queue[bytes | None]:
-    """Lines, then None. A daemon thread reads them: an interrupt must not wait for the next line."""
+async def _lines_of_stdin() -> AsyncIterator[bytes]:
+    """Lines, a few read ahead. A daemon thread reads them: an interrupt must not wait for the next line."""
     loop = asyncio.get_running_loop()
-    lines: asyncio.Queue[bytes | None] = asyncio.Queue(IN_FLIGHT_MAX)
+    lines: asyncio.Queue[bytes | None] = asyncio.Queue()
+    room = threading.Semaphore(IN_FLIGHT_MAX)
 
     def put(line: bytes | None) -> None:
-        asyncio.run_coroutine_threadsafe(lines.put(line), loop).result()
+        room.acquire()
+        loop.call_soon_threadsafe(lines.put_nowait, line)
 
     def read() -> None:
         rest = b""
@@ -135,11 +135,13 @@ def _lines_of_stdin() -> asyncio.Queue[bytes | None]:
             if rest:
                 put(rest)
             put(None)
-        except (RuntimeError, concurrent.futures.CancelledError):
+        except RuntimeError:
             pass  # the loop is closed: no more lines are needed
 
     threading.Thread(target=read, daemon=True).start()
-    return lines
+    while (line := await lines.get()) is not None:
+        room.release()
+        yield line
 
 
 def _message(args: argparse.Namespace, value: str) -> dict[str, Any]:

@@ -5,8 +5,11 @@ Not here: which topics there are (node/topics.py), the other sentences for peopl
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from node.effects import WARNING, Effects
 from node.kafka.events import Found, Where
+from node.settled import Settled
 from node.topics import Source
 
 UNREACHABLE_TOLD_EVERY_S = 60.0
@@ -51,6 +54,9 @@ class KafkaHealth:
         """When the log was last told so; None while publishing is well."""
         self._told_at: float | None = None
         """When the log was last told that Kafka is away; None while it is not."""
+        self._stalled: set[Where] = set()
+        """Partitions for which Kafka does not answer this node's own reader."""
+        self._stalls = Settled[frozenset[Where]](frozenset())
 
     # Inputs.
 
@@ -106,6 +112,26 @@ class KafkaHealth:
         self._read_to[source.topic, source.partition] = offset
         self.unreadable.discard((source.topic, source.partition))
 
+    def flow(self, stalled: Iterable[Where], flowing: Iterable[Where]) -> None:
+        """Kafka has ceased to answer this node's own reader for some partitions, or answers again."""
+        self._stalled.update(stalled)
+        self._stalled.difference_update(flowing)
+
+    def not_read(self, source: Source) -> None:
+        """This node does not read a partition any more."""
+        self._stalled.discard((source.topic, source.partition))
+        self.allowed(source)
+
+    def log_stalls(self) -> None:
+        """Once a second: log which partitions have stalled, or flow again, and stay so."""
+        before = self._stalls.told
+        if not self._stalls.look(frozenset(self._stalled)):
+            return
+        if stalled := self._stalls.told - before:
+            self._effects.log("kafka_stalled", partitions=len(stalled), first=min(stalled))
+        if ended := before - self._stalls.told:
+            self._effects.log("kafka_flowing", partitions=len(ended))
+
     def not_allowed(self, source: Source) -> None:
         """Kafka does not let this node read a partition."""
         where = (source.topic, source.partition)
@@ -135,6 +161,7 @@ class KafkaHealth:
         where = (source.topic, source.partition)
         for known in (self._ends, self._read_to, self._held):
             known.pop(where, None)
+        self._stalled.discard(where)
         self.unreadable.discard(where)
 
     # Questions.

@@ -219,10 +219,7 @@ class KafkaLogs:
 
     def flow(self, now: float, news: Flow) -> None:
         """Kafka has ceased to answer this node's own reader for some partitions, or answers again."""
-        if news.stalled:
-            self._effects.log("kafka_stalled", partitions=len(news.stalled), first=news.stalled[0])
-        if news.flowing:
-            self._effects.log("kafka_flowing", partitions=len(news.flowing))
+        self._health.flow(news.stalled, news.flowing)
         for judge, partitions in ((self._feed.doubt, news.stalled), (self._feed.trust, news.flowing)):
             for where in partitions:
                 source = self._topics.by_partition.get(where)
@@ -390,7 +387,7 @@ class KafkaLogs:
         self._generation += 1
         self._forget_measuring(source)
         self._refused.pop(source, None)
-        self._health.allowed(source)
+        self._health.not_read(source)
         self._effects.add(StopReading(source.topic, source.partition, self._generation))
 
     def _read_again(self, source: Source, earliest: int) -> None:

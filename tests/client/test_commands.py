@@ -249,7 +249,7 @@ def command(fake: ServerThread, *arguments: str, **options: Any) -> subprocess.P
         [sys.executable, "-m", "node.cli", *arguments],
         env=environment,
         stdin=options.get("stdin", subprocess.DEVNULL),
-        stdout=subprocess.PIPE,
+        stdout=options.get("stdout", subprocess.PIPE),
         stderr=subprocess.PIPE,
     )
 
@@ -288,6 +288,14 @@ def test_lines_of_standard_input_are_published_in_order(fake: ServerThread) -> N
     assert (running.returncode, err) == (0, b"")
     assert out.decode().splitlines() == [f"0.x 0,{n}" for n in range(1000)]
     assert [frame["json"] for frame in fake.server.frames if frame["op"] == "publish"] == list(range(1000))
+
+
+@pytest.mark.slow
+def test_what_cannot_be_printed_ends_publish_with_one_line(fake: ServerThread) -> None:
+    with open("/dev/full", "wb") as full:
+        running = command(fake, "publish", "/t/a", "-", stdin=subprocess.PIPE, stdout=full)
+        _, err = running.communicate(b"1\n" * 10_000, timeout=20)
+    assert (running.returncode, err) == (1, b"whimbrel: cannot write to standard output: No space left on device\n")
 
 
 @pytest.mark.slow

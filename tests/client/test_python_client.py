@@ -323,6 +323,20 @@ async def test_nothing_is_read_while_the_application_is_behind_and_nothing_is_lo
 
 
 @asynchronous
+async def test_a_client_closes_at_once_though_much_is_still_on_its_way() -> None:
+    async with FakeServer(FakeCluster("0.x")) as server:
+        async with Client(server.url, queue_max=10) as client:
+            subscription = await client.subscribe("/t/a", start=Now())
+            appending = asyncio.create_task(server.append(*["/t/a"] * 2000))
+            await until(lambda: subscription.waiting >= 10)
+            (socket,) = server.sockets
+            await client.close()
+        await appending
+        await socket.wait_closed()
+        assert socket.close_code == 1000, "the handshake of closing was made, not given up"
+
+
+@asynchronous
 async def test_an_application_that_publishes_what_it_reads_is_never_stuck() -> None:
     async with FakeServer(FakeCluster("0.x")) as server, Client(server.url, queue_max=10) as client:
         subscription = await client.subscribe("/t/a", start=Now())

@@ -60,7 +60,7 @@ class FakeNode:
     """Use in a `with`: starts a worker process with these settings, and is its node."""
 
     def __init__(self, **settings: Any) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="whimbrel-")
+        self._folder = tempfile.TemporaryDirectory(prefix="fake-node-")
         address = f"ipc://{self._folder.name}/link"
         self.settings = msgspec.structs.replace(SETTINGS, **({"link": address, "port": free_port()} | settings))
         self.url = f"ws://127.0.0.1:{self.settings.port}/v1/ws"

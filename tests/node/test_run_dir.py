@@ -1,5 +1,6 @@
 """Directories of running nodes, and of nodes that were killed."""
 
+import fcntl
 import os
 import socket
 import subprocess
@@ -60,6 +61,17 @@ def test_a_node_that_locks_nothing_but_answers_is_left_alone(tmp_path: Path) -> 
             assert directory.exists()
     with run_directory(str(tmp_path)):
         assert not directory.exists()
+
+
+def test_an_empty_directory_of_a_node_that_was_killed_at_once_is_removed_unless_a_node_holds_it(tmp_path: Path) -> None:
+    left, kept = tmp_path / "whimbrel-1i2yzl_w", tmp_path / "whimbrel-5d_dueuy"
+    left.mkdir()
+    kept.mkdir()
+    holder = os.open(kept, os.O_RDONLY)
+    fcntl.flock(holder, fcntl.LOCK_EX)
+    with run_directory(str(tmp_path)) as made:
+        assert {*tmp_path.iterdir()} == {kept, made}
+    os.close(holder)
 
 
 def test_what_is_not_a_nodes_is_left_alone(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -103,11 +104,20 @@ class Connection:
                 await socket.send(data)
         except ConnectionClosed:
             pass  # the reader sees it too, and knows why
+        # What the server is still sending must be read, or its answer to the close would never be reached.
+        reading = asyncio.create_task(_discard(socket))
         await socket.close()
+        reading.cancel()
 
     def _lost(self, code: int | None, reason: str) -> None:
         if not self._dropped:
             self._owner.connection_lost(self, code, reason)
+
+
+async def _discard(socket: ClientConnection) -> None:
+    with suppress(ConnectionClosed):
+        while True:
+            await socket.recv(decode=False)
 
 
 def _why(error: Exception) -> str:

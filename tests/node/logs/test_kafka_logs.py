@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gateway.link import events as link
 from mesh.log import Gap
 from node.effects import DEBUG, FindStart, LogLine, ReadFrom, StopReading
-from node.kafka.events import Found, OutOfRange, StartFound, Unreachable
+from node.kafka.events import Flow, Found, OutOfRange, StartFound, Unreachable, Where
 from tests.node.cores import ALONE, OneNode, messages, record
 
 
@@ -136,3 +138,25 @@ def test_kafka_away_is_logged_when_it_begins_once_a_minute_and_when_it_is_over()
 
 def _start_again(find: FindStart, earliest: int) -> StartFound:
     return StartFound(find.source, earliest, earliest, (0, earliest - 1), 0)
+
+
+def test_stalls_are_logged_when_they_last() -> None:
+    node = OneNode(ALONE)
+    generation = node.start_partitions(3)
+    orders = [("orders", partition) for partition in range(3)]
+
+    def logged(seconds: int, *, stalled: Sequence[Where] = (), flowing: Sequence[Where] = ()) -> list[object]:
+        if stalled or flowing:
+            node.core.kafka_event(node.now, Flow(generation, [*stalled], [*flowing]))
+        for _ in range(seconds):
+            node.now += 1.0
+            node.core.tick(node.now)
+        lines = [(line.name, line.fields) for line in node.all(LogLine)]
+        return [line for line in lines if line[0].startswith("kafka_")]
+
+    assert logged(3, flowing=orders) == [], "a reader that begins to read is no news"
+    assert logged(0, stalled=orders) == logged(3, flowing=orders) == []
+    assert logged(3, stalled=orders[1:]) == [("kafka_stalled", {"partitions": 2, "first": ("orders", 1)})]
+    assert logged(3, flowing=orders[2:]) == [("kafka_flowing", {"partitions": 1})]
+    node.find(1)
+    assert logged(3) == [("kafka_flowing", {"partitions": 1})], "there is nothing to be read any more"
