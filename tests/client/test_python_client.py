@@ -14,6 +14,7 @@ import pytest
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.http11 import Request, Response
 
+import whimbrel.connection
 import whimbrel.servers
 from tests.client.fake_cluster import FakeCluster
 from tests.client.fake_server import FakeServer
@@ -323,17 +324,14 @@ async def test_nothing_is_read_while_the_application_is_behind_and_nothing_is_lo
 
 
 @asynchronous
-async def test_a_client_closes_at_once_though_much_is_still_on_its_way() -> None:
+async def test_a_client_closes_at_once_though_much_is_still_on_its_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whimbrel.connection, "CLOSE_TIMEOUT_S", 60.0)  # longer than the test may take
     async with FakeServer(FakeCluster("0.x")) as server:
         async with Client(server.url, queue_max=10) as client:
             subscription = await client.subscribe("/t/a", start=Now())
             appending = asyncio.create_task(server.append(*["/t/a"] * 2000))
             await until(lambda: subscription.waiting >= 10)
-            (socket,) = server.sockets
-            await client.close()
         await appending
-        await socket.wait_closed()
-        assert socket.close_code == 1000, "the handshake of closing was made, not given up"
 
 
 @asynchronous

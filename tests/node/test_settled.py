@@ -1,6 +1,13 @@
 """What moves is told where it comes to rest."""
 
+from dataclasses import replace
+from random import Random
+
+from mesh.slots.slot import SlotConfig
+from node.core import NodeCore
+from node.effects import LogLine
 from node.settled import Settled
+from tests.node.cores import VOTER
 
 
 def test_it_is_told_at_the_second_look_that_finds_it_the_same_and_once() -> None:
@@ -12,3 +19,16 @@ def test_it_is_told_at_the_second_look_that_finds_it_the_same_and_once() -> None
 def test_what_comes_and_goes_between_two_looks_is_not_told() -> None:
     settled = Settled(0)
     assert not any(settled.look(value) for value in (0, 7, 0, 7, 0))
+
+
+def test_a_voter_with_a_new_disk_is_logged_once_it_has_waited_for_others_a_while() -> None:
+    node = NodeCore(100.0, replace(VOTER, slots=SlotConfig(voters=("a", "b", "c"))), "boot", None, Random(1))
+
+    def logged(now: float) -> list[dict[str, object]]:
+        node.tick(now)
+        effects = node.take_effects(now)
+        return [one.fields for one in effects if isinstance(one, LogLine) and one.name == "promises_unknown"]
+
+    assert logged(101.0) == [], "voters that start together hear from each other soon"
+    assert [fields["waits_for"] for fields in logged(102.0)] == [["b", "c"]]
+    assert logged(103.0) == []
