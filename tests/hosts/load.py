@@ -16,6 +16,7 @@ from collections.abc import Sequence
 
 from whimbrel import Client, WhimbrelError
 
+BEGIN_S = 60.0
 SETTLE_S = 60.0
 
 
@@ -36,6 +37,8 @@ class Load:
         self._received: list[list[str]] = [[] for _ in range(clients)]
         self._begun = threading.Barrier(2)
         self._over = asyncio.Event()
+        self._publishing = clients
+        """Those that have not had the answer to their last publish: until then nobody has everything."""
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()), daemon=True)
         self.unanswered = 0
@@ -45,7 +48,7 @@ class Load:
 
     def __enter__(self) -> Load:
         self._thread.start()
-        self._begun.wait(60)
+        self._begun.wait(BEGIN_S)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,7 +82,7 @@ class Load:
         tasks = [asyncio.create_task(self._client(number, event)) for number, event in enumerate(ready)]
         for event in ready:
             await event.wait()
-        await asyncio.to_thread(self._begun.wait, 60)
+        await asyncio.to_thread(self._begun.wait, BEGIN_S)
         await asyncio.gather(*tasks)
 
     async def _client(self, number: int, ready: asyncio.Event) -> None:
@@ -90,8 +93,9 @@ class Load:
             receiving = asyncio.create_task(self._receive(number, subscription))
             ready.set()
             await self._publish(number, client, subject)
+            self._publishing -= 1
             with_all = asyncio.get_running_loop().time() + SETTLE_S
-            while self._acknowledged[subject] - {*self._received[number]}:
+            while self._publishing or self._acknowledged[subject] - {*self._received[number]}:
                 if asyncio.get_running_loop().time() > with_all:
                     break  # `problems` tells
                 await asyncio.sleep(0.1)

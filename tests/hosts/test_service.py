@@ -15,6 +15,18 @@ from tests.hosts.test_site import status
 
 EXPOSURE_MAX = 2.0
 RESTART_S = 60.0
+HOSTILE = """
+for name in node gateway mesh loadtest; do
+  mkdir -p /srv/hostile/$name /etc/systemd/system/whimbrel.service.d
+  echo "raise SystemExit('not ours')" >/srv/hostile/$name/__init__.py
+done
+cat >/etc/systemd/system/whimbrel.service.d/hostile.conf <<END
+[Service]
+WorkingDirectory=/srv/hostile
+Environment=PYTHONPATH=/srv/hostile
+END
+systemctl daemon-reload
+"""
 
 pytestmark = pytest.mark.usefixtures("deployed")
 
@@ -52,11 +64,25 @@ def test_the_kernel_is_prepared(machines: Machines) -> None:
     assert machines.run("a", "sysctl --values net.core.somaxconn").strip() == "65535"
 
 
-@pytest.mark.parametrize("signal", ["KILL", "STOP"])
-def test_a_node_that_dies_or_stands_still_is_started_again(machines: Machines, signal: str) -> None:
+def test_a_node_that_dies_is_started_again_whatever_the_folder_and_the_path_hold(machines: Machines) -> None:
+    """Packages that are called as ours are lie where the service works and where its Python is told to look."""
+    machines.run("b", HOSTILE)
+    before = main_pid(machines, "b")
+    machines.run("b", f"kill -KILL {before}")
+    wait_restarted(machines, "b", before)
+    process = f"/proc/{main_pid(machines, 'b')}"
+    assert machines.run("b", f"readlink {process}/cwd").strip() == "/srv/hostile"
+    assert "PYTHONPATH=/srv/hostile" in machines.run("b", f"tr '\\0' '\\n' <{process}/environ")
+    admin = f"--admin {machines.addresses['b']}:8090 --admin-token-file /etc/whimbrel/admin.token"
+    said = machines.run("b", f"cd /srv/hostile && PYTHONPATH=/srv/hostile whimbrel status {admin}")
+    assert re.search("^mesh +ok", said, re.MULTILINE), said
+    machines.run("b", "rm -r /etc/systemd/system/whimbrel.service.d /srv/hostile && systemctl daemon-reload")
+
+
+def test_a_node_that_stands_still_is_started_again(machines: Machines) -> None:
     """Stopped, it says nothing to the watchdog, which ends it."""
     before = main_pid(machines, "b")
-    machines.run("b", f"kill -{signal} {before}")
+    machines.run("b", f"kill -STOP {before}")
     wait_restarted(machines, "b", before)
     assert status(machines, "b")["ready"]
 
