@@ -47,7 +47,7 @@ def draw(drawn: list[tuple[str, list[tuple[str, list[Any]]]]], file: Path) -> No
 
     mpl.use("Agg")
     from matplotlib import pyplot
-    from matplotlib.dates import DateFormatter
+    from matplotlib.dates import AutoDateLocator, DateFormatter
 
     rows = -(-len(drawn) // COLUMNS)
     figure, axes = pyplot.subplots(rows, COLUMNS, figsize=(6 * COLUMNS, 2.8 * rows), squeeze=False)
@@ -59,6 +59,7 @@ def draw(drawn: list[tuple[str, list[tuple[str, list[Any]]]]], file: Path) -> No
             axis.plot(
                 [datetime.fromtimestamp(at, UTC) for at, _ in points], [value for _, value in points], label=legend
             )
+        axis.xaxis.set_major_locator(AutoDateLocator(maxticks=5))
         axis.xaxis.set_major_formatter(DateFormatter("%H:%M:%S"))
         axis.set_ylim(bottom=0)
         axis.grid(alpha=0.3)
