@@ -3,14 +3,19 @@
 Only the handshake has a greenlet. After it the loop calls back when there is something to read, or when what could not
 be written at once can go on: 2,000 greenlets that wait to read would cost more than the reading.
 
+Reading goes before everything else: what a burst brought to many users is first read, and its time taken, and then
+looked at, in slices between which the loop reads again. Else each user's time would have in it the work for the others.
+
 Not here: what frames mean (client.py), their bytes (loadtest/wire.py).
 """
 
 from __future__ import annotations
 
+import functools
 import ssl
 import struct
 import time
+from collections import deque
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -25,11 +30,17 @@ BUFFER_BYTES = 1 << 16
 READ, WRITE = 1, 2
 """Events of libev."""
 RESET = struct.pack("ii", 1, 0)
+SLICE_S = 0.0005
+"""How long what was read is looked at before the loop reads again."""
+WAITING_MAX = 2_000
+"""Reads that wait to be looked at. With more, the process does not keep up: reading waits, too; the times say so."""
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 _buffer = bytearray(BUFFER_BYTES)
 """What one read gives: only one is made at a time."""
 _view = memoryview(_buffer)
+_waiting: deque[tuple[Connection, float, bytes, str]] = deque()
+"""What was read of all connections and not looked at, in order: when, what, and, if it is nothing, why it ended."""
 
 
 class User(Protocol):
@@ -126,25 +137,33 @@ class Connection:
         self._user.opened(self)
 
     def _readable(self) -> None:
+        why = "the connection ended"
         try:
-            end = self._socket.recv_into(_buffer)
+            data = bytes(_view[: self._socket.recv_into(_buffer)])
         except NOT_NOW:
             return
         except OSError as error:
-            self._end(None, str(error))
-            return
-        now = time.monotonic()
-        if not end:
-            self._end(None, "the connection ended")
-        elif self._rest:
-            data = self._rest + _view[:end]
-            self._frames(now, data, memoryview(data), len(data))
-        else:
-            self._frames(now, _buffer, _view, end)
-        if isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
+            data, why = b"", str(error)
+        _waiting.append((self, time.monotonic(), data, why))
+        if len(_waiting) == 1:
+            _idle().start(_look)
+        elif len(_waiting) > WAITING_MAX:
+            _look()
+        if not data:
+            self._reader.stop()
+        elif isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             self._readable()  # decrypted already: the loop would not tell
 
-    def _frames(self, now: float, data: bytes | bytearray, view: memoryview, end: int) -> None:
+    def _look(self, now: float, data: bytes, why: str) -> None:
+        if self._socket is None:
+            return  # what went before has ended it
+        if data:
+            self._frames(now, self._rest + data if self._rest else data)
+        else:
+            self._end(None, why)
+
+    def _frames(self, now: float, data: bytes) -> None:
+        view, end = memoryview(data), len(data)
         at, payloads, said = 0, [], None
         while (found := frame_at(data, at, end)) is not None:
             opcode, start, at = found
@@ -189,6 +208,22 @@ class Connection:
             watcher.close()
         self._socket.close()
         self._socket = None
+
+
+@functools.cache
+def _idle() -> Any:
+    """Calls while there is nothing to read. Not made sooner: a loop that does not run yet lets timers end too early."""
+    return gevent.get_hub().loop.idle()
+
+
+def _look() -> None:
+    """Look at what was read, for a slice of time."""
+    until = time.monotonic() + SLICE_S
+    while _waiting and time.monotonic() < until:
+        connection, now, data, why = _waiting.popleft()
+        connection._look(now, data, why)
+    if not _waiting:
+        _idle().stop()
 
 
 def _opened(server: str, subprotocol: str) -> tuple[Any, bytes]:
