@@ -34,6 +34,10 @@ TOMBSTONES_S = 86_400.0
 LOOK_UP_PAUSE_S = 0.3
 """The shortest time between two looks, however often they are asked for."""
 MAKE_PAUSE_S = 1.0
+ANEW_S = 30.0
+"""How long there is no answer before the client is made anew. One was seen, after its broker had stood still for some
+seconds, that got "Broker transport failure" for ever, while the node's other clients read on.
+"""
 TURN_S = 0.02
 """Between two looks at what is wanted and what has been answered."""
 MOCK = "mockCluster"
@@ -110,9 +114,16 @@ class Discoverer:
         look_at = 0.0
         while self._admin is None and not self._stopping:
             self._make()
+        answered_at = time.monotonic()
         while not self._stopping:
             if time.monotonic() >= look_at or self._is_asked(look_at):
-                look_at = time.monotonic() + (self._interval_s if self._look() else min(1.0, self._interval_s))
+                is_found, now = self._look(), time.monotonic()
+                look_at = now + (self._interval_s if is_found else min(1.0, self._interval_s))
+                if is_found:
+                    answered_at = now
+                elif now - answered_at >= ANEW_S:
+                    self._make()
+                    answered_at = time.monotonic()
             self._find_starts()
             time.sleep(TURN_S)
 
