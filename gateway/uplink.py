@@ -1,7 +1,8 @@
 """The worker's end of the link: a ZeroMQ DEALER, read in the loop.
 
 All packets that wait are taken together, within bounds, so that what they bring is handled once: costs per packet fall
-as load rises. What the node does not take waits here, in order.
+as load rises. Of what clients have not been sent yet so much is taken that they can be sent much at once, and no more:
+the rest waits in the link, where the node sees it. What the node does not take waits here, in order.
 
 Not here: what the events mean (sessions/sessions.py), their form (link/events.py, link/packets.py), when the socket is
 read (mesh/transport/pump.py).
@@ -13,7 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 import zmq
@@ -29,8 +30,10 @@ log = logging.getLogger(__name__)
 
 SEND_PACKETS_MAX = 10_000
 RECEIVE_PACKETS_MAX = 1_000
-HANDLED_BYTES_MAX = 512 * 1024
-"""Of packets whose events are handled together: about as much as clients can be sent in 20 ms."""
+AHEAD_BYTES_MAX = 32 * 1024 * 1024
+"""Of packets whose messages have not left: some of them for each of 15,000 clients, who then get them in one write."""
+Mark: TypeAlias = tuple[int, int]
+"""A point in what the node says: packets and bytes up to it."""
 _DONTWAIT = int(zmq.DONTWAIT)
 
 
@@ -49,10 +52,10 @@ class Uplink:
         self._jumped = jumped
         self._arrivals = Arrivals()
         self._arrived: list[link.FromNode] = []
-        self._arrived_bytes = 0
-        self._fetched = 0
-        self.taken = 0
-        """Packets that have been handled."""
+        self._fetched: Mark = (0, 0)
+        self._done: Mark = (0, 0)
+        self.handed_over: Mark = (0, 0)
+        """Up to here everything has been handed over."""
         self.heard_at = time.monotonic()
         """When the node said something last. It does at least once a second."""
         self._waiting: deque[bytes] = deque()
@@ -84,13 +87,31 @@ class Uplink:
             pass
         self._pump.check(self._socket)
 
+    @property
+    def taken(self) -> int:
+        """Packets with which all has been done."""
+        return self._done[0]
+
+    def done(self, mark: Mark) -> None:
+        """Everything that was handed over up to here has been done, and what it had for clients has left."""
+        was_full, self._done = self._is_full, mark
+        if was_full and not self._is_full:
+            self._pump.check(self._socket)
+
     def close(self) -> None:
         """Close the link at once."""
         self._pump.close()
         self._socket.close(0)
         self._context.destroy(0)
 
+    @property
+    def _is_full(self) -> bool:
+        return self._fetched[1] - self._done[1] > AHEAD_BYTES_MAX
+
     def _fetch(self) -> list[bytes]:
+        if self._is_full:
+            self.heard_at = time.monotonic()
+            raise zmq.Again  # as if there were nothing, until `done`
         return self._socket.recv_multipart(_DONTWAIT)
 
     def _take(self, parts: list[bytes]) -> None:
@@ -101,14 +122,12 @@ class Uplink:
             event(log, "link_jumped", packets=jump)
             self._jumped()
         self.heard_at = time.monotonic()
-        self._fetched += 1
+        packets, size = self._fetched
+        self._fetched = packets + 1, size + len(packet)
         self._arrived += self._decode(packet)
-        self._arrived_bytes += len(packet)
-        if self._arrived_bytes >= HANDLED_BYTES_MAX:
-            self._hand_over()
 
     def _hand_over(self) -> None:
-        if self._arrived:
-            events, self._arrived, self._arrived_bytes = self._arrived, [], 0
+        if self._fetched != self.handed_over:
+            self.handed_over = self._fetched
+            events, self._arrived = self._arrived, []
             self._handle(events)
-        self.taken = self._fetched

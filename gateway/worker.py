@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import math
 import os
 import resource
 import signal
@@ -40,6 +41,7 @@ from gateway.link.plugins import LoadError
 from gateway.link.settings import GatewaySettings
 from gateway.sessions.authority import Authority
 from gateway.sessions.loading import load
+from gateway.sessions.outputs import Round
 from gateway.sessions.selecting import row
 from gateway.sessions.session import Decision, Question, Session
 from gateway.sessions.sessions import TICK_S, Sessions
@@ -48,7 +50,7 @@ from gateway.sockets.connection import Connection
 from gateway.sockets.tls import TlsStream
 from gateway.sockets.websocket import close_reason
 from gateway.sockets.wheel import Wheel
-from gateway.uplink import Uplink
+from gateway.uplink import Mark, Uplink
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +61,8 @@ lost.
 """
 AUDIT_BYTES_MAX = 16 * 1024 * 1024
 """Of events that the node does not take, beyond which auditors get none."""
+SENDING_S = 0.01
+"""How long clients are sent to before everything else has its turn: reading clients and the link, new connections."""
 NODE_LOST_SPREAD_S = 1.0
 CLOSE_STEP_S = 0.02
 LAST_WORDS_S = 1.0
@@ -110,6 +114,12 @@ class Worker:
         self._queries = Queries(self._query, self.now)
         self._is_sending = False
         self._is_flushing = False
+        self._round: Round | None = None
+        """Under way."""
+        self._round_mark: Mark = (0, 0)
+        """What the node had said when it began."""
+        self._rest = self.loop.timer(0.0)
+        """Active while a round waits for its next turn."""
         self._ticked = self.now()
         self._taken_told = 0
         self._stats_sent = self._ticked
@@ -227,42 +237,75 @@ class Worker:
         self._blocked.pop(connection, None)
 
     def flush(self) -> None:
-        """Do everything that the sessions want; what is for the node leaves at the loop's next pass."""
+        """Do what the sessions want, for a bounded time: what is left follows once everything else had its turn.
+
+        What comes for a client meanwhile waits, and leaves in one write: the more there is to send, the less a message
+        costs. What is for the node leaves at the loop's next pass.
+        """
+        if not self._rest.active:
+            self._perform(self.now() + SENDING_S)
+
+    def finish(self) -> None:
+        """As `flush`, to the end."""
+        self._perform(math.inf)
+
+    def _perform(self, until: float) -> None:
         outputs = self._outputs
         if self._is_flushing:
             return
         self._is_flushing = True
         try:
-            while outputs.are_urgent:
-                questions, outputs.questions = outputs.questions, []
-                for question in questions:
-                    self._authority.ask(question)
-                failures, outputs.failures = outputs.failures, []
-                for kind, failure in failures:
-                    event(log, "authorizer_failed", question=kind, error=f"{type(failure).__name__}: {failure}")
-                sends, outputs.sends = outputs.sends, {}
-                for session, pieces in sends.items():
-                    session.connection.send(pieces[0] if len(pieces) == 1 else b"".join(pieces))
-                if outputs.delivered:
-                    self._stats.observe_delivery(self.now(), outputs.delivered)
-                    outputs.delivered = []
-                closes, outputs.closes = outputs.closes, []
-                for session, code, reason in closes:
-                    session.connection.close(code, reason)
-                reads, outputs.reads = outputs.reads, []
-                for session in reads:
-                    session.connection.resume_reading()
-                drains, outputs.drains = outputs.drains, []
-                for session in drains:
-                    if session.connection.outbox is None:
-                        self.sessions.drained(session)
+            while self._round is not None or outputs.are_urgent:
+                if self._round is None:
+                    self._begin_round()
+                if not self._go_on(until):
+                    self._rest.start(or_crash(self._send_rest))
+                    break
+            else:
+                self._uplink.done(self._uplink.handed_over)
         finally:
             self._is_flushing = False
         if outputs.has_events and not self._is_sending:
             self._is_sending = True
             self.loop.run_callback(or_crash(self._send))
 
+    def _begin_round(self) -> None:
+        outputs = self._outputs
+        questions, outputs.questions = outputs.questions, []
+        for question in questions:
+            self._authority.ask(question)
+        failures, outputs.failures = outputs.failures, []
+        for kind, failure in failures:
+            event(log, "authorizer_failed", question=kind, error=f"{type(failure).__name__}: {failure}")
+        reads, outputs.reads = outputs.reads, []
+        for session in reads:
+            session.connection.resume_reading()
+        self._round, self._round_mark = outputs.take_round(), self._uplink.handed_over
+
+    def _go_on(self, until: float) -> bool:
+        """Do more of the round that is under way; returns whether that was its end."""
+        round = self._round
+        assert round is not None
+        now = self.now
+        for session, pieces in round.sends:
+            session.connection.send(pieces[0] if len(pieces) == 1 else b"".join(pieces))
+            if now() >= until:
+                return False
+        self._round = None
+        if round.delivered:
+            self._stats.observe_delivery(now(), round.delivered)
+        for session, code, reason in round.closes:
+            session.connection.close(code, reason)
+        for session in round.drains:
+            if session.connection.outbox is None:
+                self.sessions.drained(session)
+        self._uplink.done(self._round_mark)
+        return True
+
     # From the loop.
+
+    def _send_rest(self) -> None:
+        self._perform(self.now() + SENDING_S)
 
     def _send(self) -> None:
         self._is_sending = False

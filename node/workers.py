@@ -39,7 +39,7 @@ from node.worker_queue import WorkerQueue
 log = logging.getLogger(__name__)
 
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
-QUEUE_AGE_S = 1.5
+QUEUE_AGE_S = 10.0
 """What waits for a worker, and how long the first of it has waited, at which the worker is cut off."""
 TURN_S = 0.01
 """How long one turn of handling what workers say may last."""

@@ -5,9 +5,29 @@ Not here: doing it (worker.py).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from gateway.link import events as link
 from gateway.sessions import frames
 from gateway.sessions.session import GONE, Question, Session
+
+
+class Round:
+    """What is done for clients before anything that came up later: the sends first, then the rest."""
+
+    __slots__ = ("closes", "delivered", "drains", "sends")
+
+    def __init__(
+        self,
+        sends: Iterator[tuple[Session, list[bytes]]],
+        delivered: list[tuple[float, int]],
+        closes: list[tuple[Session, int, str]],
+        drains: list[Session],
+    ) -> None:
+        self.sends = sends
+        self.delivered = delivered
+        self.closes = closes
+        self.drains = drains
 
 
 class SessionOutputs:
@@ -66,6 +86,14 @@ class SessionOutputs:
             self._behind[-event.pid] = event
         else:
             self.events.append(event)
+
+    def take_round(self) -> Round:
+        """All that is to be done for clients by now. What comes while it is done is merged into the next round."""
+        sends, self.sends = self.sends, {}
+        delivered, self.delivered = self.delivered, []
+        closes, self.closes = self.closes, []
+        drains, self.drains = self.drains, []
+        return Round(iter(sends.items()), delivered, closes, drains)
 
     @property
     def are_urgent(self) -> bool:

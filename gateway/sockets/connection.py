@@ -74,6 +74,9 @@ class ConnectionOwner(Protocol):
     def flush(self) -> None:
         """Nothing more comes in this turn: do what all of that has led to."""
 
+    def finish(self) -> None:
+        """As `flush`, and all of it now."""
+
     def sent(self, size: int) -> None:
         """So many bytes have left."""
 
@@ -128,6 +131,8 @@ class Connection:
         if self.outbox is not None:
             self._keep(self.outbox, data, 0)
             return
+        if self._fd < 0:
+            return  # it went while others were sent to
         try:
             sent = os.write(self._fd, data) if self._tls is None else self._tls.write(self._fd, data)
         except BlockingIOError:
@@ -212,7 +217,7 @@ class Connection:
             elif kind == PING:
                 owner.pinged(session, payload)
             elif kind == CLOSE:
-                owner.flush()  # what it asked for before is still answered
+                owner.finish()  # what it asked for before is still answered
                 owner.left(session, payload)
                 self._say_close(payload, _LAST_WORDS)
             elif kind == FAILED:
