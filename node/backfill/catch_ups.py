@@ -26,8 +26,11 @@ from node.effects import Effects
 from node.interest import Interest, WorkerId
 from node.topics import Source, Topics
 
-UNTAKEN_MAX = 2
-"""`Missed` on their way to a worker: as many as keep it busy. More would only wait, and be old when it takes them."""
+UNTAKEN_BYTES_MAX = 8 * 1024 * 1024
+"""Of `Missed` on their way to a worker: several messages for each of thousands of clients, who then get them in one
+write. With less, catching up would cost the worker more than live messages do, and it would not come to an end while
+there are as many of these as it can take.
+"""
 SLICE_BYTES = 256 * 1024
 """Of the frames of one `Missed`, about."""
 GATHERED_MAX = 5_000
@@ -83,15 +86,20 @@ Turn: TypeAlias = tuple[str, str]
 class _Worker:
     """One worker that is being caught up."""
 
-    __slots__ = ("behind", "number", "turns", "untaken")
+    __slots__ = ("behind", "number", "turns", "untaken", "untaken_bytes")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.behind: dict[Turn, _Behind] = {}
         self.turns: deque[Turn] = deque()
         """Logs that can go on, in the order of their turns."""
-        self.untaken = 0
-        """`Missed` that the worker has not taken yet."""
+        self.untaken: deque[int] = deque()
+        """Sizes of `Missed` that the worker has not taken yet, oldest first."""
+        self.untaken_bytes = 0
+
+    @property
+    def can_go_on(self) -> bool:
+        return bool(self.turns) and self.untaken_bytes < UNTAKEN_BYTES_MAX
 
 
 class CatchUps:
@@ -145,7 +153,7 @@ class CatchUps:
         """A worker has taken a `Missed` of this `CatchUp`."""
         one = self._workers.get(worker)
         if one is not None and one.number == number:
-            one.untaken -= 1
+            one.untaken_bytes -= one.untaken.popleft()
 
     def forget(self, worker: WorkerId) -> None:
         """A worker has lost its place, or is gone."""
@@ -195,12 +203,12 @@ class CatchUps:
     @property
     def has_work(self) -> bool:
         """Whether a worker can be sent more."""
-        return any(one.turns and one.untaken < UNTAKEN_MAX for one in self._workers.values())
+        return any(one.can_go_on for one in self._workers.values())
 
     def work(self) -> None:
         """A slice of one log, for each worker that can take it."""
         for worker, one in [*self._workers.items()]:
-            if one.turns and one.untaken < UNTAKEN_MAX:
+            if one.can_go_on:
                 self._step(worker, one)
 
     # Outputs.
@@ -226,12 +234,13 @@ class CatchUps:
             return
         if not behind.buffer and not self._fill(worker, turn, behind):
             return
-        missed = self._missed(one.number, turn, behind)
+        missed, size = self._missed(one.number, turn, behind)
         log = behind.source.log
         assert log is not None
         missed.is_live = not behind.buffer and behind.at >= log.end
         self._effects.to_worker(worker, missed)
-        one.untaken += 1
+        one.untaken.append(size)
+        one.untaken_bytes += size
         if missed.is_live:
             self._end(worker, one, turn)
         else:
@@ -278,8 +287,8 @@ class CatchUps:
         if not behind.buffer:
             behind.at = behind.cut
 
-    def _missed(self, number: int, turn: Turn, behind: _Behind) -> Missed:
-        """A slice of the buffer as frames, and where it ends."""
+    def _missed(self, number: int, turn: Turn, behind: _Behind) -> tuple[Missed, int]:
+        """A slice of the buffer as frames, with where it ends, and their size."""
         missed = Missed(number, turn[0], turn[1], behind.at, False, ([], []), ([], []))
         value, wants, buffer = behind.source.rule.value, behind.wants, behind.buffer
         size = 0
@@ -300,7 +309,7 @@ class CatchUps:
         if not buffer:
             behind.at = max(behind.at, behind.cut)
         missed.at = behind.at
-        return missed
+        return missed, size
 
     def _gone(self, worker: WorkerId, topic: str, log_id: str, at: Position) -> None:
         """The log is not there any more: whatever the worker had not had of it will not come."""

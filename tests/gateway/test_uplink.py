@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+import gevent
 import msgspec
 import pytest
 import zmq
@@ -12,6 +13,7 @@ from gevent import get_hub
 
 from gateway import uplink, worker
 from gateway.link import events as link
+from gateway.link.numbering import Numbers
 from gateway.uplink import Uplink
 from tests.gateway.fake_node import SETTINGS
 from tests.support.patience import PATIENCE_S
@@ -52,6 +54,37 @@ def test_what_the_node_does_not_take_waits_in_order_and_is_encoded_once(
             one.send([])
         assert found == sent == encoded
         assert one.waiting_bytes == 0
+    finally:
+        one.close()
+        context.destroy(0)
+
+
+def test_no_more_is_taken_than_clients_can_be_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uplink, "AHEAD_BYTES_MAX", 1_000)
+    address = f"ipc://{tmp_path}/link"
+    context = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    router.bind(address)
+    found: list[link.FromNode] = []
+    one = Uplink(get_hub().loop, address, "worker-0-1", found.extend, lambda: None)
+    try:
+        one.send([link.Ready(0, 1)])
+        assert router.poll(int(PATIENCE_S * 1000))
+        router.recv_multipart()
+        numbers = Numbers()
+        for sid in range(6):
+            packet = msgspec.msgpack.encode([link.Page(sid, b"x" * 700, {}, [], True)])
+            router.send_multipart([b"worker-0-1", numbers.header(), packet])
+            numbers.use()
+        for taken in (2, 4, 6):
+            until = time.monotonic() + PATIENCE_S
+            while len(found) < taken and time.monotonic() < until:
+                gevent.sleep(0.001)
+            gevent.sleep(0.05)  # in which more would come, if it were taken
+            assert [page.sid for page in found if isinstance(page, link.Page)] == [*range(taken)]
+            assert one.taken == taken - 2
+            one.done(one.handed_over)
+        assert one.taken == 6
     finally:
         one.close()
         context.destroy(0)

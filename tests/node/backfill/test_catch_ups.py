@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
+import pytest
+
 from gateway.link import events as link
 from mesh.cache.cache import CacheConfig
 from mesh.log import Entry, Gap, Place
+from node.backfill import catch_ups
 from node.backfill.questions import Scan, Scanned
 from node.config import NodeConfig
 from node.effects import AskKafka, CancelQuestion, ToWorker
@@ -66,13 +69,21 @@ def test_what_a_worker_lacks_comes_once_and_live_messages_follow() -> None:
     assert shown(node.told()) == [[5]]
 
 
+@pytest.fixture
+def two_on_their_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than two `Missed` of `large` records are on their way to a worker."""
+    monkeypatch.setattr(catch_ups, "UNTAKEN_BYTES_MAX", 500_000)
+
+
+@pytest.mark.usefixtures("two_on_their_way")
 def test_each_log_is_live_by_itself_and_its_end_is_not_told_before() -> None:
     node, generation = started(ALONE, "/orders/*", partitions=2)
     node.core.worker_lost_place(node.now, WORKER)
     node.read(generation, *large(6), record(0, b"b", partition=1))
     catch_up(node, 1, {"0.x": (0, -1), "1.x": (0, -1)})
     events = node.told()
-    assert shown(events) == [link.Resuming, ([0, 1], False), ([0], True)], "no more than the worker is known to take"
+    missed = [([0, 1], False), ([0], True), ([2, 3], False)]
+    assert shown(events) == [link.Resuming, *missed], "no more than the worker is known to take"
     node.now += 1
     node.core.tick(node.now)
     beacons = [event.event for event in node.all(ToWorker) if isinstance(event.event, link.Live)]
@@ -81,7 +92,17 @@ def test_each_log_is_live_by_itself_and_its_end_is_not_told_before() -> None:
     assert shown(node.told()) == [[1]]
     for _ in range(3):
         node.core.worker_event(node.now, 0, WORKER, link.MissedTaken(1))
-    assert shown(node.told()) == [([2, 3], False), ([4, 5], False), ([6], True)]
+    assert shown(node.told()) == [([4, 5], False), ([6], True)]
+    assert not node.core.has_work
+
+
+def test_so_much_is_sent_at_once_that_catching_up_does_not_wait_for_the_worker() -> None:
+    node, generation = started(ALONE, "/orders/*")
+    node.core.worker_lost_place(node.now, WORKER)
+    node.read(generation, *large(60))
+    catch_up(node, 1, {"0.x": (0, -1)})
+    frames = [frame for event in node.told() if isinstance(event, link.Missed) for frame in event.json[1]]
+    assert 40 <= len(frames) < 60
     assert not node.core.has_work
 
 
@@ -153,6 +174,7 @@ def test_logs_that_came_and_went_meanwhile_are_told() -> None:
     assert shown(events)[-1] == ([0], True)
 
 
+@pytest.mark.usefixtures("two_on_their_way")
 def test_a_log_that_ends_before_the_worker_has_all_of_it_is_a_gap() -> None:
     node, generation = started(ALONE, "/orders/a")
     node.core.worker_lost_place(node.now, WORKER)
@@ -166,6 +188,7 @@ def test_a_log_that_ends_before_the_worker_has_all_of_it_is_a_gap() -> None:
     assert not node.core.has_work
 
 
+@pytest.mark.usefixtures("two_on_their_way")
 def test_a_second_loss_begins_anew() -> None:
     node, generation = started(ALONE, "/orders/a")
     node.core.worker_lost_place(node.now, WORKER)
