@@ -1,9 +1,9 @@
 """The node's gateway workers: their processes, kept alive, and the node's end of the link.
 
 One ROUTER socket serves all workers; each worker process has its own connection, so a FIFO of its own. Packets to a
-worker are numbered (gateway/link/numbering.py), and it says which it has taken. A worker that does not keep up, so that
-too much waits for it or for too long, is cut off: it gets nothing until it has taken all that waits, and then finds the
-jump in the numbers and is caught up (gateway/link/events.py).
+worker are numbered (gateway/link/numbering.py), and it says which it has taken. A worker for which too
+much waits, or that takes nothing for too long, is cut off: it gets nothing until it has taken all that waits, and then
+finds the jump in the numbers and is caught up (gateway/link/events.py).
 
 Not here: what is said (node/node.py), when the socket is read (mesh/transport/pump.py), in which order what came is
 handled (worker_queue.py), which workers stand still (standstill.py).
@@ -39,8 +39,10 @@ from node.worker_queue import WorkerQueue
 log = logging.getLogger(__name__)
 
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
-QUEUE_AGE_S = 10.0
-"""What waits for a worker, and how long the first of it has waited, at which the worker is cut off."""
+STUCK_S = 2.0
+"""What waits for a worker, and how long it has taken nothing of it, at which the worker is cut off. One that is only
+slow is not: what waits has to be sent to its clients in any case.
+"""
 TURN_S = 0.01
 """How long one turn of handling what workers say may last."""
 EMPTY = b"\x90"
@@ -162,7 +164,7 @@ class Workers:
             worker = self._by_id.get(id)
             if worker is None or worker.cut_off:
                 continue
-            if worker.queue.bytes > QUEUE_BYTES_MAX or worker.queue.age_s(now) > QUEUE_AGE_S:
+            if worker.queue.bytes > QUEUE_BYTES_MAX or worker.queue.stuck_s(now) > STUCK_S:
                 self._cut(worker)
                 continue
             packet = self._encode(said)
@@ -295,7 +297,7 @@ class Workers:
             self._standstill.heard(worker.id)
             said = self._decode(packet)
             if said and isinstance(last := said[-1], Taken):
-                worker.queue.taken(last.packets)
+                worker.queue.taken(time.monotonic(), last.packets)
                 said.pop()
             self._queue.put(worker.id, said)
 
