@@ -95,8 +95,8 @@ class Worker:
             )
         self.others_have_room = False
         """Whether other workers of the node take connections, as it said last."""
-        self.connections: dict[Connection, None] = {}
-        """All sockets, also those whose session has ended."""
+        self.connection_count = 0
+        """Sockets, also those whose session has ended."""
         self.draining = False
         self.node_is_silent = False
         self.done = Event()
@@ -163,19 +163,25 @@ class Worker:
     @property
     def is_full(self) -> bool:
         """Whether no more connections are taken."""
-        return self.draining or self.node_is_silent or len(self.connections) >= self.connections_max
+        return self.draining or self.node_is_silent or self.connection_count >= self.connections_max
 
     def refused_s(self, host: str) -> float:
         """0 if another connection may come from there; else in how many seconds."""
         return self.sessions.refused_s(self.now(), host)
 
     def upgraded(
-        self, fd: int, encoding: int, client: whimbrel_server.Connection, data: bytes, tls: TlsStream | None = None
+        self,
+        fd: int,
+        encoding: int,
+        client: whimbrel_server.Connection,
+        data: bytes,
+        tls: TlsStream | None = None,
+        reader: Any = None,
     ) -> None:
-        """A handshake is done: the socket is ours, with its TLS and bytes that came behind it."""
-        connection = Connection(self, fd, tls)
+        """A handshake is done: the socket is ours, with its TLS, bytes that came behind it and its watcher."""
+        connection = Connection(self, fd, tls, reader)
         connection.session = self.sessions.connected(self.now(), encoding, client, connection)
-        self.connections[connection] = None
+        self.connection_count += 1
         connection.start(data)
         if self.is_full:
             self._join_or_leave()
@@ -233,7 +239,7 @@ class Worker:
 
     def ended(self, connection: Connection) -> None:
         self._stats.closed += 1
-        self.connections.pop(connection, None)
+        self.connection_count -= 1
         self._blocked.pop(connection, None)
 
     def flush(self) -> None:
@@ -384,13 +390,13 @@ class Worker:
                 return  # tried again at the next tick
         else:
             self._server.leave()
-        event(log, "worker_accepts" if is_wanted else "worker_full", connections=len(self.connections))
+        event(log, "worker_accepts" if is_wanted else "worker_full", connections=self.connection_count)
         self._stats_sent = 0.0  # the node hears of it with the next tick
 
     def _measured(self) -> link.Stats:
         self.sessions.measure()
         stats = self._stats
-        stats.connections = len(self.connections)
+        stats.connections = self.connection_count
         stats.audit_dropped = self._trail.dropped if self._trail is not None else 0
         stats.connections_max = self.connections_max
         stats.outboxes = len(self._blocked)
@@ -449,7 +455,7 @@ class Worker:
         self.sessions.move(drain.window_s, drain.servers)
         self.flush()
         until = self.now() + drain.window_s
-        while self.connections and self.now() < until:
+        while self.connection_count and self.now() < until:
             gevent.sleep(CLOSE_STEP_S)
         if self._server.is_listening:
             self._server.leave()
@@ -489,7 +495,7 @@ class Worker:
             if batch:
                 gevent.sleep(CLOSE_STEP_S)
         until = self.now() + LAST_WORDS_S
-        while self.connections and self.now() < until:
+        while self.connection_count and self.now() < until:
             gevent.sleep(CLOSE_STEP_S)
 
 

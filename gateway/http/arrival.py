@@ -11,10 +11,9 @@ from __future__ import annotations
 import os
 from typing import Any, Protocol
 
-from gateway.link.crash import crash
+from gateway.sockets.readable import READ, Readable
 
 FIRST_BYTES = 8192
-_READ = 1
 
 
 class ArrivalOwner(Protocol):
@@ -29,24 +28,28 @@ class ArrivalOwner(Protocol):
         """The client has gone, or was given up."""
 
 
-class Arrival:
+class Arrival(Readable):
     """A descriptor and its watcher; also, for the handler of a handshake, as much of a socket as that needs."""
 
-    __slots__ = ("_fd", "_owner", "_reader", "address")
+    __slots__ = ("_owner", "address")
 
     def __init__(self, owner: ArrivalOwner, fd: int, address: Any) -> None:
+        super().__init__(fd, owner.loop.io(fd, READ))
         self.address = address
         """The socket's other end."""
         self._owner = owner
-        self._fd = fd
-        self._reader = owner.loop.io(fd, _READ)
-        self._reader.start(self._readable)
+        self._watch()
+
+    def hand_over(self) -> tuple[int, Any]:
+        """The descriptor and its watcher, which goes on: both are the caller's from now on."""
+        fd, self._fd = self._fd, -1
+        return fd, self._reader
 
     def release(self) -> int:
         """The descriptor, which is the caller's from now on."""
-        fd, self._fd = self._fd, -1
-        self._reader.stop()
-        self._reader.close()
+        fd, reader = self.hand_over()
+        reader.stop()
+        reader.close()
         return fd
 
     def end(self) -> None:
@@ -56,8 +59,6 @@ class Arrival:
             self._owner.ended(self)
 
     # As a socket.
-
-    detach = release
 
     def sendall(self, data: bytes) -> None:
         """Send what a socket that has sent nothing yet surely takes.
@@ -74,19 +75,10 @@ class Arrival:
         """As `end`."""
         self.end()
 
-    def _readable(self) -> None:
-        try:
-            self._read()
-        except Exception:
-            crash()
+    def _read(self) -> bytes:
+        return os.read(self._fd, FIRST_BYTES)
 
-    def _read(self) -> None:
-        try:
-            data = os.read(self._fd, FIRST_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
+    def _came(self, data: bytes) -> None:
         if data:
             self._owner.arrived(self, data)
         else:

@@ -80,8 +80,14 @@ class UpgradeOwner(Protocol):
     def handshake_refused(self, host: str, reason: str) -> None:
         """Somebody from there may not connect."""
 
-    def upgraded(self, fd: int, encoding: int, client: Connection, data: bytes, tls: TlsStream | None) -> None:
-        """A handshake is done: take the socket, its TLS and bytes that came behind it, deciphered."""
+    def upgraded(
+        self, fd: int, encoding: int, client: Connection, data: bytes, tls: TlsStream | None, reader: Any
+    ) -> None:
+        """A handshake is done: take the socket, its TLS and bytes that came behind it, deciphered.
+
+        Args:
+            reader: The loop's watcher that has read the socket so far, to be gone on with; None if there is none.
+        """
 
 
 class HttpError(ValueError):
@@ -267,8 +273,19 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             return False
         if not self._is_handshake():
             return False
-        self.environ = self.get_environ()
-        self.handle_one_response()
+        self.environ: dict[str, Any] = {}  # what pywsgi and gevent-websocket ask it has been looked at
+        try:
+            self.result = self.upgrade_connection()
+            if self.result is None:
+                self.run_websocket()
+            else:
+                self.process_result()
+        except OSError:
+            pass  # the client has gone
+        except Exception as error:
+            self._handle_client_error(error)
+        finally:
+            self.log_request()
         return True
 
     def _is_handshake(self) -> bool:
@@ -340,7 +357,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         rest = self.rfile.take_rest()
         if isinstance(sock, TlsSocket):
             rest += sock.take_rest()
-        self.server.owner.upgraded(sock.detach(), self.encoding, client, rest, tls)
+        fd, reader = sock.hand_over() if isinstance(sock, Arrival) else (sock.detach(), None)
+        self.server.owner.upgraded(fd, self.encoding, client, rest, tls, reader)
 
     def _client_host(self) -> str:
         host, _ = self.server.proxies.client((self.client_address[0], self.client_address[1]), self._fields)

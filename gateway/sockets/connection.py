@@ -17,6 +17,7 @@ from gateway.link.crash import crash
 from gateway.link.logs import event
 from gateway.sessions.session import Session
 from gateway.sockets.outbox import Outbox
+from gateway.sockets.readable import READ, Readable
 from gateway.sockets.tls import TlsStream
 from gateway.sockets.websocket import (
     CLOSE,
@@ -36,7 +37,7 @@ READ_BYTES = 16384
 CLOSE_WAIT_S = 2.0
 """How long a client has to answer our close frame, and to take what is left."""
 
-_READ, _WRITE = 1, 2
+_WRITE = 2
 _UP, _CLOSING, _LAST_WORDS = range(3)
 """In use; our close frame is out and the client's is awaited; ends once the outbox is empty."""
 
@@ -96,23 +97,23 @@ class ConnectionOwner(Protocol):
         """The socket is closed."""
 
 
-class Connection:
+class Connection(Readable):
     """A client's socket, from the handshake to its end."""
 
-    __slots__ = ("_fd", "_owner", "_partial", "_reader", "_state", "_tls", "_writer", "outbox", "session", "wake")
+    __slots__ = ("_owner", "_partial", "_state", "_tls", "_writer", "outbox", "session", "wake")
 
-    def __init__(self, owner: ConnectionOwner, fd: int, tls: TlsStream | None = None) -> None:
+    def __init__(self, owner: ConnectionOwner, fd: int, tls: TlsStream | None = None, reader: Any = None) -> None:
+        """Take a descriptor, with its TLS, and the watcher that has read it so far, where there is one."""
+        super().__init__(fd, owner.loop.io(fd, READ) if reader is None else reader)
         self.session: Session
         self.wake = NEVER
         """For the wheel of connections that are closing."""
         self.outbox: Outbox | None = None
         """What waits to be sent; None while the socket takes everything."""
         self._owner = owner
-        self._fd = fd
         self._state = _UP
         self._tls = tls
         self._partial: Partial | None = None
-        self._reader = owner.loop.io(fd, _READ)
         self._writer: Any = None
 
     @property
@@ -122,7 +123,7 @@ class Connection:
 
     def start(self, data: bytes) -> None:
         """Begin, with bytes that came right behind the handshake."""
-        self._reader.start(self._readable)
+        self._watch()
         if data:
             self._received(data)
 
@@ -173,21 +174,12 @@ class Connection:
     def resume_reading(self) -> None:
         """The authorizer has answered: read on if we had stopped."""
         if self._state == _UP and not self._reader.active and self._owner.may_read(self.session):
-            self._reader.start(self._readable)
+            self._watch()
 
-    def _readable(self) -> None:
-        try:
-            self._read()
-        except Exception:
-            crash()
+    def _read(self) -> bytes:
+        return os.read(self._fd, READ_BYTES) if self._tls is None else self._tls.read(self._fd, READ_BYTES)
 
-    def _read(self) -> None:
-        try:
-            data = os.read(self._fd, READ_BYTES) if self._tls is None else self._tls.read(self._fd, READ_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
+    def _came(self, data: bytes) -> None:
         if data:
             self._received(data)
         else:
@@ -240,7 +232,7 @@ class Connection:
             self.end()
         elif self._fd >= 0 and not self._reader.active:
             # Reading had stopped for the authorizer: the client's close frame is to come.
-            self._reader.start(self._readable)
+            self._watch()
 
     def _writable(self) -> None:
         try:

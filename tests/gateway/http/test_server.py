@@ -128,10 +128,12 @@ def test_a_handshake_that_comes_at_once_needs_no_greenlet(pieces: int, monkeypat
             answer += sock.recv(1000)
         assert answer.startswith(b"HTTP/1.1 101 ")
         assert b"\r\nSec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n" in answer, "as in RFC 6455 section 1.3"
-        ((fd, _, client, rest, tls),) = upgraded
+        ((fd, _, client, rest, tls, reader),) = upgraded
         assert (client.path, client.query, rest, tls) == ("/v1/ws", "a=b", b"ab", None)
         assert len(spawned) == (pieces < len(HANDSHAKE))
         assert not server._under_way
+        if reader is not None:
+            reader.stop()
         os.close(fd)
         assert sock.recv(1) == b""
     finally:
