@@ -247,6 +247,13 @@ class Node:
             case _:
                 self.core.worker_event(now, wall_ms, worker.id, said)
 
+    def workers_said(self) -> None:
+        """That was all for this turn: what can be answered at once is, unless others wait for history already."""
+        if self.core.has_work and not self._work.active:
+            self._do_work()
+        else:
+            self.perform()
+
     def worker_lost_place(self, worker: WorkerId) -> None:
         """A worker's queue was full."""
         self.core.worker_lost_place(time.monotonic(), worker)

@@ -93,7 +93,10 @@ class WorkersOwner(Protocol):
         """A process has begun to speak."""
 
     def worker_event(self, worker: Worker, event: FromWorker) -> None:
-        """One event of a worker; `perform` follows the last of a turn."""
+        """One event of a worker; `workers_said` follows the last of a turn."""
+
+    def workers_said(self) -> None:
+        """That was all for this turn."""
 
     def worker_lost_place(self, worker: WorkerId) -> None:
         """A worker will not get something that it was told, and will find that out."""
@@ -105,7 +108,7 @@ class WorkersOwner(Protocol):
         """A worker's settings are at fault: the node should end with this exit status."""
 
     def perform(self) -> None:
-        """That was all for this turn."""
+        """Something has changed that is not of a turn."""
 
 
 class Workers:
@@ -313,7 +316,7 @@ class Workers:
             if self._queue:
                 self._again.start(self._handle)
             if is_any:
-                self._owner.perform()
+                self._owner.workers_said()
         except Exception:
             crash()
 
