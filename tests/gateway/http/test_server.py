@@ -132,6 +132,7 @@ def test_a_handshake_that_comes_at_once_needs_no_greenlet(pieces: int, monkeypat
         assert (client.path, client.query, rest, tls) == ("/v1/ws", "a=b", b"ab", None)
         assert len(spawned) == (pieces < len(HANDSHAKE))
         assert not server._under_way
+        assert (reader is None) == (pieces < len(HANDSHAKE)), "the watcher that read it goes on"
         if reader is not None:
             reader.stop()
         os.close(fd)
