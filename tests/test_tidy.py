@@ -97,6 +97,7 @@ SHELLS = {
     "gateway/sessions/authority.py",
     "gateway/sessions/loading.py",
     "gateway/sockets/connection.py",
+    "gateway/sockets/readable.py",
     "gateway/http/arrival.py",
     "gateway/http/server.py",
     "gateway/link/crash.py",
