@@ -162,7 +162,26 @@ class Log:
         Returns:
             The entries, and the position up to which these are all (the log's end if there are no more).
         """
-        return self._after(self._index.matching(pattern), position, most)
+        found = self._tail_after(pattern, position, most)
+        return (found, self.end) if found is not None else self._after(self._index.matching(pattern), position, most)
+
+    def _tail_after(self, pattern: str, position: Position, most: int) -> list[tuple[str, Entry]] | None:
+        """As `after_matching` if only few entries follow the position, which costs as little; else None."""
+        prefix = pattern[:-1]
+        found: list[tuple[str, Entry]] = []
+        taken: dict[SubjectLog, int] = {}
+        for one in islice(reversed(self._order), self._index.most(pattern) + 1):
+            count = taken[one] = taken.get(one, 0) + 1
+            if count > len(one.entries):
+                continue  # has left early
+            entry = one.entries[-count]
+            if entry.at <= position:
+                return found[::-1]
+            if one.subject.startswith(prefix):
+                if len(found) == most:
+                    return None
+                found.append((one.subject, entry))
+        return None
 
     def after_any(
         self, subjects: Iterable[str], position: Position, most: int
@@ -198,13 +217,39 @@ class Log:
         found.sort(key=_at_of_pair)
         return found, self.end if cut >= self.end else found[-1][1].at
 
-    def last(self, subject: str, most: int) -> list[tuple[str, Entry]]:
-        """The last entries of a subject or pattern, in log order."""
+    def newest_of(self, subject: str, most: int) -> Iterator[tuple[str, Entry]]:
+        """The last entries of a subject or pattern, newest first; `most` of them at least, if there are as many.
+
+        What is not taken costs nothing. Nothing may change meanwhile.
+        """
         if not is_pattern(subject):
             found = self.subjects.get(subject)
-            return [] if found is None else [(subject, entry) for entry in found.entries[-most:]]
-        newest = ((one.subject, entry) for one in self._index.matching(subject) for entry in one.entries[-most:])
-        return heapq.nlargest(most, newest, key=_at_of_pair)[::-1]
+            return ((subject, entry) for entry in reversed(found.entries if found is not None else ()))
+        return self._newest_matching(subject, most)
+
+    def _newest_matching(self, pattern: str, most: int) -> Iterator[tuple[str, Entry]]:
+        """Look backwards for entries that match; where they are rare, look through what matches."""
+        prefix = pattern[:-1]
+        taken: dict[SubjectLog, int] = {}
+        # Of others it passes as many as all entries that match would be if subjects had equally many.
+        misses = self._index.most(pattern) * len(self._order) // max(len(self.subjects), 1)
+        for one in reversed(self._order):
+            if one.subject.startswith(prefix):
+                count = taken[one] = taken.get(one, 0) + 1
+                if count <= len(one.entries):
+                    yield one.subject, one.entries[-count]
+            elif misses:
+                misses -= 1
+            else:
+                break
+        else:
+            return
+        rest = (
+            (one.subject, entry)
+            for one in self._index.matching(pattern)
+            for entry in one.entries[max(0, len(one.entries) - most) : max(0, len(one.entries) - taken.get(one, 0))]
+        )
+        yield from heapq.nlargest(most, rest, key=_at_of_pair)
 
     def first_since(self, subject: str, time: int) -> Position | None:
         """The first position of a subject or pattern with a time (ms) at or after this."""
@@ -241,12 +286,17 @@ class Log:
             else:
                 following.prev = None
 
-    def latest(self, subject: str) -> list[tuple[str, Entry]]:
-        """The latest value of each subject that matches a subject or pattern."""
-        if is_pattern(subject):
-            return [(one.subject, one.latest) for one in self._index.matching(subject) if one.latest is not None]
+    def latest(self, subject: str) -> Entry | None:
+        """The latest value of a subject; None if it has none."""
         found = self.subjects.get(subject)
-        return [] if found is None or found.latest is None else [(subject, found.latest)]
+        return None if found is None else found.latest
+
+    def matching(self, subject: str) -> list[SubjectLog]:
+        """What there is of the subjects that match a subject or pattern, each of which may have a latest value."""
+        if is_pattern(subject):
+            return list(self._index.matching(subject))
+        found = self.subjects.get(subject)
+        return [] if found is None else [found]
 
 
 class Cache:

@@ -50,12 +50,19 @@ class PrefixIndex(Generic[T]):
 
     def matching(self, pattern: str) -> Iterator[T]:
         """What stands for the subjects that match, in no order."""
-        levels = patterns_of(pattern[:-1])  # of the subject `/a/b/` these are `/a/*` and `/a/b/*`, the pattern itself
-        if len(levels) == 1:
-            candidates: Mapping[str, T] = self._subjects
-        else:
-            candidates = self._under.get(levels[min(len(levels) - 1, DEPTH)], {})
-            if len(levels) - 1 <= DEPTH:
-                return iter(candidates.values())
+        candidates, are_all = self._candidates(pattern)
+        if are_all:
+            return iter(candidates.values())
         prefix = pattern[:-1]
         return (value for subject, value in candidates.items() if subject.startswith(prefix))
+
+    def most(self, pattern: str) -> int:
+        """How many subjects `matching` looks at: so many match at most."""
+        return len(self._candidates(pattern)[0])
+
+    def _candidates(self, pattern: str) -> tuple[Mapping[str, T], bool]:
+        """Where to look for those that match, and whether all that is there does."""
+        levels = patterns_of(pattern[:-1])  # of the subject `/a/b/` these are `/a/*` and `/a/b/*`, the pattern itself
+        if len(levels) == 1:
+            return self._subjects, False
+        return self._under.get(levels[min(len(levels) - 1, DEPTH)], {}), len(levels) - 1 <= DEPTH

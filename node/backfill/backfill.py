@@ -20,12 +20,14 @@ node/kafka/replay.py).
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterator
 from enum import Enum, auto
 
 import msgspec
 
 from gateway.link.events import MSGPACK, Answer, Page, Start, Subscribe
 from gateway.link.messages import encode_json, encode_msgpack
+from mesh.cache.cache import SubjectLog
 from mesh.log import BEGINNING, Entry, Gap, Place, Position, Truncation
 from mesh.subject import is_pattern
 from node.backfill.questions import LatestValues, Locate, Measure, Question, Scan, Scanned
@@ -71,6 +73,7 @@ class LogBackfill:
         "cut",
         "first_end",
         "postponed",
+        "rows",
         "snapshot",
         "source",
         "stage",
@@ -97,6 +100,8 @@ class LogBackfill:
         """What the next pages take, newest first (taken from the end)."""
         self.cut: Position = BEGINNING
         """`at`, once the buffer is empty."""
+        self.rows: list[SubjectLog] = []
+        """Subjects whose latest values are to be put in the buffer."""
         self.snapshot = False
         """The buffer holds latest values: they do not move `at`."""
         self.table_after: str | None = None
@@ -172,7 +177,7 @@ class Backfill:
             if kind == "latest":
                 if source.is_table and subject not in held.subjects:
                     return None
-                found = [entry for _, entry in held.latest(subject)]
+                found = [] if (latest := held.latest(subject)) is None else [latest]
             elif kind == "now":
                 found = []
             else:
@@ -351,9 +356,8 @@ class Backfill:
             if is_of_table:
                 log.table_after = ""
             elif kind == "latest":
-                log.buffer = held.latest(self.subject)
+                log.rows = held.matching(self.subject)
                 log.cut = held.end
-                log.snapshot = bool(log.buffer)
         if log.at < log.start:
             log.at = log.start
         log.cut = max(log.cut, log.at)
@@ -363,7 +367,7 @@ class Backfill:
             log.stage = Stage.ASKING
             return Measure(log.source, log.at)
         log.stage = Stage.READING
-        return self._scan(log) if not log.buffer else None
+        return self._scan(log) if not log.rows else None
 
     def _ask_table(self, log: LogBackfill) -> LatestValues | None:
         """The next rows of the log's table, once that is complete."""
@@ -452,6 +456,9 @@ class Backfill:
         assert held is not None
         if log.table_after is not None:
             return self._ask_table(log)
+        if log.rows:
+            self._take_rows(log)
+            return None
         log.snapshot = False
         log.at = max(log.at, log.cut)
         question = self._scan(log)
@@ -471,6 +478,17 @@ class Backfill:
         # A client that comes from a node that is ahead must not make others believe that all up to there was sent.
         self.lives[log.source.log_id] = min(log.at, held.end)
         return None
+
+    def _take_rows(self, log: LogBackfill) -> None:
+        """Put the next latest values in the buffer.
+
+        One that has changed since the backfill began follows as a message, behind others of its subject: sent as a
+        latest value first, it would make the client take those for repeats.
+        """
+        rows = log.rows[-self.limits.messages :]
+        del log.rows[-self.limits.messages :]
+        log.buffer = [(one.subject, one.latest) for one in rows if one.latest is not None and one.latest.at <= log.cut]
+        log.snapshot = bool(log.buffer)
 
     def _frame(self, source: Source, subject: str, entry: Entry, is_snapshot: bool) -> bytes:
         encode = encode_msgpack if self.encoding == MSGPACK else encode_json
@@ -493,20 +511,21 @@ class Backfill:
 
         Of each log these are the last by position, whatever their times say; times only decide between logs.
         """
-        tails: list[tuple[LogBackfill, list[tuple[str, Entry]]]] = []
-        for log in self.logs.values():
+        heads: list[tuple[int, int, LogBackfill, Entry, Iterator[tuple[str, Entry]]]] = []
+        for number, log in enumerate(self.logs.values()):
             held = log.source.log
             if held is not None and log.source.loaded and log.start is None:
                 log.start = held.end
-                tails.append((log, held.last(self.subject, count)))
-        newest = [(-tail[-1][1].time, number) for number, (_, tail) in enumerate(tails) if tail]
-        heapq.heapify(newest)
+                entries = held.newest_of(self.subject, count)
+                if (head := next(entries, None)) is not None:
+                    heads.append((-head[1].time, number, log, head[1], entries))
+        heapq.heapify(heads)
         for _ in range(count):
-            if not newest:
+            if not heads:
                 break
-            _, number = heapq.heappop(newest)
-            log, tail = tails[number]
-            _, entry = tail.pop()
+            _, number, log, entry, entries = heads[0]
             log.start = (entry.at[0], entry.at[1] - 1)
-            if tail:
-                heapq.heappush(newest, (-tail[-1][1].time, number))
+            if (head := next(entries, None)) is not None:
+                heapq.heapreplace(heads, (-head[1].time, number, log, head[1], entries))
+            else:
+                heapq.heappop(heads)

@@ -33,7 +33,7 @@ def truncated() -> tuple[Cache, Log]:
 def test_what_was_lost_is_forgotten_and_who_has_had_it_is_known() -> None:
     _, log = truncated()
     assert held(log)[-5:] == [(0, 118), (0, 119), (1, 127), (1, 128), (1, 129)]
-    assert log.latest("/t/k60") == []
+    assert log.latest("/t/k60") is None
     assert log.truncation((0, 149)) == log.truncation((0, 120)) == Truncation((0, 119), (1, 119))
     assert log.truncation((0, 119)) is log.truncation((1, 120)) is log.truncation((1, 119)) is None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -91,8 +92,8 @@ def answers(log: Log, from_positions: list[Position]) -> list[object]:
     for subject in [*SUBJECTS, *PATTERNS, "/other"]:
         found += [
             log.floor_of(subject),
-            [(s, msgspec.to_builtins(e)) for s, e in log.latest(subject)],
-            log.last(subject, 4),
+            [(one.subject, msgspec.to_builtins(one.latest)) for one in log.matching(subject)],
+            list(itertools.islice(log.newest_of(subject, 4), 4)),
             [log.reaches(subject, position) for position in from_positions],
         ]
         for position in from_positions:
@@ -180,9 +181,7 @@ def test_a_repair_brings_all_that_follows_or_is_refused(
         return
     found = [pair for part in pages_of(export) for pair in part.entries]
     assert not any(part.subjects or part.repeats for part in pages_of(export))
-    everything = [(s, e.at) for s, e in reference.log.last("/t/*", 1000)] + [
-        (s, e.at) for s, e in reference.log.last("/t", 1000)
-    ]
+    everything = [(s, e.at) for subject in ("/t/*", "/t") for s, e in reference.log.newest_of(subject, 1000)]
     if ("tear",) not in more:
         assert [(s, e.at) for s, e in found] == sorted(everything, key=lambda pair: pair[1])
         for subject, entry in found:
