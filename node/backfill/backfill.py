@@ -142,12 +142,15 @@ class Backfill:
         """Not yet told."""
         self.lives: Place = {}
         """Logs that became live and are not told yet."""
+        self.cost = 0
+        """What has been done for it: entries, subjects and logs that were looked at."""
 
     # Inputs.
 
     def open(self, sources: dict[str, Source], ended_at: dict[str, Position]) -> None:
         """The topic's logs are known: begin with each. `ended_at` has the ends of logs that no longer exist."""
         self.opened = True
+        self.cost += len(sources) + len(self.begin.place)
         for source in sources.values():
             self.logs[source.log_id] = LogBackfill(source)
         if self.begin.kind in ("at", "resume"):
@@ -306,6 +309,7 @@ class Backfill:
 
     def step(self) -> tuple[list[Answer | Page], list[tuple[LogBackfill, Question]], bool]:
         """Go on as far as possible: events for the worker, questions for Kafka, and whether the backfill is over."""
+        self.cost += 1
         questions = [(log, question) for log in self.logs.values() if (question := self._prepare(log)) is not None]
         events: list[Answer | Page] = []
         if not self.answer_sent and (self.seconds >= ANSWER_WITHIN_S or not self.is_asking):
@@ -357,6 +361,7 @@ class Backfill:
                 log.table_after = ""
             elif kind == "latest":
                 log.rows = held.matching(self.subject)
+                self.cost += len(log.rows)
                 log.cut = held.end
         if log.at < log.start:
             log.at = log.start
@@ -446,6 +451,7 @@ class Backfill:
         if not (frames or self.lives or gaps or (final and not self.final_told)):
             return None, questions
         self.final_told = final
+        self.cost += len(frames)
         page = Page(self.sid, b"".join(frames), self.lives, gaps, final)
         self.lives = {}
         return page, questions
@@ -467,6 +473,7 @@ class Backfill:
         if log.at < held.end:
             if is_pattern(self.subject):
                 log.buffer, log.cut = held.after_matching(self.subject, log.at, GATHERED_MAX)
+                self.cost += len(log.buffer)
             else:
                 log.buffer = [(self.subject, entry) for entry in held.after(self.subject, log.at)]
                 log.cut = held.end
@@ -525,6 +532,7 @@ class Backfill:
                 break
             _, number, log, entry, entries = heads[0]
             log.start = (entry.at[0], entry.at[1] - 1)
+            self.cost += 1
             if (head := next(entries, None)) is not None:
                 heapq.heapreplace(heads, (-head[1].time, number, log, head[1], entries))
             else:

@@ -18,6 +18,7 @@ from mesh.subject import topic_of
 from node.backfill.backfill import Backfill, LogBackfill, PageLimits
 from node.backfill.questions import Question, Scanned
 from node.effects import Effects
+from node.fair_queue import FairQueue
 from node.interest import Interest, WorkerId
 from node.logs.look_ups import LookUps
 from node.topics import Source, Topics
@@ -44,7 +45,9 @@ class Backfills:
         self._backfills: dict[BackfillId, Backfill] = {}
         self._by_topic: dict[str, dict[BackfillId, None]] = {}
         self._turns: dict[ClientId, dict[BackfillId, None]] = {}
-        """Backfills that may be able to go on, by client, in the order of the clients' turns."""
+        """Backfills that may be able to go on, by client."""
+        self._queue = FairQueue[ClientId]()
+        """Those clients, each once."""
         self._asked: dict[Ticket, tuple[BackfillId, LogBackfill]] = {}
         self._ticket = 0
         self._questions: list[tuple[Ticket, Question]] = []
@@ -216,6 +219,7 @@ class Backfills:
         Args:
             why: What those of a topic wait for.
         """
+        self._queue.forget_paid()
         for backfill in [one for one in self._backfills.values() if one.is_stuck]:
             backfill.retry()
             self._soon(backfill)
@@ -232,21 +236,25 @@ class Backfills:
     @property
     def has_work(self) -> bool:
         """Whether a backfill can go on."""
-        return bool(self._turns)
+        return bool(self._queue)
 
     def work(self) -> None:
         """Bring one backfill of the client whose turn it is as far as a page.
 
+        That is the client for which least has been done: who wants little does not wait for those who want much.
+
         What is asked for is done here, in slices, and not when it is asked for: so live messages, publishes and what
         other clients want come in between, and what was cancelled meanwhile has cost nothing.
         """
-        client, due = next(iter(self._turns.items()))
-        del self._turns[client]
+        client = self._queue.pop()
+        due = self._turns.pop(client)
         backfill_id = next(iter(due))
         del due[backfill_id]
         if due:
-            self._turns[client] = due  # behind all other clients
-        self._step(self._backfills[backfill_id])
+            self._turns[client] = due
+        self._queue.charge(client, self._step(self._backfills[backfill_id]))
+        if client in self._turns:
+            self._queue.push(client)
 
     # Outputs.
 
@@ -283,20 +291,26 @@ class Backfills:
 
     def _soon(self, backfill: Backfill) -> None:
         """It may be able to go on."""
-        self._turns.setdefault(backfill.client, {})[backfill.worker, backfill.sid] = None
+        due = self._turns.get(backfill.client)
+        if due is None:
+            due = self._turns[backfill.client] = {}
+            self._queue.push(backfill.client)
+        due[backfill.worker, backfill.sid] = None
 
-    def _step(self, backfill: Backfill) -> None:
+    def _step(self, backfill: Backfill) -> int:
+        """Bring a backfill further; what it cost."""
         if self._interest.is_behind(backfill.worker, topic_of(backfill.subject)):
-            return  # until `caught_up`
+            return 0  # until `caught_up`
         if not backfill.opened:
             sources = self._topics.of_subject(backfill.subject)
             if sources is None:
-                return
+                return 0
             if (whole := backfill.at_once(sources)) is not None:
                 self._say(backfill, whole)
                 self._remove(backfill)
-                return
+                return 1
             self._open(backfill, sources)
+        cost = backfill.cost
         events, questions, over = backfill.step()
         self._say(backfill, events)
         for log, question in questions:
@@ -305,6 +319,7 @@ class Backfills:
             self._questions.append((log.ticket, question))
         if over:
             self._remove(backfill)
+        return backfill.cost - cost
 
     def _say(self, backfill: Backfill, events: Sequence[Answer | Page]) -> None:
         for event in events:
@@ -333,6 +348,7 @@ class Backfills:
         due.pop((backfill.worker, backfill.sid), None)
         if not due:
             self._turns.pop(backfill.client, None)
+            self._queue.discard(backfill.client)
         topic = topic_of(backfill.subject)
         del self._by_topic[topic][backfill.worker, backfill.sid]
         if not self._by_topic[topic]:

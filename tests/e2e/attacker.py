@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from tests.support.raw import Raw
 
 PUSHY_S = 1.0
+LAST = {"from": {"last": 1000}}
 CLIENTS = 10
 PATTERNS = 200
 """Of each of the clients."""
@@ -28,7 +29,7 @@ def subscribe_and_unsubscribe(clients: list[Raw]) -> None:
     """A pattern with all its history, again and again for a second, reading nothing."""
     until = time.monotonic() + PUSHY_S
     while time.monotonic() < until:
-        clients[0].send("unsubscribe", sub=clients[0].send("subscribe", subject="/many/*", last=1000))
+        clients[0].send("unsubscribe", sub=clients[0].send("subscribe", subject="/many/*", **LAST))
 
 
 def latest_of_everything(clients: list[Raw]) -> None:
@@ -41,7 +42,7 @@ def many_patterns(clients: list[Raw]) -> None:
     """2,000 patterns with their history."""
     for number in range(1, PATTERNS + 1):
         for index, client in enumerate(clients):
-            client.send("subscribe", subject=f"/many/{index}{number % 10}/*", last=1000)
+            client.send("subscribe", subject=f"/many/{index}{number % 10}/*", **LAST)
 
 
 def places_of_many_logs(clients: list[Raw]) -> None:

@@ -58,7 +58,7 @@ def measure(client: Raw, seconds: float, seqs: Iterator[int]) -> tuple[list[floa
         publishes.append(time.monotonic() - began)
         assert answer["op"] == "published", answer
         began = time.monotonic()
-        answer = client.ask("subscribe", subject="/chat/bystander", last=10)
+        answer = client.ask("subscribe", subject="/many/00/100", **{"from": {"last": 10}})
         assert answer["op"] == "subscribed", answer
         subscriptions.append(time.monotonic() - began)
         client.ask("unsubscribe", sub=answer["id"])

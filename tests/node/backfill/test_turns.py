@@ -53,6 +53,15 @@ def test_a_bystander_waits_for_one_slice_of_each_other_client_and_no_more() -> N
     assert slices_until_answered(node, 1000) <= 3
 
 
+def test_a_bystander_that_wants_little_again_and_again_is_served_before_who_wants_much() -> None:
+    node = crowded(2000)
+    for sid in range(1, 1001):
+        subscribe(node, sid % 10 + 1, sid, "/orders/*", link.Start("last", 1000))
+    for sid in range(1001, 1021):
+        subscribe(node, 99, sid, "/orders/k1", link.Start("last", 10))
+    assert slices_until_answered(node, 1020) <= 20 + 10
+
+
 def test_what_is_cancelled_costs_no_slice() -> None:
     node = crowded(10)
     for sid in range(1, 101):
