@@ -10,7 +10,7 @@ Not here: messages (link/messages.py), RFC 6455 (sockets/websocket.py).
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Annotated, TypeAlias
 
 import msgspec
@@ -29,6 +29,8 @@ ClientPlace = dict[str, tuple[Count, Seq] | None]
 
 HEADERS_MAX = 100
 """Of one publish: each is encoded anew for every pattern and encoding that the message goes to."""
+PLACE_LOGS_MAX = 10_000
+"""Of one place: more partitions than a topic has, and no more than a node can look up without others noticing."""
 
 _PUBLISHER = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _HALF_PAIR = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])")
@@ -171,6 +173,7 @@ def _start(frame: _Subscribe) -> Start:
     if frame.resume is not UNSET:
         if asked is not UNSET:
             raise BadRequest(frame.id, "at most one of `from` and `resume`")
+        _check_size(frame.id, frame.resume)
         return Start("resume", place=frame.resume)
     if asked is UNSET:
         return Start("latest")
@@ -181,6 +184,7 @@ def _start(frame: _Subscribe) -> Start:
     if sum(value is not UNSET for value in (asked.last, asked.time, asked.at)) != 1:
         raise BadRequest(frame.id, "`from` has exactly one of `last`, `time` and `at`")
     if asked.at is not UNSET:
+        _check_size(frame.id, asked.at)
         return Start("at", place={**asked.at})
     if asked.time is not UNSET:
         if not 0 <= asked.time <= INTEGER_MAX:
@@ -190,6 +194,11 @@ def _start(frame: _Subscribe) -> Start:
     if asked.last < 1:
         raise BadRequest(frame.id, f"`last` is at least 1, not {asked.last}")
     return Start("last", asked.last)
+
+
+def _check_size(request: int, place: Mapping[str, object]) -> None:
+    if len(place) > PLACE_LOGS_MAX:
+        raise BadRequest(request, f"a place names at most {PLACE_LOGS_MAX} logs, not {len(place)}")
 
 
 def _publish(frame: _PublishJson | _PublishMsgpack) -> Publish:

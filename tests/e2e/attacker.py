@@ -21,8 +21,8 @@ CLIENTS = 10
 PATTERNS = 200
 """Of each of the clients."""
 LOGS = 40_000
-LOGS_IN_ONE = 20_000
-"""Places of so many logs fit into one frame."""
+LOGS_IN_ONE = 10_000
+"""So many logs may be named in one place."""
 
 
 def subscribe_and_unsubscribe(clients: list[Raw]) -> None:

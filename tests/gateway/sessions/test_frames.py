@@ -233,3 +233,16 @@ def test_any_change_to_a_good_frame_gives_a_frame_or_a_documented_refusal(data: 
         frames.decode(bytes(raw), encoding)
     except (frames.BadFrame, frames.BadRequest):
         pass
+
+
+@pytest.mark.parametrize("start", ["resume", "from"])
+def test_a_place_of_more_logs_than_a_topic_has_is_refused_and_one_less_is_not(start: str) -> None:
+    for count in (frames.PLACE_LOGS_MAX, frames.PLACE_LOGS_MAX + 1):
+        place = {f"{number}.x": [0, 0] for number in range(count)}
+        said = {"op": "subscribe", "id": 5, "subject": "/t/*", start: place if start == "resume" else {"at": place}}
+        data = json.dumps(said).encode()
+        if count == frames.PLACE_LOGS_MAX:
+            assert isinstance(frames.decode(data, JSON), frames.Subscribe)
+            continue
+        with pytest.raises(frames.BadRequest, match="at most 10000 logs, not 10001"):
+            frames.decode(data, JSON)
