@@ -12,11 +12,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import Any
 
 from tests.support.raw import Raw
 
 PUSHY_S = 1.0
-LAST = {"from": {"last": 1000}}
+LAST: dict[str, Any] = {"from": {"last": 1000}}
 CLIENTS = 10
 PATTERNS = 200
 """Of each of the clients."""

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -27,6 +28,7 @@ RECORDS = 30_000
 CHATS = 5_000
 BEFORE_S, DURING_S = 1.0, 4.0
 P99_MAX_S = 1.0
+LAST: dict[str, Any] = {"from": {"last": 10}}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +60,7 @@ def measure(client: Raw, seconds: float, seqs: Iterator[int]) -> tuple[list[floa
         publishes.append(time.monotonic() - began)
         assert answer["op"] == "published", answer
         began = time.monotonic()
-        answer = client.ask("subscribe", subject="/many/00/100", **{"from": {"last": 10}})
+        answer = client.ask("subscribe", subject="/many/00/100", **LAST)
         assert answer["op"] == "subscribed", answer
         subscriptions.append(time.monotonic() - began)
         client.ask("unsubscribe", sub=answer["id"])
