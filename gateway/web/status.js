@@ -6,6 +6,7 @@
  */
 
 import { Sparkline, byID, bytes, count, duration, element, fillTable, rate, say } from "./dom.js";
+import { askForAdminToken, storedAdminToken } from "./signin.js";
 import { Sources } from "./sources.js";
 
 const EVERY_MS = 1000;
@@ -178,10 +179,14 @@ export class StatusView {
   }
 }
 
-/** What the node there says, or null when it does not. */
+/** What the node there says, or null when it does not. The admin token is only for the listener that has this page. */
 export async function fetchStatus(origin) {
+  const isHome = new URL(origin).origin === location.origin;
+  const token = isHome ? storedAdminToken() : undefined;
+  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
   try {
-    const answer = await fetch(`${origin}/v1/status`, { cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    const answer = await fetch(`${origin}/v1/status`, { headers, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
+    if (answer.status === 401 && isHome) askForAdminToken();
     return answer.ok ? await answer.json() : null;
   } catch {
     return null;

@@ -14,6 +14,8 @@ import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from node.audit.lines import LineAuditor
+from node.kafka import tokens
+from node.kafka.making import made
 
 WAIT_S = 0.1
 FLUSH_S = 5.0
@@ -27,6 +29,9 @@ class KafkaAuditOptions(msgspec.Struct, forbid_unknown_fields=True):
     """Those of `[kafka]` if not given, with its properties."""
     client: dict[str, str | int | float | bool] = {}
     """Properties of librdkafka."""
+    oauth: str = ""
+    """As `kafka.oauth`; that, if not given, where `bootstrap` is not given either."""
+    oauth_folder: str = ""
 
 
 class _Whose(msgspec.Struct):
@@ -46,7 +51,7 @@ class KafkaAuditor(LineAuditor):
         self._topic = given.topic
         self._failures = 0
         self._failure = ""
-        properties = {
+        properties: dict[str, Any] = {
             "log_level": 2,
             "linger.ms": 50,
             "reconnect.backoff.max.ms": 1000,
@@ -55,10 +60,15 @@ class KafkaAuditor(LineAuditor):
             "bootstrap.servers": given.bootstrap,
             "enable.idempotence": True,
         }
-        self._producer = Producer(properties)
+        if given.oauth:
+            properties["oauth_cb"] = tokens.load(given.oauth, given.oauth_folder)
+        self._properties = properties
+        # With tokens it is made when there is something to write, in the auditor's thread: without one that takes 10 s.
+        self._producer: Producer | None = None if given.oauth else made(Producer, properties)
 
     def write_lines(self, data: bytes) -> None:
-        producer, topic = self._producer, self._topic
+        producer, topic = self._producer or made(Producer, self._properties), self._topic
+        self._producer = producer
         for line in data.splitlines():
             key = _whose(line).identity or None
             while True:
@@ -73,7 +83,8 @@ class KafkaAuditor(LineAuditor):
             raise KafkaException(f"{count} records were not delivered: {self._failure}")
 
     def close(self) -> None:
-        self._producer.flush(FLUSH_S)
+        if self._producer is not None:
+            self._producer.flush(FLUSH_S)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:

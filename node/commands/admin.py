@@ -56,8 +56,14 @@ def ask(
     path: str,
     query: Mapping[str, str],
     to_text: Callable[[bytes], str],
+    to_code: Callable[[bytes], int] | None = None,
 ) -> int:
-    """Print what comes of a request at the first listener that answers; the exit code."""
+    """Print what comes of a request at the first listener that answers; the exit code.
+
+    Args:
+        to_text: Of the answer's body, what to print.
+        to_code: Of the answer's body, the exit code; 0 if not given.
+    """
     try:
         addresses = [address_of(one) for one in _named(args)]
         token = _token(args)
@@ -66,12 +72,13 @@ def ask(
         return 2
     for address in addresses:
         try:
-            text = to_text(_request(address, method, path, query, token))
+            body = _request(address, method, path, query, token)
+            text = to_text(body)
         except (OSError, ValueError, HTTPException) as error:
             print(f"whimbrel: {address}{path}: {_reason(error)}", file=sys.stderr)
             continue
         print(text, end="")
-        return 0
+        return 0 if to_code is None else to_code(body)
     return 1
 
 

@@ -13,11 +13,15 @@ import msgspec
 from node.commands import admin
 
 
+UNCONFIRMED = 3
+"""Exit code: revoked, but some nodes have not said that they have it."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Revoke the tokens that fit all that is given: their connections end with code 4202, on all nodes, and nobody "
         "comes in with them for as long as one of them could live (authorizer.token_life). The exit code is 1 if no "
-        "admin listener answers."
+        "admin listener answers, and 3 if the tokens are revoked but not all nodes have confirmed it within 2 s."
     )
     parser.add_argument("--token-id", metavar="ID", help="the token with this jti")
     parser.add_argument("--subject", metavar="NAME", help="tokens of this name (sub)")
@@ -36,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     if not query:
         print("whimbrel: --token-id, --subject or --issued-before is needed", file=sys.stderr)
         return 2
-    return admin.ask(args, "POST", "/v1/revoke", query, _text)
+    return admin.ask(args, "POST", "/v1/revoke", query, _text, _code)
 
 
 def _text(body: bytes) -> str:
@@ -46,3 +50,7 @@ def _text(body: bytes) -> str:
     if unconfirmed:
         lines.append(f"NOT confirmed by {', '.join(unconfirmed)}: each takes it as soon as it can be reached")
     return "\n".join(lines) + "\n"
+
+
+def _code(body: bytes) -> int:
+    return UNCONFIRMED if msgspec.json.decode(body)["unconfirmed"] else 0

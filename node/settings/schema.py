@@ -333,7 +333,8 @@ class Audit(Section, frozen=True):
             return {"options": given}
         if name != "kafka" or "bootstrap" in given:
             return given
-        return given | {"bootstrap": kafka.bootstrap, "client": kafka.client | given.get("client", {})}
+        where = {"bootstrap": kafka.bootstrap, "oauth": kafka.oauth, "oauth_folder": kafka.oauth_folder}
+        return where | given | {"client": kafka.client | given.get("client", {})}
 
 
 class Link(msgspec.Struct, frozen=True):

@@ -11,6 +11,7 @@ import pytest
 
 from tests.e2e.test_tokens import TokenNode
 from tests.gateway.authorizers.signing import SECRET, token
+from tests.support.node import ADMIN_TOKEN
 from tests.support.patience import PATIENCE_S
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -41,3 +42,23 @@ def test_a_token_is_asked_for_taken_and_given_back(driver: Any, tmp_path: Path) 
         one("signout").click()
         until(lambda: bool(one("signin").is_displayed()), "it is signed out")
         assert driver.execute_script("return sessionStorage.length") == 0
+
+
+def test_the_node_shows_itself_to_those_with_its_admin_token(driver: Any, tmp_path: Path) -> None:
+    options = f"secret = '{SECRET}'\nanonymous = {{ both = ['/chat/*'] }}"
+    with TokenNode(tmp_path, options, "--set", f"admin.token={ADMIN_TOKEN}") as node:
+        driver.get(f"http://{node.admin}/")
+
+        def one(name: str) -> Any:
+            return driver.find_element("id", name)
+
+        until(lambda: bool(one("admin-signin").is_displayed()), "a token is asked for")
+        assert "shows itself to those with its admin token" in one("admin-signin-why").text
+        until(lambda: "connected" in one("client-state").text, "as a client it is connected all the same")
+        one("admin-signin-token").send_keys("not that token at all\n")
+        until(lambda: "not taken" in one("admin-signin-why").text, "a wrong one is told")
+        one("admin-signin-token").send_keys(ADMIN_TOKEN + "\n")
+        until(lambda: one("signout").is_displayed() and "Node: ready" in one("node-state").text, "the node shows itself")
+        until(lambda: not one("admin-signin").is_displayed(), "nothing is asked for any more")
+        one("signout").click()
+        until(lambda: bool(one("admin-signin").is_displayed()), "it is signed out")

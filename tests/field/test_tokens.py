@@ -41,10 +41,11 @@ BROKER = {
 
 
 def test_a_node_that_comes_by_tokens(tmp_path: Path, real_kafka: RealKafka) -> None:
-    """It says why it has none, begins when there is one, reads and publishes, and renews them by itself."""
+    """It says why it has none, begins when there is one, reads, publishes and audits, and renews them by itself."""
     (tmp_path / "vault.py").write_text(TOKENS)
     with RealKafka(tmp_path / "kafka", properties=BROKER, has_users=True) as kafka:
         kafka.create_topic("t")
+        kafka.create_topic("trail", 1)
         Source(kafka.bootstrap).send("t", "k", b"1")
         settings = {
             "kafka.client.security.protocol": "SASL_PLAINTEXT",
@@ -52,9 +53,12 @@ def test_a_node_that_comes_by_tokens(tmp_path: Path, real_kafka: RealKafka) -> N
             "kafka.client.sasl.oauthbearer.config": "asked",
             "kafka.oauth": "vault:token",
             "kafka.oauth_folder": str(tmp_path),
+            "audit.use": "kafka",
         }
+        (tmp_path / "whimbrel.toml").write_text("[audit.kafka]\ntopic = 'trail'\n")
         bootstrap = kafka.add_user().properties["bootstrap.servers"]
         node = RunningNode(tmp_path, bootstrap, "t", publish="t", settings=settings)
+        node._command += ["--config", str(tmp_path / "whimbrel.toml")]
         try:
             node.start(False)
             node.wait(lambda: [one for one in node.status()["problems"] if "the vault is closed" in one], "the reason")
@@ -70,6 +74,7 @@ def test_a_node_that_comes_by_tokens(tmp_path: Path, real_kafka: RealKafka) -> N
                 assert raw.until(lambda frame: frame["op"] == "msg")["json"] == 2
                 raw.send("publish", subject="/t/k", publisher="a-publisher-of-its-own", seq=0, json=3)
                 assert raw.until(lambda frame: frame["op"] in ("published", "error"))["op"] == "published"
+            node.wait(lambda: any(b"published" in (one.value or b"") for one in kafka.read_all("trail")), "audit")
             assert {*calls.read_text().split()} == {"asked"}
         finally:
             node.__exit__(None)

@@ -211,6 +211,11 @@ def serve() -> Iterator[Serve]:
                 self.end_headers()
                 self.wfile.write(body)
 
+            def do_POST(self) -> None:
+                self.send_response(code if self.path.startswith("/v1/revoke?") else 404)
+                self.end_headers()
+                self.wfile.write(body)
+
             def log_message(self, format: str, *args: object) -> None:
                 pass
 
@@ -406,3 +411,13 @@ def test_topics_are_listed_with_their_subjects(serve: Serve, capsys: pytest.Capt
 
 def test_an_empty_status_has_a_summary() -> None:
     assert summary(Status()).startswith("node  (), cluster : NOT READY, up 0s\n")
+
+
+@pytest.mark.parametrize(("unconfirmed", "code"), [([], 0), (["c"], 3)])
+def test_a_revocation_that_not_all_nodes_have_confirmed_has_an_exit_code_of_its_own(
+    serve: Serve, capsys: pytest.CaptureFixture[str], unconfirmed: list[str], code: int
+) -> None:
+    answer = {"nodes": 2 + len(unconfirmed), "confirmed": ["b"], "unconfirmed": unconfirmed}
+    address = serve(json.dumps(answer).encode(), 200)
+    assert cli.run(["revoke", "--token-id", "t1", "--admin", address]) == code
+    assert ("NOT confirmed by c" in capsys.readouterr().out) == bool(unconfirmed)
