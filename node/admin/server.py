@@ -256,6 +256,12 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
     def log_error(self, msg: str, *args: object) -> None:
         pass
 
+    def run_application(self) -> None:
+        """The request is here: it is answered, whoever comes meanwhile."""
+        self.server.has_come(self.socket)
+        super().run_application()
+        self.server.waits_for(self.socket)
+
     def _handle_client_error(self, error: Exception) -> Any:
         if not isinstance(error, (ValueError, OSError)):
             error = ValueError(str(error))
@@ -273,6 +279,16 @@ class _Server(WSGIServer):  # type: ignore[misc]
 
     def __init__(self, listener: Any, application: Callable[..., Any]) -> None:
         super().__init__(listener, application, spawn=Pool(CONNECTIONS_MAX), log=None, error_log=None)
+        self._waiting: dict[Any, None] = {}
+        """Sockets on which no whole request has come yet, oldest first."""
+
+    def waits_for(self, sock: Any) -> None:
+        """A request is to come there."""
+        self._waiting[sock] = None
+
+    def has_come(self, sock: Any) -> None:
+        """It has come, or nothing will."""
+        self._waiting.pop(sock, None)
 
     def update_environ(self) -> None:
         """Nothing: theirs asks the name service."""
@@ -280,8 +296,22 @@ class _Server(WSGIServer):  # type: ignore[misc]
 
     def handle(self, sock: Any, address: Any) -> None:
         sock.settimeout(WAIT_S)
+        if self.pool.full() and self._waiting:
+            self._push_out()
+        self.waits_for(sock)
         try:
             super().handle(sock, address)
+        except OSError:
+            pass
+        finally:
+            self.has_come(sock)
+
+    def _push_out(self) -> None:
+        """Hang up on the oldest that has asked for nothing: else a few who say nothing would keep all others out."""
+        oldest = next(iter(self._waiting))
+        self.has_come(oldest)
+        try:
+            oldest.shutdown(socket.SHUT_RDWR)
         except OSError:
             pass
 

@@ -10,6 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from node import cli
+from node.admin.server import WAIT_S
 from tests.support.cluster import Cluster, ClusterNode
 from tests.support.node import ADMIN_TOKEN
 from tests.support.patience import PATIENCE_S
@@ -54,6 +56,29 @@ def seen(node: ClusterNode, path: str) -> tuple[int, str]:
             return answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         return error.code, error.read().decode()
+
+
+UPGRADE = (
+    b"Connection: Upgrade, close\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Extensions: permessage-deflate\r\n"
+)
+
+
+def test_no_compression_is_agreed_on_and_none_is_taken(node: ClusterNode) -> None:
+    """Compressed frames of little that unfold to gigabytes are none here."""
+    with socket.create_connection((node.host, node.port), timeout=PATIENCE_S) as sock:
+        sock.sendall(b"GET /v1/ws HTTP/1.1\r\nHost: 127.0.0.1\r\n" + UPGRADE + b"\r\n")
+        answer = b""
+        while b"\r\n\r\n" not in answer:
+            answer += sock.recv(4096)
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        assert b"Extensions" not in answer
+        sock.sendall(b"\xc1\x84" + bytes(4) + b"\x4a\x04\x00\x00")  # text with RSV1, masked
+        closed = answer.partition(b"\r\n\r\n")[2]
+        while data := sock.recv(4096):
+            closed += data
+        assert closed[:1] == b"\x88"
+        assert int.from_bytes(closed[2:4], "big") == 1002
 
 
 def test_clients_see_nothing_of_the_insides(node: ClusterNode) -> None:
@@ -151,6 +176,70 @@ def test_bytes_of_any_kind_do_no_harm(node: ClusterNode, head: bytes, middle: by
             pass
     assert "Traceback" not in node.log
     assert "admin_failed" not in node.log
+
+
+def test_who_asks_for_nothing_keeps_nobody_out(node: ClusterNode) -> None:
+    address = (node.host, node.admin_port)
+    with ExitStack() as stack:
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(address, timeout=PATIENCE_S)).sendall(b"GET /health/live HTT")
+        began = time.monotonic()
+        assert node.get("/v1/status", PATIENCE_S)[0] == 200
+        assert time.monotonic() - began < WAIT_S / 2
+
+
+SMUGGLED = b"GET /v1/status HTTP/1.1\r\nHost: 127.0.0.1\r\nAuthorization: Bearer " + ADMIN_TOKEN.encode() + b"\r\n\r\n"
+_LENGTH = b"Content-Length: %d\r\n" % len(SMUGGLED)
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        _LENGTH,
+        _LENGTH + b"Content-Length: 0\r\n",
+        b"Content-Length: 0\r\n" + _LENGTH,
+        _LENGTH + b"Transfer-Encoding: chunked\r\n",
+        b"Transfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n",
+        b"Transfer-Encoding : chunked\r\n",
+        b"Content-Length: +0\r\n",
+        b"X: y\r\n folded\r\n" + _LENGTH,
+        b"Content-Length: 0\x0b\r\n" + _LENGTH,
+    ],
+)
+def test_no_second_request_is_found_in_the_body_of_a_first_on_the_port_for_clients(
+    node: ClusterNode, fields: bytes
+) -> None:
+    """What a proxy takes for one request must not be two here."""
+    body = SMUGGLED.replace(b"/v1/status", b"/health/live")
+    with socket.create_connection((node.host, node.port), timeout=PATIENCE_S) as sock:
+        sock.sendall(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n" + body)
+        answer = b""
+        try:
+            while data := sock.recv(65536):
+                answer += data
+        except ConnectionError:
+            pass
+    assert answer.count(b"HTTP/1.1 ") <= 1, answer
+    assert b"live\n" not in answer
+
+
+@pytest.mark.parametrize(
+    "host", [b"", b"\xff\xfe", b"a" * 5000, b"[::1", b"]:[", b"x:99999999999999", b"%00", b"a b", b"127.0.0.1\t@evil"]
+)
+def test_a_host_that_is_rubbish_is_answered(node: ClusterNode, host: bytes) -> None:
+    for port, path in ((node.port, b"/v1/ws"), (node.port, b"/health/live"), (node.admin_port, b"/v1/status")):
+        head = b"GET %b HTTP/1.1\r\nHost: %b\r\nOrigin: http://%b\r\n%b\r\n" % (path, host, host, UPGRADE)
+        with socket.create_connection((node.host, port), timeout=PATIENCE_S) as sock:
+            sock.sendall(head)
+            sock.shutdown(socket.SHUT_WR)
+            answer = b""
+            try:
+                while data := sock.recv(65536):
+                    answer += data
+            except ConnectionError:
+                pass
+        assert not answer.startswith(b"HTTP/1.1 5"), answer
+    assert "Traceback" not in node.log
 
 
 @pytest.mark.parametrize(
