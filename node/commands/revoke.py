@@ -12,7 +12,6 @@ import msgspec
 
 from node.commands import admin
 
-
 UNCONFIRMED = 3
 """Exit code: revoked, but some nodes have not said that they have it."""
 

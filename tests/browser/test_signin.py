@@ -58,7 +58,9 @@ def test_the_node_shows_itself_to_those_with_its_admin_token(driver: Any, tmp_pa
         one("admin-signin-token").send_keys("not that token at all\n")
         until(lambda: "not taken" in one("admin-signin-why").text, "a wrong one is told")
         one("admin-signin-token").send_keys(ADMIN_TOKEN + "\n")
-        until(lambda: one("signout").is_displayed() and "Node: ready" in one("node-state").text, "the node shows itself")
+        until(
+            lambda: one("signout").is_displayed() and "Node: ready" in one("node-state").text, "the node shows itself"
+        )
         until(lambda: not one("admin-signin").is_displayed(), "nothing is asked for any more")
         one("signout").click()
         until(lambda: bool(one("admin-signin").is_displayed()), "it is signed out")
