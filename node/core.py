@@ -72,6 +72,8 @@ from node.tokens.key_sets import KeySets
 from node.topics import Topics
 
 SECOND_S = 1.0
+AMNESIC_S = 10
+"""How long a voter with a new disk waits for the others before the log says so: they may only be starting."""
 EXPIRED_SHARE = 16
 """With each tick one part in so many of what is too old leaves the cache: 1 to 2 ms of it at 20,000 messages/s."""
 SCAN_BYTES_MAX = 1 << 20
@@ -150,7 +152,7 @@ class NodeCore:
         """Told to the workers last."""
         self._second_at = now + SECOND_S
         self._coordinated = Settled(0)
-        self._missing_voters = Settled[list[str]]([])
+        self._missing_voters = Settled[list[str]]([], AMNESIC_S)
         self._receivers = self._packet_receivers()
         self._members(now)
 

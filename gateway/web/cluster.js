@@ -5,7 +5,7 @@
  * Not here: what the status means (mesh.js), asking for it (status.js).
  */
 
-import { byID, count, duration, element, say } from "./dom.js";
+import { byID, count, duration, element, moment, say } from "./dom.js";
 import { facts, forgotten, overview, partitionsInWords, positions, ranges } from "./mesh.js";
 
 const SVG = "http://www.w3.org/2000/svg";
@@ -59,9 +59,8 @@ export class ClusterView {
 
   /** Say for a moment that the page goes on at another node. */
   moved(from, to, afterMs) {
-    const after = afterMs < 950 ? `${Math.max(Math.round(afterMs), 1)} ms` : `${(afterMs / 1000).toFixed(1)} s`;
     const words = byID("moved");
-    say(words, `connected to ${to}, ${after} after ${from} was lost`);
+    say(words, `connected to ${to}, ${moment(afterMs)} after ${from} was lost`);
     words.classList.add("shown");
     clearTimeout(this.#moved);
     this.#moved = setTimeout(() => words.classList.remove("shown"), MOVED_SHOWN_MS);

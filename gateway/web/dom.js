@@ -38,6 +38,11 @@ export function bytes(n) {
   return `${n < 10 && unit > 0 ? n.toFixed(1) : Math.round(n)} ${units[unit]}`;
 }
 
+/** A short time, in words. */
+export function moment(ms) {
+  return ms < 950 ? `${Math.max(Math.round(ms), 1)} ms` : `${(ms / 1000).toFixed(1)} s`;
+}
+
 export function duration(seconds) {
   const s = Math.floor(seconds);
   if (s < 60) return `${s} s`;

@@ -8,7 +8,7 @@ import { Client, subjectOf } from "./sdk/whimbrel.js";
 
 import { ClusterView } from "./cluster.js";
 import { Console } from "./console.js";
-import { Sparkline, byID, clock, count, element, rate, say } from "./dom.js";
+import { Sparkline, byID, clock, count, element, moment, rate, say } from "./dom.js";
 import { Fleet } from "./fleet.js";
 import { LiveMap } from "./map.js";
 import { Proof } from "./proof.js";
@@ -124,7 +124,7 @@ function describe(status) {
     case "connected":
       return `connected to node ${status.node}`;
     case "reconnecting":
-      return `lost (${status.reason}); trying again in ${Math.round(status.pause_s * 1000)} ms`;
+      return `lost (${status.reason}); trying again in ${moment(status.pause_s * 1000)}`;
     case "moving":
       return `the node asks to move within ${status.within_s} s`;
     case "closed":

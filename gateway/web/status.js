@@ -74,6 +74,12 @@ export class StatusView {
   /** No node answers: what they last said may be so no more, and is not shown as if it were. */
   #showUnknown() {
     this.#showState("unknown", "Node: no answer");
+    this.#showProblems(["no node answers: the figures below are the last ones"]);
+    say(byID("kafka-summary"), "");
+    for (const { lastChild } of byID("partitions").tBodies[0].rows) {
+      lastChild.dataset.state = "unknown";
+      say(lastChild, "unknown");
+    }
     this.#cluster.unknown();
     this.#console.unknown();
   }
@@ -87,12 +93,7 @@ export class StatusView {
     say(byID("node"), `node ${status.node}`);
     say(byID("uptime"), `up ${duration(status.uptime_s)} · version ${status.version}`);
     this.#showState(status.state, `Node: ${status.state}`);
-    const problems = byID("problems");
-    problems.hidden = status.problems.length === 0;
-    const said = [...problems.children].map(({ textContent }) => textContent);
-    if (said.join("\n") !== status.problems.join("\n")) {
-      problems.replaceChildren(...status.problems.map((text) => element("li", { textContent: text })));
-    }
+    this.#showProblems(status.problems);
     this.#showTiles(status);
     fillTable(
       byID("workers").tBodies[0],
@@ -117,6 +118,13 @@ export class StatusView {
     const target = byID("node-state");
     target.dataset.state = state;
     say(target, text);
+  }
+
+  #showProblems(problems) {
+    const list = byID("problems");
+    list.hidden = problems.length === 0;
+    const shown = [...list.children].map(({ textContent }) => textContent);
+    if (shown.join("\n") !== problems.join("\n")) list.replaceChildren(...problems.map((text) => element("li", { textContent: text })));
   }
 
   #showTiles({ clients, rates, cache, publishes, kafka }) {

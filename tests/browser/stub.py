@@ -26,7 +26,6 @@ CORE = {
     "version": "0.1.0",
     "state": "ready",
     "ready": True,
-    "problems": [],
     "clients": {"connections": 1, "subscriptions": 2},
     "rates": {"in_per_s": 692.0, "out_per_s": 683.0},
     "workers": [],
@@ -53,6 +52,8 @@ class StubCluster:
         self.members = 3
         self.recent: list[dict[str, Any]] = []
         """What has happened, as all nodes say."""
+        self.problems: list[str] = []
+        """What is wrong, as all nodes say."""
         self.silent = ""
         """The node that does not answer questions."""
         given = {
@@ -125,6 +126,7 @@ class StubCluster:
         return CORE | {
             "node": me,
             "recent": self.recent,
+            "problems": self.problems,
             "uptime_s": time.monotonic() - self._began,
             "kafka": {
                 "used": bool(self.kafka_topics),

@@ -84,9 +84,14 @@ def test_news_of_members(visitor: Visitor, stub: StubCluster) -> None:
 def test_when_all_nodes_are_gone_none_is_shown_as_alive_and_the_page_comes_back_at_once(
     visitor: Visitor, stub: StubCluster
 ) -> None:
+    stub.problems = ["this node drains"]
+    visitor.until(lambda: visitor.text("problems") == "this node drains", "what is wrong is shown")
     for name in NAMES:
         stub.kill(name)
     visitor.until(lambda: visitor.text("node-state") == "Node: no answer", "no node answers")
+    assert visitor.text("problems").startswith("no node answers"), "what a node that is gone had said is not said"
+    states = "return [...document.querySelectorAll('#partitions td:last-child')].map((cell) => cell.textContent)"
+    assert {*visitor.run(states)} == {"unknown"}
     assert [visitor.card(name, "dataset.state") for name in NAMES] == ["unknown"] * 3
     assert "no answer" in visitor.card("a")
     assert visitor.run("return [...document.querySelectorAll('.member-card button')].every((one) => one.disabled)")
