@@ -1,8 +1,9 @@
 """`python -m loadtest.cores`: what the cores of a node and a worker take by themselves, in microseconds of CPU.
 
 No socket, no process, no Kafka: each core alone in a loop, the best of many short rounds, which other work on the
-machine hardly changes. A change of a core shows here before it shows in the benchmark. `--beside PATH` measures another
-checkout in turn.
+machine hardly changes. A change of a core shows here before it shows in the benchmark. In a node a core finds the
+processor's caches full of what other threads and processes did: the figures with `caches cold` are nearer to that.
+`--beside PATH` measures another checkout in turn.
 
 Not here: what it takes to carry messages between the cores, which is as much again (scattered.py, threads.py).
 """
@@ -45,6 +46,8 @@ KEYS, CLIENTS, PARTITIONS = 10_000, 15_000, 4
 TOGETHER = 40
 """Records of a batch, as many as come from Kafka at a time at 20,000 messages a second."""
 ROUNDS = 30
+CACHES_BYTES = 32 << 20
+"""More than a processor's caches have room for: written before each batch, it leaves them as other processes do."""
 WORKER = 1
 TOPIC = TopicRule("load", "json", False)
 NODE = NodeConfig(
@@ -208,21 +211,30 @@ def measure() -> dict[str, float]:
         figures[f"connect  {name}"] = sorted(found)[3]
     gc.collect()
     gc.freeze()
-    for count in (TOGETHER, 500):
-        packets: list[bytes] = []
-        spent, out = [], 0
+    others, zeros = bytearray(CACHES_BYTES), bytes(CACHES_BYTES)
+    for count, is_cold in ((TOGETHER, False), (500, False), (TOGETHER, True)):
+        words = f"batches of {count}{', caches cold' if is_cold else ''}"
+        taking: list[float] = []
+        handing: list[float] = []
         for _ in range(ROUNDS):
+            took = handed = 0.0
+            written = 0
             batches = [line.records(count) for _ in range(1000 // count)]
-            began = time.thread_time()
-            packets = [line.take_in(batch) for batch in batches]
-            spent.append((time.thread_time() - began) / sum(map(len, batches)))
-        figures[f"message  node: in, batches of {count}"] = min(spent) * 1e6
-        spent.clear()
-        for _ in range(ROUNDS):
-            began = time.thread_time()
-            out = sum(line.hand_out(packet) for packet in packets)
-            spent.append((time.thread_time() - began) / out)
-        figures[f"message  worker: out, batches of {count}"] = min(spent) * 1e6
+            for batch in batches:
+                if is_cold:
+                    others[:] = zeros
+                began = time.thread_time()
+                packet = line.take_in(batch)
+                took += time.thread_time() - began
+                if is_cold:
+                    others[:] = zeros
+                began = time.thread_time()
+                written += line.hand_out(packet)
+                handed += time.thread_time() - began
+            taking.append(took / sum(map(len, batches)))
+            handing.append(handed / written)
+        figures[f"message  node: in, {words}"] = min(taking) * 1e6
+        figures[f"message  worker: out, {words}"] = min(handing) * 1e6
     return figures
 
 

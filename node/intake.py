@@ -26,9 +26,6 @@ from node.publishing import Publishing
 from node.subject_rates import SubjectRates
 from node.topics import Source, Topics, slot_number
 
-KNOWN_MAX, KNOWN_BYTES_MAX = 50_000, 64
-"""How many keys' subjects are remembered, of keys of so many bytes at most: 10 MB or so."""
-
 
 class Intake:
     """Applies records in order; what workers get of them goes to the effects."""
@@ -54,32 +51,33 @@ class Intake:
         self.unmapped_last = ""
         """What the last record was that could not be mapped, for people."""
         self.rates = SubjectRates()
-        self._known: dict[tuple[str, bytes | None], str] = {}
-        """Topic and key -> subject, of those that came before."""
 
     def apply(self, now: float, source: Source, records: Sequence[Record], read_at: float) -> None:
         """Apply records of one of Kafka's partitions, as this node has read them, or had them of a feeder."""
         log = source.log
         assert log is not None
         self.records += len(records)
-        append, advance = self._cache.append, self._cache.advance
+        known, append_to, repeats, is_live = log.by_key.get, self._cache.append_to, source.repeats, source.loaded
         hand_out = HandOut(source, self._interest, self.rates.counter(len(records)), self._effects, read_at)
         for topic, _, offset, epoch, key, value, time, headers in records:
             at = (epoch, offset)
             if source.skips_first:
                 source.skips_first = False
-                if source.repeats is not None and (subject := self._subject(topic, key)) is not None:
+                if repeats is not None and (subject := self._subject(topic, key)) is not None:
                     self._admit(now, source, subject, at, headers)  # it may come again all the same
                 self._cache.skip(log, at)
                 continue
             if at <= log.end:
                 continue  # read twice: by a feeder and by this node, or again after Kafka had lost some
-            subject = self._subject(topic, key)
-            if subject is None or (source.repeats is not None and not self._admit(now, source, subject, at, headers)):
-                advance(log, at)
+            found = None if key is None else known(key)
+            subject = self._subject(topic, key) if found is None else found.subject
+            if subject is None or (repeats is not None and not self._admit(now, source, subject, at, headers)):
+                self._cache.advance(log, at)
                 continue
-            entry = append(log, subject, at, time, value, headers)
-            if entry is not None and source.loaded:
+            if found is None:
+                found = self._cache.subject(log, subject, key)
+            entry = append_to(log, found, at, time, value, headers)
+            if is_live:
                 hand_out.add(subject, entry)
         hand_out.finish()
 
@@ -120,17 +118,10 @@ class Intake:
         return ends
 
     def _subject(self, topic: str, key: bytes | None) -> str | None:
-        subject = self._known.get((topic, key))
-        if subject is not None:
-            return subject
         subject = subject_of(topic, key, self._subject_bytes_max)
         if subject is None:
             self.unmapped += 1
             self.unmapped_last = f"a key of {len(key or b'')} bytes in topic {topic!r}"
-        elif key is None or len(key) <= KNOWN_BYTES_MAX:
-            if len(self._known) >= KNOWN_MAX:
-                self._known.clear()
-            self._known[topic, key] = subject
         return subject
 
     def _admit(self, now: float, source: Source, subject: str, at: Position, headers: Headers | None) -> bool:
@@ -199,19 +190,13 @@ class HandOut:
         if self._counter is not None:
             self._counter[subject] += 1
         if workers := self._wanting_json(subject):
-            epoch, seq = entry.at
-            frame = encode_json(
-                subject, self._log_id, epoch, seq, entry.prev, entry.time, entry.value, self._value, entry.headers
-            )
+            frame = encode_json(subject, self._log_id, entry, self._value)
             for worker in workers:
                 subjects, frames = (self._lives.get(worker) or self._open(worker)).json
                 subjects.append(subject)
                 frames.append(frame)
         if workers := self._wanting_msgpack(subject):
-            epoch, seq = entry.at
-            frame = encode_msgpack(
-                subject, self._log_id, epoch, seq, entry.prev, entry.time, entry.value, self._value, entry.headers
-            )
+            frame = encode_msgpack(subject, self._log_id, entry, self._value)
             for worker in workers:
                 subjects, frames = (self._lives.get(worker) or self._open(worker)).msgpack
                 subjects.append(subject)

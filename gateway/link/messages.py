@@ -16,7 +16,7 @@ from itertools import accumulate
 
 import msgspec
 
-from mesh.log import Headers, Position
+from mesh.log import Entry, Headers
 
 DEPTH_MAX = 500
 """Deeper JSON is sent as text: embedded, it would be more than many a client's parser takes."""
@@ -36,40 +36,30 @@ _STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
 
 
 def encode_json(
-    subject: str,
-    log: str,
-    epoch: int,
-    seq: int,
-    prev: Position | None,
-    time: int,
-    value: bytes | None,
-    kind: str,
-    headers: Headers | None,
-    sub: int | None = None,
-    snapshot: bool = False,
+    subject: str, log: str, entry: Entry, kind: str, sub: int | None = None, snapshot: bool = False
 ) -> bytes:
     """A message as a text frame.
 
     Args:
-        time: Milliseconds since 1970; -1 when the record has none.
-        value: None is a tombstone.
         kind: What the mapping says that values are: json, text or bytes. What does not fit goes as the next.
+        sub: Of one subscription's history: the client's number for it.
+        snapshot: A latest value, which says nothing of what was before it.
     """
+    value, headers, time = entry.value, entry.headers, entry.time
     if value is None:
         shown = b'"tombstone":true'
+    elif kind == "json" and is_json(value):
+        shown = b'"json":' + value
+    elif fitting(value, kind) == "text":
+        shown = b'"text":' + _json(value.decode())
     else:
-        kind = fitting(value, kind)
-        if kind == "json":
-            shown = b'"json":' + value
-        elif kind == "text":
-            shown = b'"text":' + _json(value.decode())
-        else:
-            shown = b'"base64":"' + b64encode(value) + b'"'
+        shown = b'"base64":"' + b64encode(value) + b'"'
     if headers:
         shown = _json_headers(headers) + shown
     if sub is not None:
         shown = (b'"sub":%d,"snapshot":true,' if snapshot else b'"sub":%d,') % sub + shown
-    name, where = _json(subject), _json(log)
+    name, where, (epoch, seq) = _json(subject), _json(log), entry.at
+    prev = None if snapshot else entry.prev
     if time < 0:
         if prev is None:
             body = b'{"op":"msg","subject":%b,"log":%b,"at":[%d,%d],%b}' % (name, where, epoch, seq, shown)
@@ -89,24 +79,15 @@ def encode_json(
 
 
 def encode_msgpack(
-    subject: str,
-    log: str,
-    epoch: int,
-    seq: int,
-    prev: Position | None,
-    time: int,
-    value: bytes | None,
-    kind: str,
-    headers: Headers | None,
-    sub: int | None = None,
-    snapshot: bool = False,
+    subject: str, log: str, entry: Entry, kind: str, sub: int | None = None, snapshot: bool = False
 ) -> bytes:
     """A message as a binary frame; arguments as of `encode_json`."""
-    message: dict[str, object] = {"op": "msg", "subject": subject, "log": log, "at": (epoch, seq)}
-    if prev is not None:
-        message["prev"] = prev
-    if time >= 0:
-        message["time"] = time
+    value, headers = entry.value, entry.headers
+    message: dict[str, object] = {"op": "msg", "subject": subject, "log": log, "at": entry.at}
+    if entry.prev is not None and not snapshot:
+        message["prev"] = entry.prev
+    if entry.time >= 0:
+        message["time"] = entry.time
     if sub is not None:
         message["sub"] = sub
         if snapshot:
@@ -142,7 +123,7 @@ def is_json(value: bytes) -> bool:
     except (msgspec.DecodeError, RecursionError):
         return False
     # A bracket that opens needs one that closes: what is short is not deep.
-    return _is_utf8(value) and (len(value) <= 2 * DEPTH_MAX or not _is_too_deep(value))
+    return (value.isascii() or _is_utf8(value)) and (len(value) <= 2 * DEPTH_MAX or not _is_too_deep(value))
 
 
 def server_frame(head: int, body: bytes) -> bytes:
@@ -170,8 +151,6 @@ def _json_header(value: bytes | None) -> object:
 
 
 def _is_utf8(value: bytes) -> bool:
-    if value.isascii():
-        return True
     try:
         value.decode()
     except UnicodeDecodeError:

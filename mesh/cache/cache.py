@@ -30,8 +30,8 @@ from mesh.subject import is_pattern
 
 ENTRY_BYTES = 220
 """Memory of an entry besides its value and headers: the struct, two tuples, integers, a list slot, a token."""
-SUBJECT_BYTES = 500
-"""Memory of a subject besides its name."""
+SUBJECT_BYTES = 650
+"""Memory of a subject besides its name, with what its log is found by."""
 TOKEN_BYTES = 8
 EVICT_AT_ONCE = 64
 MARK_S = 0.9
@@ -54,10 +54,12 @@ class CacheConfig:
 class SubjectLog:
     """One subject's entries in one log."""
 
-    __slots__ = ("entries", "floor", "last", "latest", "skip", "subject")
+    __slots__ = ("entries", "floor", "key", "last", "latest", "skip", "subject")
 
     def __init__(self, subject: str, floor: Position) -> None:
         self.subject = subject
+        self.key: bytes | None = None
+        """By which it is found in `Log.by_key`."""
         self.entries: list[Entry] = []
         self.floor = floor
         """Every entry after this position is in `entries`."""
@@ -79,6 +81,7 @@ class Log:
         "_order",
         "_removed",
         "appended",
+        "by_key",
         "bytes",
         "end",
         "epochs",
@@ -100,6 +103,8 @@ class Log:
         self.evicted_to = floor
         """The newest position that has left: no subject's floor is above it."""
         self.subjects: dict[str, SubjectLog] = {}
+        self.by_key: dict[bytes, SubjectLog] = {}
+        """The same by the keys of Kafka's records, as far as `Cache.subject` was told them."""
         self._index = PrefixIndex(self.subjects)
         self.keeps_latest = True
         """Whether latest values outlive their entries here. Those of a compacted topic are kept elsewhere."""
@@ -334,16 +339,33 @@ class Cache:
         """Append the next entry of a log; None (and nothing done) if the log has reached this position already."""
         if at <= log.end:
             return None
-        log.end = at
-        log.appended += 1
-        size = ENTRY_BYTES
+        return self.append_to(log, self.subject(log, subject), at, time, value, headers)
+
+    def subject(self, log: Log, subject: str, key: bytes | None = None) -> SubjectLog:
+        """What the log has of a subject, for `append_to` at once: a new one has no entries yet.
+
+        Args:
+            key: By which `log.by_key` is to have it from now on.
+        """
         found = log.subjects.get(subject)
         if found is None:
             found = log.subjects[subject] = SubjectLog(subject, log.floor)
             log._index.add(subject, found)
-            size += SUBJECT_BYTES + len(subject)
-        elif not found.entries:
-            log._idle.pop(subject, None)
+            self._count(log, SUBJECT_BYTES + len(subject))
+        if key is not None:
+            found.key = key
+            log.by_key[key] = found
+        return found
+
+    def append_to(
+        self, log: Log, found: SubjectLog, at: Position, time: int, value: bytes | None, headers: Headers | None
+    ) -> Entry:
+        """As `append`, where the subject has been looked up, and the log has not reached this position."""
+        log.end = at
+        log.appended += 1
+        size = ENTRY_BYTES
+        if not found.entries:
+            log._idle.pop(found.subject, None)
             if found.latest is not None:
                 size -= size_of(found.latest)
         entry = Entry(at, found.last, time, value, headers)
@@ -452,6 +474,7 @@ class Cache:
         """Entries up to `at` were missed: forget what came before, for nothing reaches across the hole."""
         self._count(log, -log.bytes)
         log.subjects.clear()
+        log.by_key.clear()
         log._index.clear()
         log._order.clear()
         log._marks.clear()
@@ -523,6 +546,8 @@ class Cache:
         """A subject that has no entries any more."""
         log._idle.pop(found.subject, None)
         del log.subjects[found.subject]
+        if found.key is not None:
+            del log.by_key[found.key]
         log._index.remove(found.subject)
         size = SUBJECT_BYTES + len(found.subject)
         if found.latest is not None:

@@ -499,19 +499,7 @@ class Backfill:
 
     def _frame(self, source: Source, subject: str, entry: Entry, is_snapshot: bool) -> bytes:
         encode = encode_msgpack if self.encoding == MSGPACK else encode_json
-        return encode(
-            subject,
-            source.log_id,
-            entry.at[0],
-            entry.at[1],
-            None if is_snapshot else entry.prev,
-            entry.time,
-            entry.value,
-            source.rule.value,
-            entry.headers,
-            self.sub,
-            is_snapshot,
-        )
+        return encode(subject, source.log_id, entry, source.rule.value, self.sub, is_snapshot)
 
     def _start_at_last(self, count: int) -> None:
         """Start the loaded logs so that the last `count` messages that the cache has of them all follow.

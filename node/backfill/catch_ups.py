@@ -300,9 +300,7 @@ class CatchUps:
                 (MSGPACK, encode_msgpack, missed.msgpack),
             ):
                 if wants.has(encoding, subject):
-                    frame = encode(
-                        subject, turn[1], *entry.at, entry.prev, entry.time, entry.value, value, entry.headers
-                    )
+                    frame = encode(subject, turn[1], entry, value)
                     subjects.append(subject)
                     frames.append(frame)
                     size += len(frame)

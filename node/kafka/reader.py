@@ -173,7 +173,11 @@ class Reader:
 
 
 def record_of(message: Message) -> Record:
-    """A record as the intake takes it."""
+    """A record as the intake takes it; without headers whose names are no text: they cannot be shown to anyone."""
+    try:
+        headers: Headers | None = _headers(message)
+    except (UnicodeDecodeError, SystemError):  # confluent-kafka's, of one such name
+        headers = _with_text_names(message)
     kind, stamp = message.timestamp()
     return (
         message.topic(),
@@ -183,17 +187,8 @@ def record_of(message: Message) -> Record:
         message.key(),
         message.value(),
         stamp if kind else -1,
-        headers_of(message),
+        headers,
     )
-
-
-def headers_of(message: Message) -> Headers | None:
-    """A record's headers, less those whose names are no text: they cannot be shown to anyone."""
-    try:
-        headers: Headers | None = _headers(message)
-    except (UnicodeDecodeError, SystemError):  # confluent-kafka's, of one such name
-        return _with_text_names(message)
-    return headers
 
 
 def _with_text_names(message: Message) -> Headers | None:

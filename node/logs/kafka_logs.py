@@ -175,7 +175,7 @@ class KafkaLogs:
             if source is None or source.log is None or news.generation < source.generation:
                 continue  # its log ended while these were on their way
             before, was_torn = source.log.end, source.torn is not None
-            if self._is_doubtful(source, position_of(records[0])):
+            if not source.is_continuous and self._is_doubtful(source, position_of(records[0])):
                 self._measure(source)
                 continue
             source.is_continuous = True
@@ -411,7 +411,7 @@ class KafkaLogs:
         assert source.log is not None
         end = source.log.end
         is_jump = first[0] > end[0] and first[1] > end[1]
-        return is_jump and source.loaded and source.torn is None and not source.is_continuous
+        return is_jump and source.loaded and source.torn is None
 
     def _measure(self, source: Source) -> None:
         """Ask Kafka whether it has lost the log's end, and read nothing meanwhile."""

@@ -21,6 +21,7 @@ from websockets.frames import Frame, Opcode
 from gateway.link import events as link
 from gateway.link.messages import encode_json, encode_msgpack
 from mesh.histogram import SECONDS
+from mesh.log import Entry
 from tests.gateway.fake_node import Client, FakeNode, Refused
 from tests.support.patience import PATIENCE_S
 from whimbrel_server import Authorizer, Connection, Identity, Refusal
@@ -43,8 +44,8 @@ def shared() -> Iterator[FakeNode]:
 
 def live(seq: int, size: int = 1, subject: str = "/t/a") -> link.Live:
     value = b'"' + b"x" * size + b'"'
-    text = encode_json(subject, "0.x", 0, seq, (0, seq - 1), 1, value, "json", None)
-    packed = encode_msgpack(subject, "0.x", 0, seq, (0, seq - 1), 1, value, "json", None)
+    text = encode_json(subject, "0.x", Entry((0, seq), (0, seq - 1), 1, value, None), "json")
+    packed = encode_msgpack(subject, "0.x", Entry((0, seq), (0, seq - 1), 1, value, None), "json")
     return link.Live({"t": {"0.x": (0, seq)}}, ([subject], [text]), ([subject], [packed]))
 
 
@@ -140,7 +141,7 @@ def test_more_is_asked_when_the_client_has_taken_the_page(shared: FakeNode) -> N
     client = shared.client()
     client.send({"op": "subscribe", "id": 2, "subject": "/t/pages"})
     sid = shared.expect(link.Subscribe).sid
-    page = encode_json("/t/pages", "0.x", 0, 1, None, 1, b'"' + b"x" * 10_000_000 + b'"', "json", None, 2)
+    page = encode_json("/t/pages", "0.x", Entry((0, 1), None, 1, b'"' + b"x" * 10_000_000 + b'"', None), "json", 2)
     shared.say(link.Answer(sid, "fresh", {}, [], []), link.Page(sid, page, {}, [], False))
     shared.none_of(link.More)
     assert client.receive()["op"] == "subscribed"
@@ -358,7 +359,7 @@ def test_when_the_link_lost_something_live_clients_do_not_notice() -> None:
         assert busy.closed()[0] == 4000
         assert client.receive()["code"] == 4012
         assert node.expect(link.CatchUp) == link.CatchUp(1, {"t": {"0.x": (0, 6)}})
-        frame = encode_json("/t/a", "0.x", 0, 7, (0, 6), 1, b"7", "json", None)
+        frame = encode_json("/t/a", "0.x", Entry((0, 7), (0, 6), 1, b"7", None), "json")
         missed = link.Missed(1, "t", "0.x", (0, 7), True, (["/t/a"], [frame]), ([], []))
         node.say(link.Resuming(1), missed, live(8))
         assert node.expect(link.MissedTaken) == link.MissedTaken(1)

@@ -267,14 +267,20 @@ def test_a_log_that_begins_in_an_unknown_epoch_is_known_from_behind_its_first_re
     assert [entry.at for entry in source.log.after("/t/k", (0, -1))] == [(3, 101)]
 
 
-def test_more_keys_than_are_remembered_have_their_own_subjects_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("node.intake.KNOWN_MAX", 2)
+def test_keys_find_their_subjects_also_after_these_were_forgotten() -> None:
     node = Node()
     keys = [None, b"", b"a", b"b", b"c*", b"x" * 70]
     expected = ["/t", "/t/", "/t/a", "/t/b", "/t/c%2A", f"/t/{'x' * 70}"]
-    for turn in range(2):
-        node.apply(*(("t", 0, 10 * turn + n, 0, key, b"1", 5, None) for n, key in enumerate(keys)))
     log = node.sources[0].log
     assert log is not None
-    assert list(log.subjects) == expected
-    assert [len(found.entries) for found in log.subjects.values()] == [2] * 6
+    for begin in (0, 100):
+        for turn in range(2):
+            at = begin + 10 * turn
+            node.apply(*(("t", 0, at + n, 0, key, b"1", 5, None) for n, key in enumerate(keys)))
+        assert list(log.subjects) == expected
+        assert [len(found.entries) for found in log.subjects.values()] == [2] * 6
+        assert {key: found.subject for key, found in log.by_key.items()} == dict(
+            zip(keys[1:], expected[1:], strict=True)
+        )
+        node.cache.tear(log, (0, begin + 50))
+        assert not log.by_key

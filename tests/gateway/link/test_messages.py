@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.link.messages import DEPTH_MAX, encode_json, encode_msgpack, fitting, is_json, server_frame
+from mesh.log import Entry
 from tests.gateway.sessions.test_frames import body
 
 NOT_JSON = [
@@ -51,8 +52,8 @@ NOT_JSON = [
 def message(value: bytes | None, kind: str = "json", **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     arguments: dict[str, Any] = {"prev": (0, 4), "time": 1700, "headers": None} | more
     prev, time, headers = arguments.pop("prev"), arguments.pop("time"), arguments.pop("headers")
-    text = encode_json('/t/é"\\', "0.a", 1, 5, prev, time, value, kind, headers, **arguments)
-    packed = encode_msgpack('/t/é"\\', "0.a", 1, 5, prev, time, value, kind, headers, **arguments)
+    entry = Entry((1, 5), prev, time, value, headers)
+    text, packed = (encode('/t/é"\\', "0.a", entry, kind, **arguments) for encode in (encode_json, encode_msgpack))
     assert (text[0], packed[0]) == (0x81, 0x82)
     return json.loads(body(text).decode()), msgspec.msgpack.decode(body(packed))
 
@@ -75,7 +76,7 @@ def test_what_is_not_one_json_text_is_not_spliced_in(value: bytes) -> None:
 )
 def test_json_keeps_its_bytes(value: bytes) -> None:
     assert is_json(value)
-    assert b'"json":' + value + b"}" in encode_json("/t", "0.a", 0, 0, None, -1, value, "json", None)
+    assert b'"json":' + value + b"}" in encode_json("/t", "0.a", Entry((0, 0), None, -1, value, None), "json")
     assert message(value)[1]["json"] == value
 
 
@@ -124,7 +125,7 @@ def test_frame_lengths(size: int) -> None:
 
 @given(st.binary(max_size=80) | st.text(max_size=40).map(str.encode))
 def test_any_value_arrives_exactly(value: bytes) -> None:
-    raw = encode_json("/t", "0.a", 0, 0, None, -1, value, "json", None)
+    raw = encode_json("/t", "0.a", Entry((0, 0), None, -1, value, None), "json")
     text, packed = json.loads(body(raw).decode()), message(value)[1]
     if "base64" in text:
         assert base64.b64decode(text["base64"]) == packed["bytes"] == value

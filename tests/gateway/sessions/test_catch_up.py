@@ -10,7 +10,7 @@ import pytest
 from gateway.link import events as link
 from gateway.link.messages import encode_json
 from gateway.sessions.session import GONE, OPEN, Session
-from mesh.log import Gap, Position
+from mesh.log import Entry, Gap, Position
 from tests.gateway.sessions.core import Harness
 from tests.support.truth import covers
 
@@ -18,7 +18,7 @@ NOTHING: tuple[list[str], list[bytes]] = ([], [])
 
 
 def frame(subject: str, log: str, seq: int) -> bytes:
-    return encode_json(subject, log, 0, seq, None, -1, b"1", "json", None)
+    return encode_json(subject, log, Entry((0, seq), None, -1, b"1", None), "json")
 
 
 def missed(number: int, log: str, messages: dict[int, str], at: int, is_live: bool = True) -> link.Missed:

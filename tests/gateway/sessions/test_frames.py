@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from gateway.link.events import JSON, MSGPACK, Start
 from gateway.link.messages import encode_json, encode_msgpack
 from gateway.sessions import frames
+from mesh.log import Entry
 
 VECTORS = json.loads((Path(__file__).parents[3] / "client/vectors/frames.json").read_text())
 ENCODINGS = [(JSON, "json"), (MSGPACK, "msgpack")]
@@ -117,20 +118,15 @@ def to_client(frame: dict[str, Any], encoding: int) -> bytes:
         value = rest.pop("value")
         headers = rest.pop("headers", None)
         prev = rest.pop("prev", None)
-        epoch, seq = rest.pop("at")
-        make = encode_json if encoding == JSON else encode_msgpack
-        return make(
-            rest.pop("subject"),
-            rest.pop("log"),
-            epoch,
-            seq,
+        entry = Entry(
+            tuple(rest.pop("at")),
             None if prev is None else tuple(prev),
             rest.pop("time", -1),
             None if value["base64"] is None else base64.b64decode(value["base64"]),
-            value["kind"],
             headers and [(name, None if text is None else base64.b64decode(text)) for name, text in headers],
-            **rest,
         )
+        make = encode_json if encoding == JSON else encode_msgpack
+        return make(rest.pop("subject"), rest.pop("log"), entry, value["kind"], **rest)
     kinds = {
         kind.__struct_config__.tag: kind
         for kind in (

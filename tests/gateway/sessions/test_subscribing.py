@@ -9,7 +9,7 @@ import pytest
 from gateway.link import events as link
 from gateway.link.messages import encode_json, encode_msgpack
 from gateway.sessions.session import GONE, OPEN
-from mesh.log import Gap
+from mesh.log import Entry, Gap
 from mesh.placement import slot_of
 from tests.gateway.sessions.core import Harness, frames_in
 
@@ -20,7 +20,7 @@ def live(*messages: tuple[str, int], ends: dict[str, Any] | None = None) -> link
     """A batch of (subject, seq) in log `0.x`, in both encodings."""
     subjects = [subject for subject, _ in messages]
     made = [
-        [encode(subject, "0.x", 0, seq, None, -1, b"1", "json", None) for subject, seq in messages]
+        [encode(subject, "0.x", Entry((0, seq), None, -1, b"1", None), "json") for subject, seq in messages]
         for encode in (encode_json, encode_msgpack)
     ]
     return link.Live(ends or {}, (subjects, made[0]), (subjects, made[1]))

@@ -11,7 +11,7 @@ from gateway.link import events as link
 from gateway.link.messages import encode_json
 from gateway.link.settings import TopicRule
 from gateway.sessions import trail as trails
-from mesh.log import Gap
+from mesh.log import Entry, Gap
 from mesh.revocations import Revocation
 from tests.gateway.sessions.core import Harness
 from whimbrel_server import Authorizer, Connection, Identity, Refusal
@@ -174,7 +174,7 @@ def test_delivered_messages_are_sampled() -> None:
     core.go_live(ann, "/quiet/a", 3)
     for subject in ("/t/a", "/quiet/a"):
         frames = [
-            encode_json(subject, "0.x", 0, seq, None, 5, b'"%s"' % (b"v" * size), "json", None)
+            encode_json(subject, "0.x", Entry((0, seq), None, 5, b'"%s"' % (b"v" * size), None), "json")
             for seq, size in ((6, 1), (7, 1), (8, 300), (9, 70_000))
         ]
         core.say(link.Live({"t": {"0.x": (0, 9)}}, ([subject] * 4, frames), ([], [])))

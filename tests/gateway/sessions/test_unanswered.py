@@ -10,10 +10,11 @@ from gateway.link import events as link
 from gateway.link.messages import encode_json
 from gateway.sessions.session import GONE, OPEN, Session
 from gateway.sessions.subscribing import UNANSWERED_MAX
+from mesh.log import Entry
 from tests.gateway.sessions.core import Harness
 
 PUBLISH: dict[str, Any] = {"op": "publish", "id": 7, "subject": "/t/a", "publisher": "p" * 16, "seq": 1, "text": "x"}
-HISTORY = encode_json("/t/a", "0.x", 0, 1, None, -1, b"1", "json", None, 0)
+HISTORY = encode_json("/t/a", "0.x", Entry((0, 1), None, -1, b"1", None), "json", 0)
 
 
 def subscribe(harness: Harness, session: Session, *ids: int, subject: str = "/t/a") -> None:

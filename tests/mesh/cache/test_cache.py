@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mesh.cache.cache import Cache, CacheConfig
-from mesh.log import BEGINNING, Position
+from mesh.log import BEGINNING, Entry, Position
 from tests.support.truth import covers
 
 SUBJECTS = ["/t/a", "/t/b", "/t/p/a", "/t/p/b", "/t"]
@@ -31,11 +31,18 @@ class CacheAgainstModel(RuleBasedStateMachine):
         subject=st.sampled_from(SUBJECTS),
         hole=st.integers(1, 3),
         value=st.sampled_from([b"v", b"x" * 300, None]),
+        by_key=st.booleans(),
     )
-    def append(self, subject: str, hole: int, value: bytes | None) -> None:
+    def append(self, subject: str, hole: int, value: bytes | None, by_key: bool) -> None:
         self.seq += hole
         at = (self.epoch, self.seq)
-        entry = self.cache.append(self.log, subject, at, 1, value, None)
+        entry: Entry | None
+        if by_key and at > self.log.end:
+            key = subject.encode()
+            found = self.log.by_key.get(key) or self.cache.subject(self.log, subject, key)
+            entry = self.cache.append_to(self.log, found, at, 1, value, None)
+        else:
+            entry = self.cache.append(self.log, subject, at, 1, value, None)
         assert entry is not None
         before = [position for name, position, _ in self.all if name == subject]
         assert entry.prev in (None, before[-1] if before else None)
@@ -116,6 +123,12 @@ class CacheAgainstModel(RuleBasedStateMachine):
             entries = self.log.after(subject, BEGINNING)
             for before, entry in itertools.pairwise(entries):
                 assert entry.prev == before.at
+
+    @invariant()
+    def a_key_finds_what_its_subject_finds(self) -> None:
+        subjects = self.log.subjects
+        assert self.log.by_key == {one.key: one for one in subjects.values() if one.key is not None}
+        assert all(subjects[key.decode()] is found for key, found in self.log.by_key.items())
 
     @invariant()
     def bytes_are_what_is_held(self) -> None:

@@ -14,7 +14,8 @@ CONFIG = CacheConfig(ttl_s=10, messages_per_subject=3, bytes_max=10**9, snapshot
 
 def apply(cache: Cache, log: Log, subject: str, at: Position, value: bytes | None = b"v") -> Truncation | None:
     truncation = cache.begin_epoch(log, EpochStart(log.end, at)) if at[0] > log.end[0] else None
-    assert cache.append(log, subject, at, 1, value, None) is not None
+    assert at > log.end
+    cache.append_to(log, cache.subject(log, subject, subject.encode()), at, 1, value, None)
     return truncation
 
 
@@ -118,6 +119,7 @@ def test_whatever_is_lost_bytes_and_tokens_are_those_of_what_is_left() -> None:
             copied = [entry.at[1] for _, entry in Export.copy(log, None, ExportLimits(999, 10**6)).page()[0].entries]
             assert copied == seqs
             assert all(one.floor <= log.end for one in log.subjects.values())
+            assert log.by_key == {subject.encode(): one for subject, one in log.subjects.items()}
         for _ in range(3):  # marked, gone, the latest values gone
             now += 100
             cache.expire(now)
