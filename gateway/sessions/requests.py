@@ -338,19 +338,19 @@ class Requests:
             self._outputs.reply(session, frames.Renewed(frame.id))
         self._ask_waiting(session)
         if not decision.code:
-            for subscription in list(session.subscriptions.values()):
+            for subscription in list(session.subscriptions):
                 self._then(session, Question(session, "subscribe", None, subscription.subject, subscription))
 
     def _reconsidered(self, session: Session, subscription: Subscription, decision: Decision) -> None:
         """What a new token does not allow any more ends; the rest never notices."""
-        if decision.code and session.subscriptions.get(subscription.id) is subscription:
+        if decision.code and session.subscription(subscription.id) is subscription:
             self._refused(session, "subscribe", subscription.subject, decision)
             self._subscribing.unsubscribe(subscription)
             self._outputs.reply(session, frames.error(subscription.id, decision.code, decision.reason))
 
     def _subscribe(self, session: Session, frame: frames.Subscribe) -> None:
         limit = self._settings.subscriptions_max
-        if frame.id in session.subscriptions:
+        if session.subscription(frame.id) is not None:
             code, reason = codes.ID_IN_USE, f"there is a subscription {frame.id}"
         elif len(session.subscriptions) >= limit:
             code, reason = codes.TOO_MANY_SUBSCRIPTIONS, f"at most {limit} at a time"
@@ -360,7 +360,7 @@ class Requests:
         self._outputs.reply(session, self._no(session, "subscribe", frame.subject, frame.id, code, reason))
 
     def _unsubscribe(self, session: Session, frame: frames.Unsubscribe) -> None:
-        subscription = session.subscriptions.get(frame.sub)
+        subscription = session.subscription(frame.sub)
         if subscription is None:
             reason = f"there is no subscription {frame.sub}"
             self._outputs.reply(session, frames.error(frame.id, codes.NO_SUCH_SUBSCRIPTION, reason))

@@ -27,7 +27,7 @@ def row(session: Session, waiting_bytes: int) -> ConnectionRow:
         session.identity.name,
         "msgpack" if session.encoding == MSGPACK else "json",
         len(held),
-        [one.subject for one in islice(held.values(), SUBJECTS_SHOWN_MAX)],
+        [one.subject for one in islice(held, SUBJECTS_SHOWN_MAX)],
         session.publishes,
         waiting_bytes,
     )
@@ -40,4 +40,4 @@ def _fits(select: Select, session: Session) -> bool:
     if address is not None and address not in (session.address, session.address.rpartition(":")[0]):
         return False
     subject = select.subject
-    return subject is None or any(one.subject == subject for one in session.subscriptions.values())
+    return subject is None or any(one.subject == subject for one in session.subscriptions)

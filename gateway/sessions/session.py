@@ -9,6 +9,7 @@ Not here: what clients may ask (requests.py), what happens to a subscription (su
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from typing import Any, NamedTuple, TypeAlias
 
 from gateway.link.events import Start
@@ -59,6 +60,7 @@ class Session:
     """One client, from the handshake to its end."""
 
     __slots__ = (
+        "_subscriptions",
         "address",
         "client",
         "connection",
@@ -72,7 +74,6 @@ class Session:
         "silent",
         "state",
         "steps",
-        "subscriptions",
         "unanswered",
         "vantage",
         "wake",
@@ -94,8 +95,8 @@ class Session:
         self.identity = NOBODY
         """Who it is, once the authorizer has said so."""
         self.state = NEW
-        self.subscriptions: dict[int, Subscription] = {}
-        """By the client's number."""
+        self._subscriptions: Subscription | dict[int, Subscription] | None = None
+        """By the client's number; the only one, as most have, stands by itself: a dictionary takes 224 bytes."""
         self.unanswered = 0
         """How much the node works for: for those ASKED, and those cancelled and not dropped yet."""
         self.held_back: dict[int, Subscription] | None = None
@@ -110,6 +111,42 @@ class Session:
         """Heartbeats since the client was heard last."""
         self.wake = NEVER
         """The tick of the wheel at which something is due."""
+
+    @property
+    def subscriptions(self) -> Collection[Subscription]:
+        """All of them, in the order in which they came."""
+        held = self._subscriptions
+        if held is None:
+            return ()
+        return held.values() if isinstance(held, dict) else (held,)
+
+    def subscription(self, number: int) -> Subscription | None:
+        """The one that the client gave this number."""
+        held = self._subscriptions
+        if isinstance(held, dict):
+            return held.get(number)
+        return held if held is not None and held.id == number else None
+
+    def add(self, subscription: Subscription) -> None:
+        """Another subscription, under a number that none has."""
+        held = self._subscriptions
+        if held is None:
+            self._subscriptions = subscription
+        elif isinstance(held, dict):
+            held[subscription.id] = subscription
+        else:
+            self._subscriptions = {held.id: held, subscription.id: subscription}
+
+    def drop(self, subscription: Subscription) -> None:
+        """One of its subscriptions has ended."""
+        if isinstance(self._subscriptions, dict):
+            del self._subscriptions[subscription.id]
+        else:
+            self._subscriptions = None
+
+    def drop_all(self) -> None:
+        """All its subscriptions have ended."""
+        self._subscriptions = None
 
 
 class Decision:

@@ -79,7 +79,7 @@ class Subscribing:
     def subscribe(self, session: Session, request: int, subject: str, start: link.Start) -> None:
         """Ask the node for a new subscription."""
         subscription = Subscription(self._next_sid(), request, subject, session, start)
-        session.subscriptions[request] = subscription
+        session.add(subscription)
         self._hold(subscription)
         self._ask(subscription)
 
@@ -87,7 +87,7 @@ class Subscribing:
         """The client wants it no longer."""
         if self._trail is not None:
             self._trail.unsubscribed(subscription.session, subscription.subject)
-        del subscription.session.subscriptions[subscription.id]
+        subscription.session.drop(subscription)
         self._remove(subscription)
 
     def close(self, session: Session, code: int, reason: str) -> None:
@@ -108,15 +108,15 @@ class Subscribing:
         session.identity = NOBODY
         session.held_back = None
         self._held_back.pop(session, None)
-        for subscription in session.subscriptions.values():
+        for subscription in session.subscriptions:
             self._remove(subscription)
-        session.subscriptions = {}
+        session.drop_all()
 
     def drained(self, session: Session) -> None:
         """Everything that was sent to the client has left this process."""
         paging, session.paging = session.paging, None
         for subscription in paging or ():
-            if session.subscriptions.get(subscription.id) is subscription:
+            if session.subscription(subscription.id) is subscription:
                 self._taken(subscription)
                 if not subscription.is_final:
                     self._outputs.events.append(link.More(subscription.sid))
@@ -253,7 +253,7 @@ class Subscribing:
         self._undropped.clear()
         held = sorted((one for topic in self._by_topic.values() for one in topic.values()), key=lambda one: one.sid)
         for session in {one.session: None for one in held}:
-            subscriptions = session.subscriptions.values()
+            subscriptions = session.subscriptions
             session.unanswered = 0
             for one in subscriptions:
                 if one.stage == ASKED:
@@ -275,7 +275,7 @@ class Subscribing:
 
     def heartbeat(self, session: Session, made: dict[tuple[object, ...], bytes]) -> bytes:
         """The session's `heartbeat` frame; `made` keeps those already made since `ends` changed last."""
-        topics = {topic_of(subscription.subject) for subscription in session.subscriptions.values()}
+        topics = {topic_of(subscription.subject) for subscription in session.subscriptions}
         key = (session.encoding, *sorted(topics))
         frame = made.get(key)
         if frame is None:
