@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from mesh.cache.cache import Cache, CacheConfig, Log
 from mesh.cache.export import Export, ExportLimits, Import, LogHead, Part, is_whole_after
-from mesh.log import BEGINNING, Position
+from mesh.log import BEGINNING, Entry, Position
 from mesh.repeats import Repeats
 
 SUBJECTS = ["/t/a", "/t/b", "/t/p/a", "/t/p/b", "/t"]
@@ -88,6 +88,15 @@ def copied(log: Log, page: ExportLimits, config: CacheConfig = CONFIG) -> tuple[
     return cache, copy
 
 
+def all_after(log: Log, pattern: str, position: Position) -> list[tuple[str, Entry]]:
+    """However often it takes: two logs with the same entries may stop at different ones."""
+    found: list[tuple[str, Entry]] = []
+    while position < log.end:
+        pairs, position = log.after_matching(pattern, position, 100)
+        found += pairs
+    return found
+
+
 def answers(log: Log, from_positions: list[Position]) -> list[object]:
     found: list[object] = [log.end]
     for subject in [*SUBJECTS, *PATTERNS, "/other"]:
@@ -99,7 +108,7 @@ def answers(log: Log, from_positions: list[Position]) -> list[object]:
         ]
         for position in from_positions:
             if subject in PATTERNS:
-                found.append(log.after_matching(subject, position, 100))
+                found.append(all_after(log, subject, position))
             else:
                 found.append(log.after(subject, position))
     return found
