@@ -172,6 +172,8 @@ class SlotLogs:
             source.loaded = True
             (self._backfills.log_opened if source.is_new and not is_begun else self._backfills.log_loaded)(source)
         if is_begun and any(source.is_new for source in sources):
+            for source in sources:
+                source.live_from = BEGINNING
             self._workers.resync()  # it came with a peer's cache: live subscriptions are to have that, too
         for source in sources:
             source.is_new = False

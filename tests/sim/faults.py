@@ -197,18 +197,28 @@ class Faults:
             world.network.cut(survivor.name, other.name)
             world.network.cut(other.name, survivor.name)
 
-        def crash() -> None:
+        by = self._setting.now + 3.0
+
+        def is_behind() -> bool:
+            assert survivor.process is not None
+            return any(
+                world.watch.committed(slot.number, slot.incarnation) > slot.log.end
+                for slot in survivor.process.core.slots.by_number
+            )
+
+        def look() -> None:
             if survivor.process is None:
                 return
-            slots = survivor.process.core.slots.by_number
-            seen = [world.watch.committed(slot.number, slot.incarnation) for slot in slots]
-            if any(commit > slot.log.end for slot, commit in zip(slots, seen, strict=True)):
+            if is_behind():
                 self._setting.counts["voters forgot what the survivor has not"] += 1
+            elif self._setting.now < by:
+                self._later(0.1, 0.1, look)
+                return
             for other in others:
                 self._crash(other)
             self._later(0.0, 1.0, world.network.heal)
 
-        self._later(0.5, 2.0, crash)
+        self._later(0.5, 1.5, look)
         return True
 
     def _leave(self, machine: NodeMachine) -> bool:

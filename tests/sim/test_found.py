@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from gateway.link.events import Publish
+from gateway.link.events import JSON, CatchUp, FromWorker, Publish, Start, Subscribe
 from mesh.cache.state_transfer import (
     BEHIND,
     INCOMPLETE,
@@ -56,10 +56,13 @@ class Bench:
     def publish(self, machine: NodeMachine, count: int) -> None:
         for _ in range(count):
             self.number += 1
-            assert machine.process is not None
-            publish = Publish(self.number, "/c/0", "p", self.number, b"%d" % self.number, [])
-            machine.hear_worker(machine.process, next(iter(machine.process.links)), [publish])
+            self.say(machine, Publish(self.number, "/c/0", "p", self.number, b"%d" % self.number, []))
             self.run(0.002)
+
+    def say(self, machine: NodeMachine, event: FromWorker) -> None:
+        """As a worker of the machine would."""
+        assert machine.process is not None
+        machine.hear_worker(machine.process, next(iter(machine.process.links)), [event])
 
     def until_other_than(self, name: str, seconds: float) -> float:
         """How long until another node coordinates and has the others behind it."""
@@ -241,8 +244,10 @@ def test_the_observers_of_a_lone_voter_that_lost_everything_follow_its_new_log(s
 def test_what_a_new_log_had_when_it_was_copied_reaches_live_subscriptions(seed: int) -> None:
     """They were told that they were live from its beginning, and got what came after the copy."""
     bench = Bench(seed, voters=1, observers=1, tail_items_max=20)
-    voter = bench.world.machines["a"]
+    voter, observer = bench.world.machines["a"], bench.world.machines["b"]
     bench.publish(voter, 5)
+    bench.say(observer, Subscribe(1, 1, "/c/*", JSON, Start("now"), 1))
+    bench.run(0.5)
     voter.crash()
     voter.disk.lose()
     bench.world.network.cut("a", "b")
@@ -252,7 +257,12 @@ def test_what_a_new_log_had_when_it_was_copied_reaches_live_subscriptions(seed: 
     bench.world.network.heal()
     bench.run(3.0)
     assert bench.slot("b").commit == bench.slot("a").commit == 60
-    assert bench.world.setting.counts["effect Resync"] == 1
+    counts = bench.world.setting.counts
+    assert counts["effect Resync"] == 1
+    bench.say(observer, CatchUp(1, {"c": {}}))
+    bench.run(0.5)
+    assert counts["node says NewLog"] == 1, "the worker did not know of the log"
+    assert counts["node says Missed"]
 
 
 def test_what_a_broken_off_repair_has_told_of_is_no_repeat_of_itself() -> None:
