@@ -229,38 +229,76 @@ def file_of(module: str) -> str | None:
     return _files_of_modules().get(module)
 
 
+def nodes(tree: ast.AST) -> Iterator[ast.AST]:
+    """All but the leaves of a tree: as `ast.walk`, but faster."""
+    waiting = [tree]
+    while waiting:
+        item = waiting.pop()
+        yield item
+        for field in item._fields:
+            value = getattr(item, field, None)
+            if isinstance(value, list):
+                waiting += [one for one in value if isinstance(one, ast.AST)]
+            elif isinstance(value, ast.AST) and not isinstance(value, LEAVES):
+                waiting.append(value)
+
+
+LEAVES = ast.Constant, ast.Name, ast.expr_context, ast.operator
+
+
+class Source:
+    """What the rules look at in a file. Its tree is not kept: of all files, that would be millions of objects."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self.lines = text.count("\n")
+        self.imports: list[tuple[int, str, str]] = []
+        """Line, module and name of every import, also of those for type checkers only."""
+        self.calls: list[tuple[int, str]] = []
+        self.functions: list[tuple[int, str, int]] = []
+        """Line, name and number of lines."""
+        self.classes: list[str] = []
+        tree = ast.parse(text)
+        self.has_docstring = not tree.body or bool(ast.get_docstring(tree))
+        package = in_root(name).split("/")[:-1]
+        for item in nodes(tree):
+            match item:
+                case ast.Import():
+                    self.imports += [(item.lineno, alias.name, "") for alias in item.names]
+                case ast.ImportFrom():
+                    above = package[: len(package) + 1 - item.level] if item.level else []
+                    module = ".".join([*above, *([item.module] if item.module else [])])
+                    self.imports += [(item.lineno, module, alias.name) for alias in item.names]
+                case ast.Call() if not is_shell(name):
+                    self.calls.append((item.lineno, ast.unparse(item.func)))
+                case ast.FunctionDef() | ast.AsyncFunctionDef():
+                    assert item.end_lineno is not None
+                    self.functions.append((item.lineno, item.name, item.end_lineno - item.lineno + 1))
+                case ast.ClassDef():
+                    self.classes.append(item.name)
+
+
 @functools.cache
-def parsed(name: str) -> ast.Module:
-    return ast.parse((ROOT / name).read_text(encoding="utf-8"))
+def source(name: str) -> Source:
+    return Source(name, (ROOT / name).read_text(encoding="utf-8"))
 
 
-def imported(name: str, tree: ast.AST) -> Iterator[tuple[int, str, str]]:
-    """Line, module and name of every import, also of those for type checkers only."""
-    package = in_root(name).split("/")[:-1]
-    for item in ast.walk(tree):
-        if isinstance(item, ast.Import):
-            yield from ((item.lineno, alias.name, "") for alias in item.names)
-        elif isinstance(item, ast.ImportFrom):
-            above = package[: len(package) + 1 - item.level] if item.level else []
-            module = ".".join([*above, *([item.module] if item.module else [])])
-            yield from ((item.lineno, module, alias.name) for alias in item.names)
-
-
-def direction_problems(name: str, tree: ast.AST) -> Iterator[str]:
-    room = max((room for room in MAY_IMPORT if name.startswith(room)), key=len)
-    for line, module, imported_name in imported(name, tree):
+def direction_problems(file: Source) -> Iterator[str]:
+    room = max((room for room in MAY_IMPORT if file.name.startswith(room)), key=len)
+    for line, module, imported_name in file.imports:
         full = f"{module}.{imported_name}."
         if module.split(".")[0] in OURS and not any(full.startswith(f"{one}.") for one in MAY_IMPORT[room]):
-            yield f"{name}:{line}: {room} may not import {full.rstrip('.')}"
+            yield f"{file.name}:{line}: {room} may not import {full.rstrip('.')}"
 
 
-def core_problems(name: str, tree: ast.AST) -> Iterator[str]:
-    for line, module, imported_name in imported(name, tree):
+def core_problems(file: Source) -> Iterator[str]:
+    name = file.name
+    for line, module, imported_name in file.imports:
         top, _, rest = module.partition(".")
         if top in OURS:
-            file = file_of(f"{module}.{imported_name}") or file_of(module)
-            if file is not None and is_shell(file):
-                yield f"{name}:{line}: a core may not import the shell {file}"
+            imported = file_of(f"{module}.{imported_name}") or file_of(module)
+            if imported is not None and is_shell(imported):
+                yield f"{name}:{line}: a core may not import the shell {imported}"
         elif top == "websockets":
             part = rest.split(".")[0] or imported_name
             if not name.startswith(("gateway/", "client/")) or part not in CORE_MAY_IMPORT_OF_WEBSOCKETS:
@@ -269,44 +307,33 @@ def core_problems(name: str, tree: ast.AST) -> Iterator[str]:
             yield f"{name}:{line}: a core may not import {module}"
         elif module == "random" and imported_name != "Random":
             yield f"{name}:{line}: a core may import only Random from random"
-    for item in ast.walk(tree):
-        if isinstance(item, ast.Call):
-            called = ast.unparse(item.func)
-            if called in CORE_MAY_NOT_CALL or CLOCKS.search(called):
-                yield f"{name}:{item.lineno}: a core may not call {called}()"
+    for line, called in file.calls:
+        if called in CORE_MAY_NOT_CALL or CLOCKS.search(called):
+            yield f"{name}:{line}: a core may not call {called}()"
 
 
-def size_problems(name: str, text: str, tree: ast.AST) -> Iterator[str]:
-    lines = text.count("\n")
-    if lines > FILE_LINES_MAX:
-        yield f"{name}: {lines} lines, more than {FILE_LINES_MAX}"
-    for item in ast.walk(tree):
-        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef):
-            assert item.end_lineno is not None
-            lines = item.end_lineno - item.lineno + 1
-            if lines > FUNCTION_LINES_MAX:
-                yield f"{name}:{item.lineno}: {item.name}() has {lines} lines, more than {FUNCTION_LINES_MAX}"
+def size_problems(file: Source) -> Iterator[str]:
+    if file.lines > FILE_LINES_MAX:
+        yield f"{file.name}: {file.lines} lines, more than {FILE_LINES_MAX}"
+    for line, function, lines in file.functions:
+        if lines > FUNCTION_LINES_MAX:
+            yield f"{file.name}:{line}: {function}() has {lines} lines, more than {FUNCTION_LINES_MAX}"
 
 
-def docstring_problems(name: str, tree: ast.Module) -> Iterator[str]:
-    if tree.body and not ast.get_docstring(tree):
-        yield f"{name}: no docstring"
-
-
-def problems_of(name: str, text: str, tree: ast.Module) -> list[str]:
+def problems_of(file: Source) -> list[str]:
     """What is wrong with one file, by itself."""
     found = [
-        *direction_problems(name, tree),
-        *([] if is_shell(name) else core_problems(name, tree)),
-        *size_problems(name, text, tree),
-        *docstring_problems(name, tree),
+        *direction_problems(file),
+        *([] if is_shell(file.name) else core_problems(file)),
+        *size_problems(file),
+        *([] if file.has_docstring else [f"{file.name}: no docstring"]),
     ]
     return list(dict.fromkeys(found))  # one import of several names is one problem
 
 
 def imports_of(name: str) -> set[str]:
     """The files of ours that a file of ours imports, itself left out."""
-    found = {file_of(f"{module}.{one}") or file_of(module) for _, module, one in imported(name, parsed(name))}
+    found = {file_of(f"{module}.{one}") or file_of(module) for _, module, one in source(name).imports}
     return {file for file in found if file is not None and file != name}
 
 
@@ -352,7 +379,7 @@ def listed_files() -> list[str]:
 
 @pytest.mark.parametrize("name", sources())
 def test_every_source_keeps_the_rules(name: str) -> None:
-    problems = problems_of(name, (ROOT / name).read_text(encoding="utf-8"), parsed(name))
+    problems = problems_of(source(name))
     assert not problems, "\n".join(problems)
 
 
@@ -364,9 +391,7 @@ def test_no_files_import_each_other_in_a_circle() -> None:
 def test_a_class_has_a_name_of_its_own() -> None:
     packages = ("mesh/", "gateway/", "node/", "client/")
     names = [name for name in sources() if name.startswith(packages)]
-    found = meanings(
-        (item.name, name) for name in names for item in ast.walk(parsed(name)) if isinstance(item, ast.ClassDef)
-    )
+    found = meanings((one, name) for name in names for one in source(name).classes)
     more = {name: count for name, count in found.items() if count > NAMES_LEFT.get(name, 1)}
     assert not more, f"names that several modules give to a class, and how many: {more}"
     fewer = {name: found.get(name, 1) for name, count in NAMES_LEFT.items() if found.get(name, 1) < count}
@@ -430,7 +455,7 @@ def test_no_file_names_a_registry_or_a_path_of_one_machine() -> None:
     ],
 )
 def test_a_broken_rule_is_found(name: str, text: str, expected: str) -> None:
-    assert any(expected in problem for problem in problems_of(name, text, ast.parse(text)))
+    assert any(expected in problem for problem in problems_of(Source(name, text)))
 
 
 @pytest.mark.parametrize(
@@ -446,7 +471,7 @@ def test_a_broken_rule_is_found(name: str, text: str, expected: str) -> None:
 )
 def test_a_kept_rule_is_not_found_broken(name: str, text: str) -> None:
     text = f'"""x"""\n{text}'
-    assert problems_of(name, text, ast.parse(text)) == []
+    assert problems_of(Source(name, text)) == []
 
 
 def test_circles_are_found() -> None:
