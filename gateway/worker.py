@@ -41,6 +41,7 @@ from gateway.link.plugins import LoadError
 from gateway.link.settings import GatewaySettings
 from gateway.sessions.authority import Authority
 from gateway.sessions.loading import load
+from gateway.sessions.node_watch import NodeWatch
 from gateway.sessions.outputs import Round
 from gateway.sessions.selecting import row
 from gateway.sessions.session import Decision, Question, Session
@@ -59,8 +60,6 @@ LINK_BYTES_MAX = 128 * 1024 * 1024
 """Of events that the node does not take. Publishes alone are kept below that (sessions/publishing.py): such a node is
 lost.
 """
-AUDIT_BYTES_MAX = 16 * 1024 * 1024
-"""Of events that the node does not take, beyond which auditors get none."""
 SENDING_S = 0.01
 """How long clients are sent to before everything else has its turn: reading clients and the link, new connections."""
 NODE_LOST_SPREAD_S = 1.0
@@ -98,7 +97,6 @@ class Worker:
         self.connection_count = 0
         """Sockets, also those whose session has ended."""
         self.draining = False
-        self.node_is_silent = False
         self.done = Event()
         self.exit_status = 0
         self.counts_bytes = self.sessions.counts_bytes
@@ -121,6 +119,7 @@ class Worker:
         self._rest = self.loop.timer(0.0)
         """Active while a round waits for its next turn."""
         self._ticked = self.now()
+        self._node_watch = NodeWatch(self._ticked, settings.node_silent_s, TICK_S)
         self._taken_told = 0
         self._stats_sent = self._ticked
         self._delay_s = 0.0
@@ -163,7 +162,7 @@ class Worker:
     @property
     def is_full(self) -> bool:
         """Whether no more connections are taken."""
-        return self.draining or self.node_is_silent or self.connection_count >= self.connections_max
+        return self.draining or self._node_watch.is_silent or self.connection_count >= self.connections_max
 
     def refused_s(self, host: str) -> float:
         """0 if another connection may come from there; else in how many seconds."""
@@ -326,12 +325,11 @@ class Worker:
 
     def _tick(self) -> None:
         now = self.now()
-        late_s = now - self._ticked - TICK_S
-        self._delay_s = max(self._delay_s, late_s)
+        self._delay_s = max(self._delay_s, now - self._ticked - TICK_S)
         self._ticked = now
-        if late_s > self.settings.node_silent_s / 2:
-            self._uplink.heard_at = now  # this process stood still itself
-        self._look_at_node(now)
+        if self._node_watch.tick(now, self._uplink.heard_at):
+            event(log, "node_silent", logging.WARNING, clients=len(self.sessions))
+            self.sessions.send_away(now, codes.NODE_LOST, "the node process does not answer", NODE_LOST_SPREAD_S)
         self._join_or_leave()
         for connection in self._closing.advance(now):
             connection.end()
@@ -349,12 +347,8 @@ class Worker:
         self._send()
 
     def _tell_auditors(self, trail: Trail) -> None:
-        audited = trail.take()
-        if audited is None:
-            return
-        if self._uplink.waiting_bytes > AUDIT_BYTES_MAX:
-            trail.dropped += audited.count
-        else:
+        audited = trail.take(self._uplink.waiting_bytes)
+        if audited is not None:
             self._outputs.events.append(audited)
 
     def _look_at_certificates(self) -> None:
@@ -366,21 +360,11 @@ class Worker:
         except CertificateError as error:
             event(log, "certificate_refused", logging.ERROR, error=str(error))
 
-    def _look_at_node(self, now: float) -> None:
-        """A node that lives and says nothing (stopped, or stuck) serves nobody: its clients had better go elsewhere."""
-        was_silent = self.node_is_silent
-        self.node_is_silent = now - self._uplink.heard_at > self.settings.node_silent_s
-        if self.node_is_silent and not was_silent:
-            event(log, "node_silent", logging.WARNING, clients=len(self.sessions))
-            gevent.spawn(
-                or_crash(self._close_all), codes.NODE_LOST, "the node process does not answer", NODE_LOST_SPREAD_S
-            )
-
     def _join_or_leave(self) -> None:
         """A full worker takes no more connections while others do; else somebody has to answer that all are full."""
         if self.draining:
             return
-        is_wanted = self.node_is_silent or not (self.is_full and self.others_have_room)
+        is_wanted = self._node_watch.is_silent or not (self.is_full and self.others_have_room)
         if is_wanted == self._server.is_listening:
             return
         if is_wanted:
@@ -459,7 +443,7 @@ class Worker:
             gevent.sleep(CLOSE_STEP_S)
         if self._server.is_listening:
             self._server.leave()
-        self._close_all(codes.DRAINING, "the server is shutting down", LAST_WORDS_S)
+        self._send_away(codes.DRAINING, "the server is shutting down", LAST_WORDS_S)
         if self._trail is not None:
             self._tell_auditors(self._trail)
             self._send()
@@ -476,7 +460,7 @@ class Worker:
         gevent.spawn(or_crash(self._leave))
 
     def _leave(self) -> None:
-        self._close_all(codes.NODE_LOST, "the worker lost its node process", NODE_LOST_SPREAD_S)
+        self._send_away(codes.NODE_LOST, "the worker lost its node process", NODE_LOST_SPREAD_S)
         self.done.set()
 
     def _stop_listening(self) -> None:
@@ -484,17 +468,10 @@ class Worker:
         self._server.stop_accepting()
         self._server.close()
 
-    def _close_all(self, code: int, reason: str, spread_s: float) -> None:
-        sessions = self.sessions.all
-        steps = max(int(spread_s / CLOSE_STEP_S), 1)
-        for step in range(steps):
-            batch = sessions[step::steps]
-            for session in batch:
-                self.sessions.close(session, code, reason)
-            self.flush()
-            if batch:
-                gevent.sleep(CLOSE_STEP_S)
-        until = self.now() + LAST_WORDS_S
+    def _send_away(self, code: int, reason: str, spread_s: float) -> None:
+        """Send all clients away, and wait until they are gone."""
+        self.sessions.send_away(self.now(), code, reason, spread_s)
+        until = self.now() + spread_s + LAST_WORDS_S
         while self.connection_count and self.now() < until:
             gevent.sleep(CLOSE_STEP_S)
 

@@ -18,6 +18,7 @@ from gateway.link.settings import GatewaySettings
 from gateway.sessions import frames
 from gateway.sessions.admission import Admission
 from gateway.sessions.expiry import Expiry
+from gateway.sessions.farewell import Farewell
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
@@ -66,6 +67,7 @@ class Sessions:
         self._slowing = Slowing(settings, self.stats)
         self._expiry = Expiry(settings.token_life_s)
         self._revoked = Revoked(now)
+        self._farewell: Farewell | None = None
         self._requests = Requests(
             settings,
             authorizer,
@@ -82,11 +84,6 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._sessions)
-
-    @property
-    def all(self) -> list[Session]:
-        """Every session whose connection is not gone."""
-        return list(self._sessions)
 
     # From connections.
 
@@ -233,6 +230,9 @@ class Sessions:
                 self.close(session, codes.TOKEN_EXPIRED, "the token has expired")
             else:
                 self.outputs.reply(session, frames.Expiring(round(left_s, 3)))
+        if self._farewell is not None:
+            for session in self._farewell.due(now):
+                self.close(session, self._farewell.code, self._farewell.reason)
         self._revoked.now = now
         self._requests.tick(now)
         made: dict[tuple[object, ...], bytes] = {}
@@ -266,6 +266,10 @@ class Sessions:
         for session in self._sessions:
             if session.state == OPEN:
                 self.outputs.reply(session, frames.Move(within_s, reachable(servers, session.vantage)))
+
+    def send_away(self, now: float, code: int, reason: str, spread_s: float) -> None:
+        """Close all sessions with the ticks of so many seconds."""
+        self._farewell = Farewell(now, self._sessions, code, reason, spread_s)
 
     def measure(self) -> None:
         """Bring the gauges of `stats` up to date, as far as they are about sessions."""

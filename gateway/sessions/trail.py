@@ -1,6 +1,6 @@
 """What happened to the clients of a worker, for auditors: collected here, sent to the node with the ticks.
 
-Invariant: never more than EVENTS_MAX wait; what comes beyond them is counted.
+Invariant: never more than EVENTS_MAX wait; what comes beyond them, or while the node takes nothing, is counted.
 
 Not here: auditors (node/audit/), what happens in the node itself (node/audit/insides.py).
 """
@@ -31,6 +31,8 @@ from mesh.subject import topic_of
 from whimbrel_server import Connection, Identity
 
 EVENTS_MAX = 20_000
+WAITING_BYTES_MAX = 16 * 1024 * 1024
+"""Of the link's events that the node does not take, beyond which auditors get none."""
 SUBJECT_CHARACTERS_MAX = 200
 """Of what is no subject."""
 REASON_CHARACTERS_MAX = 300
@@ -68,12 +70,19 @@ class Trail:
         """What was told of clients since the last `take` that may come again."""
         self._events: list[AuditLine] = []
 
-    def take(self) -> link.Audited | None:
-        """What there is, for the node."""
+    def take(self, waiting_bytes: int = 0) -> link.Audited | None:
+        """What there is, for the node.
+
+        Args:
+            waiting_bytes: Of events that the node has not taken yet.
+        """
         if not self._events:
             return None
         events, self._events = self._events, []
         self._not_asked.clear()
+        if waiting_bytes > WAITING_BYTES_MAX:
+            self.dropped += len(events)
+            return None
         try:
             return link.Audited(len(events), _encoder.encode_lines(events))
         except (UnicodeEncodeError, TypeError, ValueError):  # an authorizer of somebody's own may name clients anything

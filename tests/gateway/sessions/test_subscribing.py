@@ -8,7 +8,7 @@ import pytest
 
 from gateway.link import events as link
 from gateway.link.messages import encode_json, encode_msgpack
-from gateway.sessions.session import GONE, OPEN
+from gateway.sessions.session import GONE, NEW, OPEN
 from mesh.log import Entry, Gap
 from mesh.placement import slot_of
 from tests.gateway.sessions.core import Harness, frames_in
@@ -212,7 +212,7 @@ def test_clients_are_asked_to_move_in_their_own_encoding() -> None:
     harness.sessions.move(8, ["ws://b"])
     frame = {"op": "move", "within_s": 8, "servers": ["ws://b"]}
     assert harness.sent() == {one: [frame], packed: [frame]}
-    assert silent in harness.sessions.all
+    assert silent.state == NEW
 
 
 @pytest.mark.parametrize("count", [2, 50])

@@ -216,3 +216,13 @@ def test_what_finds_no_room_is_counted() -> None:
     assert len(told(core)) == trails.EVENTS_MAX
     assert core.sessions.trail is not None
     assert core.sessions.trail.dropped == 3
+
+
+def test_what_a_node_that_takes_nothing_would_be_told_is_counted_and_let_go() -> None:
+    core = audited()
+    trail = core.sessions.trail
+    assert trail is not None
+    trail.handshake_refused("1.2.3.4", "full")
+    assert trail.take(trails.WAITING_BYTES_MAX + 1) is None
+    assert trail.dropped == 1
+    assert trail.take(trails.WAITING_BYTES_MAX) is None

@@ -19,6 +19,7 @@ from gateway.link import events as link
 from gateway.link.events import FromNode
 from gateway.link.numbering import Arrivals
 from gateway.link.settings import GatewaySettings
+from gateway.sessions.node_watch import NodeWatch
 from gateway.sessions.session import Session
 from gateway.sessions.sessions import TICK_S, Sessions
 from tests.sim.machines.link import Link
@@ -27,6 +28,8 @@ from whimbrel_server import Connection
 
 _decode = msgspec.msgpack.Decoder(list[FromNode]).decode
 
+AWAY_S = 0.2
+"""Over which clients are sent away."""
 SILENT_S = 2.0
 """A node that says nothing for so long is taken for lost until it speaks again."""
 
@@ -76,8 +79,8 @@ class WorkerMachine:
         self._sessions = self.sessions_type(self.now, settings, AllowAll())
         self._arrivals = Arrivals()
         self._heard_at = self.now
+        self._node_watch = NodeWatch(self.now, SILENT_S, TICK_S)
         self._link: Link | None = None
-        self._is_silent = False
         setting.schedule.after(rng.random() * TICK_S, self._tick)
 
     @property
@@ -88,7 +91,7 @@ class WorkerMachine:
     @property
     def takes_clients(self) -> bool:
         """Whether a new connection is taken."""
-        return not (self.is_over or self.is_draining or self._is_silent)
+        return not (self.is_over or self.is_draining or self._node_watch.is_silent)
 
     @property
     def is_stalled(self) -> bool:
@@ -176,17 +179,15 @@ class WorkerMachine:
         if self.is_over:
             return
         if not self.is_stalled:
+            if self._node_watch.tick(self.now, self._heard_at):
+                self._sessions.send_away(self.now, codes.NODE_LOST, "the node process does not answer", AWAY_S)
             self._sessions.tick(self.now, self.now)
             self._perform()
-            was_silent, self._is_silent = self._is_silent, self.now - self._heard_at > SILENT_S
-            if self._is_silent and not was_silent:
-                self._close_all(codes.NODE_LOST, "the node process does not answer")
         self._setting.schedule.after(TICK_S, self._tick)
 
     def _go_on(self) -> None:
         if self.is_over or self.is_stalled:
             return
-        self._heard_at = self.now
         if self._link is not None:
             self._link.is_stalled = False
             self._link.take()
@@ -198,15 +199,13 @@ class WorkerMachine:
         self._setting.schedule.after(drain.window_s, self._drained)
 
     def _drained(self) -> None:
+        self._sessions.send_away(self.now, codes.DRAINING, "the server is shutting down", AWAY_S)
+        self._setting.schedule.after(AWAY_S + 2 * TICK_S, self._gone)
+
+    def _gone(self) -> None:
         if not self.is_over:
-            self._close_all(codes.DRAINING, "the server is shutting down")
             self.end()
             self._ended()
-
-    def _close_all(self, code: int, reason: str) -> None:
-        for session in self._sessions.all:
-            self._sessions.close(session, code, reason)
-        self._perform()
 
     # Outputs.
 

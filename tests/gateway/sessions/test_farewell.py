@@ -1,0 +1,42 @@
+"""Sending all clients away, and when a node is taken for lost."""
+
+from __future__ import annotations
+
+from gateway.link import codes
+from gateway.sessions.node_watch import NodeWatch
+from gateway.sessions.session import GONE
+from gateway.sessions.sessions import TICK_S
+from tests.gateway.sessions.core import Harness
+
+
+def test_clients_are_sent_away_one_after_another_and_each_once() -> None:
+    harness = Harness()
+    clients = [harness.open() for _ in range(10)]
+    harness.sessions.gone(clients[0])
+    harness.sessions.send_away(harness.now, codes.NODE_LOST, "why", 1.0)
+    seen: list[int] = []
+    for _ in range(25):
+        harness.tick(TICK_S)
+        seen.append(len(harness.closed))
+    assert seen[0] <= 1
+    assert 3 <= seen[9] <= 6
+    assert seen[-1] == len(clients) - 1
+    assert {(code, reason) for _, code, reason in harness.closed} == {(codes.NODE_LOST, "why")}
+    assert all(session.state == GONE for session in clients)
+
+
+def test_a_node_that_says_nothing_is_lost_once_until_it_speaks_again() -> None:
+    watch = NodeWatch(0.0, 1.0, TICK_S)
+    fallen = [now for tick in range(1, 60) if watch.tick(now := tick * TICK_S, 0.5)]
+    assert len(fallen) == 1
+    assert 1.5 < fallen[0] < 1.6
+    assert watch.is_silent
+    assert not watch.tick(3.0, 2.99)
+    assert not watch.is_silent
+
+
+def test_a_worker_that_stood_still_itself_does_not_blame_the_node() -> None:
+    watch = NodeWatch(0.0, 1.0, TICK_S)
+    assert not watch.tick(5.0, 0.0)
+    assert not watch.tick(5.05, 0.0)
+    assert [tick for tick in range(1, 40) if watch.tick(5.05 + tick * TICK_S, 0.0)], "now it has had its time"
