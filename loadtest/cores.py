@@ -177,6 +177,7 @@ class Line:
     def serve(self, asked: list[link.FromWorker]) -> bytes:
         """The node takes what a worker asks; the packet that answers."""
         for event in asked:
+            assert not isinstance(event, link.ForShell)
             self.node.worker_event(self.now, 0, WORKER, event)
         self.node.take_effects(self.now)
         while self.node.has_work:

@@ -2,7 +2,7 @@
 
     records:   kafka_event -> logs/kafka_logs.py -> intake.py -> cache, live messages -> ToWorker
     commits:   peer_packets -> mesh/slots -> logs/slot_logs.py -> intake.py -> cache, live messages -> ToWorker
-    subscribe: worker_event -> backfill/ -> pages -> ToWorker; what the cache lacks: a peer's cache, else AskKafka
+    subscribe: worker_event -> backfill/ -> pages -> ToWorker; what the cache lacks: history.py -> AskKafka
     publish:   worker_event -> publishing.py -> Produce or mesh/slots -> (read back or committed) -> ToWorker
 
 After any inputs `take_effects` brings them to their end and returns what is to be done, in order; many inputs before
@@ -20,16 +20,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from random import Random
-from typing import Any, get_args
+from typing import Any, assert_never, get_args
 
 from gateway.link import codes
 from gateway.link import events as link
 from mesh.cache.cache import Cache
-from mesh.cache.peer_scan import NotHeld, PeerScan, PeerScanConfig, PeerScanEvent, PeerScanPacket
+from mesh.cache.peer_scan import PeerScan, PeerScanConfig, PeerScanPacket
 from mesh.cache.state_transfer import StateTransfer, StateTransferConfig, StateTransferPacket
 from mesh.feed.feed import Feed
 from mesh.feed.feed_log import FeedBatch, FeedBeacon
-from mesh.log import Gap
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
 from mesh.revocations import Revocation, Revocations, RevocationsPacket
@@ -38,16 +37,13 @@ from mesh.slots.slot_log import item_bytes
 from mesh.slots.slots import Slots
 from mesh.transport.wire import MESSAGE_BYTES_MAX
 from node.attached_workers import AttachedWorkers
-from node.backfill.backfills import Backfills, Ticket
+from node.backfill.backfills import Backfills
 from node.backfill.catch_ups import CatchUps
-from node.backfill.questions import LatestValues, Locate, Measure, Question, Scan, Scanned
 from node.cluster.peers import Peers
 from node.config import NodeConfig
 from node.durations import Durations
 from node.effects import (
     WARNING,
-    AskKafka,
-    CancelQuestion,
     DatagramToPeer,
     Effect,
     Effects,
@@ -55,6 +51,7 @@ from node.effects import (
     SaveRevocations,
     ToPeer,
 )
+from node.history import History
 from node.intake import Intake
 from node.interest import Interest, WorkerId
 from node.kafka import events as kafka
@@ -62,7 +59,6 @@ from node.logs.kafka_health import KafkaHealth, forbidden_text
 from node.logs.kafka_logs import KafkaLogs
 from node.logs.lent_logs import LentLogs
 from node.logs.look_ups import LookUps
-from node.logs.slot_ends import SlotEnds
 from node.logs.slot_logs import SlotLogs
 from node.publishing import Publishing
 from node.settled import Settled
@@ -76,8 +72,6 @@ AMNESIC_S = 10
 """How long a voter with a new disk waits for the others before the log says so: they may only be starting."""
 EXPIRED_SHARE = 16
 """With each tick one part in so many of what is too old leaves the cache: 1 to 2 ms of it at 20,000 messages/s."""
-SCAN_BYTES_MAX = 1 << 20
-"""Of one answer from a peer's cache."""
 ITEM_BYTES_MAX = MESSAGE_BYTES_MAX // 2
 """Of a publish to a namespace: it must find room in one message between nodes."""
 
@@ -145,9 +139,8 @@ class NodeCore:
         self.peers = Peers(config, effects)
         self.key_sets = KeySets(config.key_urls, effects)
         self.revocations, self.durations = Revocations(), Durations()
-        self._slot_ends = SlotEnds(self.slots)
-        self._scans: dict[Ticket, Scan] = {}
-        """Questions that peers are asked."""
+        asking = self.backfills, self.catch_ups
+        self.history = History(*asking, self.scan, self.tables, self.slots, self.kafka_health, self.durations, effects)
         self._servers: list[str] = []
         """Told to the workers last."""
         self._second_at = now + SECOND_S
@@ -185,8 +178,8 @@ class NodeCore:
         self.workers.leave(worker)
         self.key_sets.gone(worker)
 
-    def worker_event(self, now: float, wall_ms: int, worker: WorkerId, event: link.FromWorker) -> None:
-        """What a worker says. What concerns its process alone (`Ready`, `Query`) is the shell's.
+    def worker_event(self, now: float, wall_ms: int, worker: WorkerId, event: link.ForCore) -> None:
+        """What a worker says.
 
         Args:
             wall_ms: Milliseconds since 1970, for messages to namespaces.
@@ -215,6 +208,8 @@ class NodeCore:
                 self.workers.catch_up(worker, event)
             case link.Stats(values):
                 self.workers.vacancies.measured(worker, values["connections"], values["connections_max"])
+            case _:
+                assert_never(event)
 
     # Inputs from Kafka's threads.
 
@@ -255,25 +250,23 @@ class NodeCore:
             case kafka.TopicCreated():
                 self.publishing.topic_created(event.topic, event.code, event.reason)
             case kafka.ScanDone():
-                self.durations.answered(now, event.ticket)
-                self._tell_scanned(event.ticket, event.scanned)
+                self.history.scanned(now, event.ticket, event.scanned)
             case kafka.LocateDone():
-                self.durations.answered(now, event.ticket)
-                self.backfills.located(event.ticket, event.position)
+                self.history.located(now, event.ticket, event.position)
             case kafka.MeasureDone():
-                self.durations.answered(now, event.ticket)
                 self.kafka_logs.measured(event.ticket, event.truncation)
                 self.tables.measured(event.ticket, event.truncation)
-                self.backfills.measured(event.ticket, event.truncation)
+                self.history.measured(now, event.ticket, event.truncation)
             case kafka.TableReadDone():
                 self.tables.was_read(event.ticket, event.read)
                 self._look_ready()
             case kafka.Unanswered():
-                self.durations.given_up(event.ticket)
                 self.kafka_health.failed(now, event.reason)
                 self.kafka_logs.unmeasured(event.ticket)
                 self.tables.unanswered(now, event.ticket, event.reason)
-                self._tell_unanswered(event.ticket)
+                self.history.unanswered(event.ticket)
+            case _:
+                assert_never(event)
 
     # Inputs from other nodes.
 
@@ -350,11 +343,7 @@ class NodeCore:
         self.intake.rates.tick()
         self.key_sets.tick(now)
         self.revocations.tick(now)
-        for ticket, exists in self._slot_ends.tick(now):
-            if exists:
-                self.backfills.measured(ticket, None)
-            else:
-                self.backfills.ended_before(ticket)
+        self.history.tick(now)
         if now >= self._second_at:
             self._second_at = max(self._second_at + SECOND_S, now)
             self._second(now)
@@ -411,17 +400,10 @@ class NodeCore:
     def _settle(self, now: float) -> bool:
         """One step towards the end of the inputs; whether there may be more."""
         self._offer_items(now)
-        for ticket in [*self.backfills.take_cancelled(), *self.catch_ups.take_cancelled()]:
-            if self._scans.pop(ticket, None) is not None:
-                self.scan.cancel(ticket)
-            elif not self._slot_ends.cancel(ticket):
-                self.durations.given_up(ticket)
-                self._effects.add(CancelQuestion(ticket))
-        for ticket, question in (questions := [*self.backfills.take_questions(), *self.catch_ups.take_questions()]):
-            self._ask(now, ticket, question)
+        has_asked = self.history.settle(now)
         self.slots.settle(now)
         self._put_out(now)
-        return self._take_events(now) or bool(questions)
+        return self._take_events(now) or has_asked
 
     def _offer_items(self, now: float) -> None:
         for item in self.publishing.take_items():
@@ -458,7 +440,7 @@ class NodeCore:
         for feed_event in (of_feed := self.feed.take_events()):
             self.kafka_logs.feed_event(now, feed_event)
         for scan_event in (of_scan := self.scan.take_events()):
-            self._scanned(now, scan_event)
+            self.history.peer_scanned(now, scan_event)
         if revoked := self.revocations.take_news():
             self._effects.add(SaveRevocations(self.revocations.all(now)))
             for worker in self.workers.ids:
@@ -469,7 +451,7 @@ class NodeCore:
         """Pass on who is alive, which may have changed."""
         alive = self.peers.alive()
         self.slot_logs.peers = [name for name in alive if name != self.config.name]
-        self.kafka_logs.peers = self.peers.ready()
+        self.kafka_logs.peers = self.history.peers = self.peers.ready()
         self.slots.members(now, alive)
         self.feed.members(now, alive)
         self.transfer.members(now, alive)
@@ -486,56 +468,6 @@ class NodeCore:
 
     def _receive_scan(self, now: float, sender: str, boot: str, packet: PeerScanPacket) -> None:
         self.scan.receive(now, sender, packet)
-
-    # Private: what the cache does not have.
-
-    def _ask(self, now: float, ticket: Ticket, question: Question) -> None:
-        """Of a peer's cache, which costs Kafka nothing; what no peer has, of Kafka."""
-        peers = self.kafka_logs.peers
-        if isinstance(question, LatestValues):
-            self.tables.ask(ticket, question)
-        elif isinstance(question, Scan) and peers:
-            self._scans[ticket] = question
-            self.scan.ask(
-                now, ticket, question.source.log_id, question.subject, question.after, question.until,
-                question.messages_max, SCAN_BYTES_MAX, peers,
-            )  # fmt: skip
-        else:
-            self._ask_log(now, ticket, question)
-
-    def _scanned(self, now: float, event: PeerScanEvent) -> None:
-        question = self._scans.pop(event.ticket)
-        if isinstance(event, NotHeld):
-            self._ask_log(now, event.ticket, question)
-        else:
-            self._tell_scanned(event.ticket, Scanned(question.after, [], event.found, event.reached))
-
-    def _tell_scanned(self, ticket: Ticket, scanned: Scanned) -> None:
-        """One of the two has asked."""
-        self.backfills.scanned(ticket, scanned)
-        self.catch_ups.scanned(ticket, scanned)
-
-    def _tell_unanswered(self, ticket: Ticket) -> None:
-        self.backfills.unanswered(ticket)
-        self.catch_ups.unanswered(ticket)
-
-    def _ask_log(self, now: float, ticket: Ticket, question: Question) -> None:
-        if not question.source.is_slot:
-            if self.kafka_health.is_leaderless(question.source):
-                self._tell_unanswered(ticket)  # a thread would wait for it in vain
-            else:
-                self.durations.asked(now, ticket)
-                self._effects.add(AskKafka(ticket, question))
-            return
-        # A slot's log is nowhere but in the caches.
-        match question:
-            case Scan():
-                gap = Gap(question.source.log_id, question.after, question.until, "retention")
-                self._tell_scanned(ticket, Scanned(question.until, [gap], [], question.until))
-            case Locate():
-                self.backfills.located(ticket, None)
-            case Measure():
-                self._slot_ends.ask(now, ticket, question)
 
     # Private: once a second.
 

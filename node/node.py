@@ -244,6 +244,8 @@ class Node:
             case link.Selected():
                 if self._admin is not None:
                     self._admin.selected(said)
+            case link.Taken():
+                pass  # workers.py has looked at it
             case _:
                 self.core.worker_event(now, wall_ms, worker.id, said)
 

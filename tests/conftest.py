@@ -21,7 +21,7 @@ settings.register_profile("no deadline", deadline=None)
 settings.register_profile("few", deadline=None, max_examples=25)
 settings.load_profile("no deadline")
 
-# Thousands of collected tests live as long as the process: walking them again and again took a third of the time.
+# Thousands of collected tests live as long as the process, and the collector walked them again and again.
 gc.set_threshold(100_000, 20, 50)
 
 _topic_numbers = itertools.count(1)

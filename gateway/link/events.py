@@ -227,25 +227,13 @@ class Taken(msgspec.Struct, array_like=True, tag="taken", gc=False):
     packets: int
 
 
-FromWorker: TypeAlias = (
-    Ready
-    | Subscribe
-    | More
-    | Cancel
-    | Drop
-    | Publish
-    | Query
-    | Stats
-    | Selected
-    | CatchUp
-    | MissedTaken
-    | Taken
-    | WantKeys
-    | WantRevoked
-    | Audited
-    | Admit
-    | Leave
+ForCore: TypeAlias = (
+    Subscribe | More | Cancel | Drop | Publish | Stats | CatchUp | MissedTaken | WantKeys | WantRevoked | Admit | Leave
 )
+"""What the node's decisions are about (node/core.py)."""
+ForShell: TypeAlias = Ready | Query | Selected | Taken | Audited
+"""What concerns the two processes."""
+FromWorker: TypeAlias = ForCore | ForShell
 
 
 # From a node to a worker.

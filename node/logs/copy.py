@@ -1,4 +1,4 @@
-"""A whole log on its way from a peer's cache, put together beside the one that it is to replace.
+"""Whole logs on their way from a peer's cache, each put together beside the one that it is to replace.
 
 Not here: asking for it (mesh/cache/state_transfer.py), when it takes its place (slot_logs.py, kafka_logs.py).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from mesh.cache.cache import Cache
 from mesh.cache.export import Import, LogHead, Part
+from mesh.cache.state_transfer import TransferPage
 from mesh.repeats import Repeats
 
 
@@ -40,3 +41,31 @@ class LogCopy:
     def discard(self) -> None:
         """It is not wanted any more."""
         self._cache.close(self.log)
+
+
+class Copies:
+    """Those on their way, by log."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._copies: dict[str, LogCopy] = {}
+
+    def take(
+        self, now: float, page: TransferPage, topic: str, repeats: Repeats | None, clock_ms: int | None = None
+    ) -> None:
+        """A page; with a first one the copy begins anew. Other arguments as of `LogCopy`."""
+        if page.head is not None:
+            self.discard(page.log)
+            self._copies[page.log] = LogCopy(self._cache, page.log, topic, repeats, page.head)
+        self._copies[page.log].take(now, page.part, clock_ms)
+
+    def finish(self, log_id: str) -> LogCopy:
+        """There are no more pages: whoever calls installs or discards it."""
+        copy = self._copies.pop(log_id)
+        copy.finish()
+        return copy
+
+    def discard(self, log_id: str) -> None:
+        """It is not wanted any more, if there is one."""
+        if (copy := self._copies.pop(log_id, None)) is not None:
+            copy.discard()

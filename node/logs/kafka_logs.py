@@ -32,7 +32,7 @@ from node.backfill.questions import Measure
 from node.effects import DEBUG, WARNING, AskKafka, Effects, FindStart, ReadFrom, StopReading
 from node.intake import Intake, clock_ms
 from node.kafka.events import EndReached, Flow, Found, NotAllowed, OutOfRange, Record, Records, StartFound
-from node.logs.copy import LogCopy
+from node.logs.copy import Copies
 from node.logs.kafka_health import KafkaHealth
 from node.logs.lent_logs import LentLogs
 from node.logs.look_ups import LookUps
@@ -93,8 +93,8 @@ class KafkaLogs:
         """Of the last command to the reader."""
         self._copying: dict[str, Source] = {}
         """Sources that are filled from a peer, by log."""
-        self._copies: dict[str, LogCopy] = {}
-        """What has come of them so far, by log; none before the first page."""
+        self._copies = Copies(cache)
+        """What has come of them so far; nothing before the first page."""
         self._measuring: dict[Ticket, Source] = {}
         """Sources of which Kafka is asked whether it has lost their end, before they are read on."""
         self._checking: dict[Ticket, Source] = {}
@@ -445,7 +445,7 @@ class KafkaLogs:
         self._feed.close(now, source.log_id)
         self._lent.fed.pop(source.log_id, None)
         self._copying.pop(source.log_id, None)
-        self._discard(source.log_id)
+        self._copies.discard(source.log_id)
         self._waiting = [one for one in self._waiting if one is not source]
         self._health.forget(source)
         self._effects.log("log_ended", topic=source.topic, partition=source.partition, log=source.log_id, unread=lag)
@@ -478,23 +478,19 @@ class KafkaLogs:
     def _copy(self, now: float, source: Source, event: StateTransferEvent) -> None:
         match event:
             case TransferPage():
-                if event.head is not None:
-                    self._discard(event.log)
-                    repeats = Repeats(self._retry_window_ms) if source.rule.publish else None
-                    self._copies[event.log] = LogCopy(self._cache, event.log, source.topic, repeats, event.head)
-                self._copies[event.log].take(now, event.part, clock_ms(now))
+                repeats = Repeats(self._retry_window_ms) if source.rule.publish else None
+                self._copies.take(now, event, source.topic, repeats, clock_ms(now))
             case TransferDone():
                 self._copied(now, source)
             case TransferFailed():
                 del self._copying[event.log]
-                self._discard(event.log)
+                self._copies.discard(event.log)
                 self._effects.add(FindStart(source))
 
     def _copied(self, now: float, source: Source) -> None:
         """A copy is complete: it is the log from here on."""
         del self._copying[source.log_id]
-        copy = self._copies.pop(source.log_id)
-        copy.finish()
+        copy = self._copies.finish(source.log_id)
         copy.install()
         source.log, source.repeats = copy.log, copy.repeats
         self._effects.log("log_copied", DEBUG, topic=source.topic, partition=source.partition, entries=copy.log.held)
@@ -504,11 +500,6 @@ class KafkaLogs:
         self._lent.fed[source.log_id] = source
         self._feed.open(now, source.log_id, copy.log.end, True)
         self._loaded(now, source)
-
-    def _discard(self, log_id: str) -> None:
-        copy = self._copies.pop(log_id, None)
-        if copy is not None:
-            copy.discard()
 
 
 def _epoch_of(record: Record) -> int:

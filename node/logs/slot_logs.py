@@ -31,7 +31,7 @@ from node.attached_workers import AttachedWorkers
 from node.backfill.backfills import Backfills
 from node.effects import DEBUG, WARNING, Effects
 from node.intake import Intake
-from node.logs.copy import LogCopy
+from node.logs.copy import Copies
 from node.logs.lent_logs import LentLogs
 from node.publishing import Publishing
 from node.topics import Topics, slot_log_id
@@ -69,8 +69,7 @@ class SlotLogs:
         self._transfer = transfer
         self._lent = lent
         self._effects = effects
-        self._copies: dict[str, LogCopy] = {}
-        """On their way, by log."""
+        self._copies = Copies(cache)
         self._wanted: dict[str, tuple[int, str]] = {}
         """Logs whose cache a slot waits for: the slot, and the peer that surely has it."""
         self.peers: list[str] = []
@@ -123,11 +122,8 @@ class SlotLogs:
                 self._slots.by_number[slot].repeats.restore(event.part.repeats)
                 self._intake.repair(now, log, self._topics.of_slot(slot), event.part.entries)
             case TransferPage():
-                if event.head is not None:
-                    self._discard(event.log)
-                    repeats = Repeats(self._slots.config.retry_window_ms, self._slots.config.repeats_max)
-                    self._copies[event.log] = LogCopy(self._cache, event.log, "", repeats, event.head)
-                self._copies[event.log].take(now, event.part)
+                repeats = Repeats(self._slots.config.retry_window_ms, self._slots.config.repeats_max)
+                self._copies.take(now, event, "", repeats)
             case TransferDone(is_repair=True):
                 self._cache.advance(log, event.head.end)
                 self._slots.by_number[slot].repeats.forget_before(event.head.oldest_publish)
@@ -189,7 +185,7 @@ class SlotLogs:
 
     def _failed(self, now: float, log: Log, event: TransferFailed) -> None:
         slot, peer = self._wanted[log.id]
-        self._discard(log.id)
+        self._copies.discard(log.id)
         if event.why == BEHIND:  # this cache has all that there is
             self._filled(now, log)
         elif event.is_repair:
@@ -207,8 +203,7 @@ class SlotLogs:
         What lies between the two is not known. So subscriptions that were live in the log resume, and their clients are
         told then what is missing, if anything is.
         """
-        copy = self._copies.pop(log.id)
-        copy.finish()
+        copy = self._copies.finish(log.id)
         if copy.log.end <= log.end and log.end > BEGINNING:
             copy.discard()
             self._filled(now, log)
@@ -220,13 +215,8 @@ class SlotLogs:
             self._workers.resync()
         self._filled(now, copy.log, copy.repeats)
 
-    def _discard(self, log_id: str) -> None:
-        copy = self._copies.pop(log_id, None)
-        if copy is not None:
-            copy.discard()
-
     def _forget(self, now: float, log_id: str) -> None:
         self._transfer.cancel(now, log_id)
         self._wanted.pop(log_id, None)
         self._lent.incomplete.discard(log_id)
-        self._discard(log_id)
+        self._copies.discard(log_id)

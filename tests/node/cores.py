@@ -12,45 +12,23 @@ import msgspec
 from gateway.link import events as link
 from gateway.link.settings import TopicRule
 from gateway.link.topic_rules import Mapping
+from loadtest.cores import NODE
 from mesh.cache.cache import CacheConfig
-from mesh.feed.feed_log import FeedConfig
 from mesh.log import BEGINNING, Headers, Position
 from mesh.membership.packets import MemberChanged, MemberState
 from mesh.packets import Packet
-from mesh.slots.forwarding import ForwardingConfig
-from mesh.slots.slot import EVERYONE, SlotConfig
-from node.backfill.backfill import PageLimits
+from mesh.slots.slot import EVERYONE
 from node.config import NodeConfig
 from node.core import NodeCore
 from node.effects import Effect, FindStart, ReadFrom, SavePromises, TellMembers, ToPeer, ToWorker
 from node.kafka.events import EndReached, Found, Record, Records, StartFound
-from node.publishing import PublishingConfig
 
 E = TypeVar("E")
 
 WORKER = 1
 ORDERS = TopicRule("orders", "json", True)
 CHAT = TopicRule("chat", "text", True)
-ALONE = NodeConfig(
-    name="a",
-    cluster_address="",
-    mapping=Mapping([ORDERS]),
-    uses_kafka=True,
-    compacted=frozenset(),
-    namespaces=(),
-    servers=(),
-    joins=False,
-    slot_count=0,
-    slots=SlotConfig(voters=("a",)),
-    forwarding=ForwardingConfig(),
-    feed=FeedConfig(direct=True),
-    cache=CacheConfig(600, 1000, 1 << 30, 600),
-    publishing=PublishingConfig(5, 1000, 1000),
-    pages=PageLimits(500, 1 << 20),
-    subject_bytes_max=1024,
-    digest=1,
-    namespaces_digest=1,
-)
+ALONE = replace(NODE, mapping=Mapping([ORDERS]), cache=CacheConfig(600, 1000, 1 << 30, 600))
 """Reads Kafka's topic `orders` for itself."""
 VOTER = replace(ALONE, cluster_address="a:1", uses_kafka=False, namespaces=(CHAT,), slot_count=1, mapping=Mapping([]))
 """The only voter of a cluster that has the namespace `chat` in one slot."""

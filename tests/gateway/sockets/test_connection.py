@@ -21,7 +21,7 @@ from whimbrel_server import Connection
 def worker(tmp_path: Path) -> Iterator[Worker]:
     one = Worker(msgspec.structs.replace(SETTINGS, link=f"ipc://{tmp_path}/nobody"))
     yield one
-    for session in one.sessions.all:
+    for session in [*one.sessions._sessions]:
         session.connection.end()
     one._uplink.close()
 
@@ -57,7 +57,7 @@ def frame(opcode: Opcode, data: bytes) -> bytes:
 def test_a_flood_of_pings_is_answered_in_one_write_and_before_the_close(
     worker: Worker, client: socket.socket, writes: list[bytes]
 ) -> None:
-    connection = worker.sessions.all[0].connection
+    connection = next(iter(worker.sessions._sessions)).connection
     client.sendall(b"".join(frame(Opcode.PING, b"%d" % number) for number in range(100)))
     connection._readable()
     pongs = b"".join(Frame(Opcode.PONG, b"%d" % number).serialize(mask=False) for number in range(100))
@@ -68,7 +68,7 @@ def test_a_flood_of_pings_is_answered_in_one_write_and_before_the_close(
 
 
 def test_a_flood_of_frames_leaves_others_their_turn(worker: Worker, client: socket.socket, writes: list[bytes]) -> None:
-    connection = worker.sessions.all[0].connection
+    connection = next(iter(worker.sessions._sessions)).connection
     client.sendall(frame(Opcode.PING, b"") * 10_000)
     connection._readable()
     (pongs,) = writes

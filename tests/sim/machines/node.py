@@ -67,8 +67,6 @@ INBOX_MAX = 2_000
 LEAVE_MAX_S = 2.0
 DRAIN_S = 0.3
 WORKER_RESTART_S = 0.05
-_FOR_THE_SHELL = (link.Ready, link.Query, link.Stats, link.Selected, link.Taken)
-"""What a worker says that the core does not decide about."""
 CODEC: Codec[Any] = Codec(Packet)
 ANYWHERE, BEFORE_SAVING, AFTER_SAVING = "anywhere", "before saving", "after saving"
 
@@ -356,7 +354,7 @@ class NodeMachine:
         for event in events:
             if isinstance(event, link.Subscribe) and process.threads is not None:
                 self.setting.counts.update(process.paths.asked(event, process.core.topics, process.threads))
-            if not isinstance(event, _FOR_THE_SHELL):
+            if not isinstance(event, link.ForShell):
                 process.core.worker_event(self.now, self.wall_ms, worker, event)
 
     def _worker_gone(self, process: Process, worker: int) -> None:
