@@ -140,6 +140,8 @@ class Detours:
 
     def send(self, now: float, sends: list[tuple[NodeName, Any]]) -> list[tuple[NodeName, Any]]:
         """The same for links of TCP, with what goes by way of others; for the other links `take_datagrams`."""
+        if not (sends or self._outgoing or self._to_acknowledge or self._direct):
+            return sends  # as with nearly every batch of records: not worth looking for routes
         routes = self.reach.detours()
         if not (routes or self._outgoing or self._to_acknowledge or self._direct):
             return sends

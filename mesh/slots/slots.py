@@ -420,7 +420,7 @@ class Slots:
     def take_sends(self) -> list[tuple[NodeName, SlotsPacket]]:
         """Packets and where to: a node, or EVERYONE."""
         taken, self._out.sends = self._out.sends, []
-        return self.detours.send(self._now, _without_superseded(taken))
+        return self.detours.send(self._now, _without_superseded(taken) if taken else taken)
 
     def take_datagrams(self) -> list[tuple[NodeName, Datagram]]:
         """Packets for nodes that hear this one faintly (reach.py)."""
