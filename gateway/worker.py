@@ -25,7 +25,7 @@ from gevent import get_hub
 from gevent.event import Event
 
 import whimbrel_server
-from gateway.authorizers.jwt import Jwt
+from gateway.authorizers.keyed import KeyedAuthorizer
 from gateway.http.origins import Origins
 from gateway.http.proxies import Proxies
 from gateway.http.queries import Queries
@@ -398,7 +398,7 @@ class Worker:
         self.flush()
 
     def _keys_came(self, keys: link.IssuerKeys) -> None:
-        if isinstance(self._authorizer, Jwt):
+        if isinstance(self._authorizer, KeyedAuthorizer):
             self._authorizer.keys_fetched(keys.url, keys.jwks)
         self._authority.keys_came(keys.url)
 

@@ -19,13 +19,14 @@ class LoadError(ValueError):
 
 
 def make(
-    kind: str, base: type[T], built_in: Mapping[str, type[T]], name: str, options: dict[str, Any], folder: str
+    kind: str, base: type[T], built_in: Mapping[str, type[T] | str], name: str, options: dict[str, Any], folder: str
 ) -> T:
     """Make an object of the class of this name.
 
     Args:
         kind: What it is called, such as authorizer; entry points are those of the group `whimbrel.authorizers`.
         base: What the class derives from.
+        built_in: Classes, or where to find them (`module:Class`) if they are imported only by those who use them.
         folder: Where a module is looked for besides Python's own path, after it; empty: nowhere.
 
     Raises:
@@ -39,11 +40,14 @@ def make(
         raise LoadError(f"the {kind} {name!r} could not be made: {type(error).__name__}: {error}") from error
 
 
-def _find(kind: str, base: type[T], built_in: Mapping[str, type[T]], name: str, folder: str) -> type[T]:
-    if name in built_in:
-        return built_in[name]
+def _find(kind: str, base: type[T], built_in: Mapping[str, type[T] | str], name: str, folder: str) -> type[T]:
+    found: Any = built_in.get(name)
+    if isinstance(found, type):
+        return found
     group = f"whimbrel.{kind}s"
-    if ":" in name:
+    if isinstance(found, str):
+        found = imported(found)
+    elif ":" in name:
         found = imported(name, folder)
     else:
         points = list(entry_points(group=group, name=name))

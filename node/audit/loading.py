@@ -17,7 +17,7 @@ from node.audit.kafka import KafkaAuditor
 from node.audit.log import LogAuditor
 from whimbrel_server import Auditor
 
-BUILT_IN: Mapping[str, type[Auditor]] = {"kafka": KafkaAuditor, "log": LogAuditor}
+BUILT_IN: Mapping[str, type[Auditor] | str] = {"kafka": KafkaAuditor, "log": LogAuditor}
 
 
 def load(name: str, options: dict[str, Any], folder: str = "") -> Auditor:

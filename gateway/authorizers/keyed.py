@@ -1,0 +1,15 @@
+"""An authorizer whose keys the node fetches. By itself, so that only those who use tokens load what checks them.
+
+Not here: the authorizer that is one (jwt.py), fetching (node/tokens/fetch.py).
+"""
+
+from __future__ import annotations
+
+from whimbrel_server import Authorizer
+
+
+class KeyedAuthorizer(Authorizer):
+    """Is told of keys."""
+
+    def keys_fetched(self, url: str, jwks: bytes) -> None:
+        """The node has these keys now."""
