@@ -20,6 +20,12 @@ export class Console {
   #delays = [];
   #origins = new Map();
   #wasAsked = 0;
+  #asksOthers;
+
+  /** Whether the other nodes can be asked, too. */
+  constructor(asksOthers) {
+    this.#asksOthers = asksOthers;
+  }
 
   /** A message was received by this page; what has no time, and what was kept for it, says nothing of delay. */
   received(message) {
@@ -30,7 +36,8 @@ export class Console {
   /** What a node says, once a second. */
   show(status) {
     this.#statuses.set(status.node, status);
-    this.#origins = new Map((status.cluster?.members ?? []).filter(({ name }) => name !== status.node).map(({ name, url, state }) => [name, { url, state }]));
+    const members = this.#asksOthers ? (status.cluster?.members ?? []) : [];
+    this.#origins = new Map(members.filter(({ name }) => name !== status.node).map(({ name, url, state }) => [name, { url, state }]));
     if (performance.now() - this.#wasAsked > PEERS_EVERY_MS) this.#askPeers();
     const nodes = [status.node, ...this.#origins.keys()].sort();
     for (const node of nodes) {

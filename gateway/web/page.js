@@ -43,13 +43,16 @@ const at = { node: null, lostAt: null };
  * Where clients connect: beside the page, also below a path that a proxy gives it (`https://example.com/push/`). The admin
  * listener, which has the page too, says it in the address.
  */
-const server = new URLSearchParams(location.search).get("server") ?? "./";
+const named = new URLSearchParams(location.search).get("server");
+const server = named ?? "./";
+/** The page of the admin listener may ask its own node only: the others say nothing where clients connect. */
+const asksOthers = named === null;
 const signIn = new SignIn();
 const client = new Client(server, { name: "page", token: storedToken(), onStatus, WebSocket: CuttableWebSocket });
 const publishBox = new PublishBox(client, subjectOf);
 const map = new LiveMap(byID("map"), fleet, onPoint);
 const clusterView = new ClusterView();
-const consoleView = new Console();
+const consoleView = new Console(asksOthers);
 const statusView = new StatusView({ onSubject: (subject) => watch(subject), onTopics, onAnswer }, clusterView, consoleView);
 const watchBox = new WatchBox(client, statusView.placeOf);
 const spark = new Sparkline(byID("received-spark"));
@@ -111,7 +114,7 @@ function onStatus(status) {
 
 /** The page has a connection: say so if it is to another node than before. */
 function showNode({ node, server }) {
-  statusView.connected(server);
+  if (asksOthers) statusView.connected(server);
   clusterView.connected(node);
   if (at.node !== null && at.node !== node) clusterView.moved(at.node, node, performance.now() - at.lostAt);
   at.node = node;

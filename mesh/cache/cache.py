@@ -277,7 +277,7 @@ class Log:
     def unlink(self, subject: str, after: Position, to: Position, there: set[Position]) -> None:
         """Kafka was read again: of a subject or pattern it has only these entries between two positions.
 
-        What it has no more (it compacts) precedes nothing: nobody can be asked whether it had that.
+        What Kafka has compacted away must not be named as `prev`: a client could never have received it.
         """
         one = self.subjects.get(subject)
         for found in self._index.matching(subject) if is_pattern(subject) else [] if one is None else [one]:

@@ -146,7 +146,7 @@ class FeedLog:
         self.feeder = ""
         """Who was heard last."""
         self.quiet_at = 0.0
-        """From when on the log counts as fed by nobody, unless a feeder is heard."""
+        """When the log will count as having no feeder, unless one is heard before."""
         self.goal: tuple[str, str, Position] | None = None
         """A better feeder, its boot, and the end at which it takes over."""
         self.settled_at = 0.0

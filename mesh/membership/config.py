@@ -21,7 +21,7 @@ class MembershipConfig(msgspec.Struct, frozen=True, kw_only=True):
     suspicion_mult: int = 4
     """The shortest suspicion, in probe intervals, times log10 of the number of members."""
     suspicion_max_mult: int = 6
-    """The longest suspicion (nobody confirms it), in shortest ones."""
+    """The longest suspicion, one that nobody confirms, as a multiple of the shortest."""
     confirmations: int = 2
     """The number of further accusers after which a suspicion has its shortest time."""
     gossip_interval_s: float = 0.2

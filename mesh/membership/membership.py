@@ -17,7 +17,8 @@ Beyond SWIM, so that everything heals without help:
 Invariants:
 - Only a member raises its own incarnation.
 - For one incarnation, dead is final.
-- A state of the whole view kills nobody: what others hold for dead is at most suspect here until it had time to refute.
+- A full view from another never declares a member dead: whom others consider dead is suspect here until it has had
+  time to refute.
 - Time during which this member did not run is nobody's fault: deadlines are in its running time (local_health.py).
 
 Not here: who may commit (slots/election.py), authenticity (seal.py), bytes (link.py), sockets (udp.py).

@@ -198,7 +198,7 @@ class MembershipStats(msgspec.Struct):
     nacks_sent: int = 0
     nacks_missed: int = 0
     suspected: int = 0
-    """Suspicions that began here, whoever was the accuser."""
+    """Suspicions that began at this member, its own and those that others told it."""
     confirmed: int = 0
     declared_dead: int = 0
     """Suspicions that ran out here."""

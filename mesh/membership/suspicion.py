@@ -33,7 +33,7 @@ class Suspicion:
         self._started = now
         self._accusers = [by]
         self._shortest_s, self._longest_s = suspicion_range_s(config, members)
-        # Where fewer others (than oneself and the accused) could confirm, nobody's confirmation is waited for.
+        # Where fewer others (than the accuser and the accused) could confirm, no confirmation is expected.
         self._expected = config.confirmations if members - 2 >= config.confirmations else 0
 
     def confirm(self, by: str) -> bool:

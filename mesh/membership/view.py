@@ -114,7 +114,7 @@ class View:
         return found
 
     def forget(self, now: float) -> None:
-        """Drop those that have been dead for so long that nobody waits for them any more."""
+        """Drop members that have been dead for longer than their return is waited for."""
         for name, member in list(self.members.items()):
             is_gone = not member.state.is_living and member is not self.me
             if is_gone and now - member.since >= self._config.forget_after_s:

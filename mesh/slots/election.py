@@ -181,7 +181,7 @@ class Election:
             self._give(now, *granting)
 
     def promise_failed(self, now: float) -> None:
-        """It could not be saved: as if nobody had stood or asked."""
+        """The promise could not be saved: it is as if there had been no candidate."""
         if self._standing is not None:
             self._due = now + self.slot.config.vote_retry_s
         self._standing = self._granting = None

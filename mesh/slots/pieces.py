@@ -25,7 +25,7 @@ WINDOW = 16.0
 """Pieces on their way, at the beginning."""
 WINDOW_MIN = 4.0
 WINDOW_MAX = 128.0
-"""As many as the receive buffer of a socket surely takes, where nobody has raised the system's limit."""
+"""The largest window that a socket's receive buffer is sure to hold under the system's default limit."""
 AHEAD_MAX = 256
 """Pieces that are kept while one before them is missing."""
 MISSING_MAX = 64

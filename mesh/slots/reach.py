@@ -37,7 +37,7 @@ FORGET_S = 1.5
 STARTS_MAX = 8
 """Starts of one node that are told apart."""
 STEP_S_MAX = 0.2
-"""A node that stood still for longer has heard nobody and is to blame itself: that time does not count."""
+"""A node that was itself paused for longer could not hear anyone: that time does not count as silence of others."""
 
 
 class Deafness(msgspec.Struct, array_like=True, gc=False):

@@ -3,9 +3,9 @@
     publish -> forwarding -> (the slot's coordinator) -> replication -> committed -> event `Committed`, on every node
 
 A voter that does not know what it has promised, because its disk is new or was lost, is *amnesic*: it could grant an
-epoch lower than one it granted before. So until every other voter has told what it has promised itself, whatever
-concerns the slots is ignored; then the highest of these is promised. Whoever may hold a forgotten grant has promised
-its epoch too, and whoever died with it lost the grant (grants are to one start of a candidate).
+epoch lower than one it granted before. So it ignores everything about the slots until every other voter has told it
+what that voter has promised, and then promises the highest of these. This is safe: a candidate that still holds a
+forgotten grant has promised that epoch itself, and one that died has lost it (a grant is to one start of a candidate).
 
 Contract: after the inputs of a turn call `settle`; take the promises, make them durable and say `promises_saved`, or
 `promises_failed` if that cannot be done (a full disk); then take the sends and the events. Whatever rests on a promise

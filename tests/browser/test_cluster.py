@@ -105,6 +105,15 @@ def test_when_all_nodes_are_gone_none_is_shown_as_alive_and_the_page_comes_back_
     visitor.complaints()  # of requests that nobody answered
 
 
+def test_the_page_of_an_admin_listener_asks_its_own_node_alone(visitor: Visitor, stub: StubCluster) -> None:
+    visitor.driver.get(f"{visitor.url}?server={stub.url('b').replace('http', 'ws')}")
+    names = "return [...document.querySelectorAll('#trend-nodes dt')].map((name) => name.textContent).join('')"
+    visitor.until(lambda: visitor.connected_to() == "b" and visitor.run(names), "the page is connected")
+    assert visitor.run(names) == "a"
+    assert visitor.text("node") == "node a"
+    visitor.nothing_is_wrong()
+
+
 def test_each_button_says_whom_it_kills(visitor: Visitor) -> None:
     labels = visitor.run("return [...document.querySelectorAll('.member-card button')].map((one) => one.ariaLabel)")
     assert labels[:4] == ["Kill node a", "Cut off 15 s: node a", "Kill node b", "Cut off 15 s: node b"]
