@@ -93,6 +93,7 @@ SAMPLES: dict[str, tuple[str, Any]] = {
     "node.console": ("true", True),
     "node.trusted_proxies": ("10.0.0.0/8, ::1", ("10.0.0.0/8", "::1")),
     "node.forwarded_by": ("forwarded", "forwarded"),
+    "node.path": ("/push/a", "/push/a"),
     "tls.certificate": ("/etc/a b", "/etc/a b"),
     "limits.address_connects": ("2/s", "2/s"),
     "limits.identity_connects": ("2/s", "2/s"),
