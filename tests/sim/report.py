@@ -9,13 +9,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import get_args
 
-from node.effects import CreateTopic, Effect, FetchKeys, SaveRevocations
+from node.effects import CreateTopic, Effect, FetchKeys, SaveKeys, SaveRevocations
 from node.kafka.events import KafkaEvent, ProducerState, TopicCreated
 from tests.sim.machines import paths
 from tests.sim.options import FAULTS, LIVES
 from tests.sim.run import Result
 
-OF_TOKENS = (FetchKeys, SaveRevocations)
+OF_TOKENS = (FetchKeys, SaveKeys, SaveRevocations)
 """Effects of lives that are not simulated: its clients have no tokens."""
 OF_RIGHTS = (CreateTopic, ProducerState, TopicCreated)
 """Its Kafka lets every node produce, and no mapping has topics created (tests/field/test_producing.py does)."""
