@@ -29,7 +29,7 @@ from mesh.cache.peer_scan import PeerScan, PeerScanConfig, PeerScanPacket
 from mesh.cache.state_transfer import StateTransfer, StateTransferConfig, StateTransferPacket
 from mesh.feed.feed import Feed
 from mesh.feed.feed_log import FeedBatch, FeedBeacon
-from mesh.membership.packets import MemberChanged
+from mesh.membership.packets import MemberChanged, MemberState
 from mesh.packets import Packet
 from mesh.revocations import Revocation, Revocations, RevocationsPacket
 from mesh.slots.detours import CameByOthers, Datagram
@@ -317,6 +317,13 @@ class NodeCore:
             TooManyRevocations: If there is no room for it.
         """
         self.revocations.revoke(now, entry)
+
+    def confirmations(self) -> dict[str, bool]:
+        """Whether each other node has said that it holds all revocations that this one does: those that were seen here
+        and have not left, and voters that were not seen yet."""
+        unseen = {voter for voter in self.config.slots.voters if voter != self.config.name} - self.peers.all.keys()
+        seen = (name for name, peer in self.peers.all.items() if peer.state is not MemberState.LEFT)
+        return {name: self.revocations.is_held_by(name) for name in (*seen, *unseen)}
 
     def revocations_loaded(self, now: float, entries: list[Revocation]) -> None:
         """What this node knew before it was started."""

@@ -28,7 +28,7 @@ from gateway.link import events as link
 from gateway.link.crash import crash, or_crash
 from gateway.link.logs import event
 from mesh.histogram import Histogram
-from mesh.membership.packets import MemberChanged, MemberState
+from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
 from mesh.revocations import Revocation
 from mesh.slots.detours import Datagram
@@ -289,9 +289,7 @@ class Node:
 
     def confirmations(self) -> dict[str, bool]:
         """Whether each of the other nodes has said that it holds all revocations that this one does."""
-        peers = self.core.peers.all.items()
-        held = self.core.revocations.is_held_by
-        return {name: held(name) for name, peer in peers if peer.state is not MemberState.LEFT}
+        return self.core.confirmations()
 
     def answer(self, what: str) -> link.Reply:
         """What the node says of itself."""
