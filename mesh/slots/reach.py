@@ -179,6 +179,11 @@ class Reach:
         """(speaker, listener): the listener has not heard the speaker for SHOWN_S, and both are alive."""
         return sorted(pair for pair, since in self._missing.items() if self._ran - since >= SHOWN_S)
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether everybody hears everybody, as far as is known here."""
+        return not self._missing
+
     def is_reached(self, name: NodeName) -> bool:
         """Whether a node was heard lately, by whatever way."""
         heard = self._heard.get(name)

@@ -72,7 +72,7 @@ SAVE_RETRY_S = 1.0
 MOVE_EVERY_S = 0.2
 """Between slots that are moved to where they belong; a move holds up one slot's publishes for an election."""
 STABLE_S = 10.0
-"""How long the living voters must have been the same before. A rolling restart waits for it at every node."""
+"""How long the voters must have been the same before, and all have heard each other. A rolling restart waits for it."""
 
 
 class Beacon(msgspec.Struct, array_like=True, tag="beacon", gc=False):
@@ -378,6 +378,8 @@ class Slots:
                 replication.tick(now)
                 election.tick(now)
             self._look_who_is_silent(now)
+            if not self.reach.is_whole:
+                self._stable_since = now
             if now >= self._move_at:
                 self._move_at = now + (LEAVE_RETRY_S if self.is_leaving else MOVE_EVERY_S)
                 self._move(now)

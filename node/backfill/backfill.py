@@ -214,8 +214,13 @@ class Backfill:
         self.unknown.pop(source.log_id, None)
         self.logs[source.log_id] = LogBackfill(source)
 
-    def remove_log(self, log_id: str) -> None:
-        """A log ended: what had not been read of it will not come."""
+    def remove_log(self, log_id: str, was_read: bool) -> None:
+        """A log ended: what had not been read of it will not come.
+
+        Args:
+            was_read: Whether the node has read all of it; else there may be more behind what it has, also for a client
+                that is ahead of it.
+        """
         log = self.logs.pop(log_id, None)
         self.lives.pop(log_id, None)
         if log is None or log.stage is Stage.LIVE:
@@ -227,7 +232,7 @@ class Backfill:
         else:
             return
         held = log.source.log
-        if held is None or not log.source.loaded or position < held.end:
+        if not was_read or held is None or not log.source.loaded or position < held.end:
             self.gaps.append(Gap(log_id, position, None, log.source.why_gone))
 
     def located(self, log: LogBackfill, position: Position | None) -> None:

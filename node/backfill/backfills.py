@@ -103,7 +103,7 @@ class Backfills:
         """
         for source, was_read in ended:
             for backfill in self._of(source.topic):
-                backfill.remove_log(source.log_id)
+                backfill.remove_log(source.log_id, was_read)
             if was_read:
                 ended_event = LogEnded(source.topic, source.log_id, self._topics.share_of(source))
                 self._tell(source.topic, source.log_id, ended_event)

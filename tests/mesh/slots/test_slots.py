@@ -20,6 +20,7 @@ from mesh.slots.forwarding import (
     PublishCommitted,
     PublishRefused,
 )
+from mesh.slots.reach import WELL_S
 from mesh.slots.replication import Append, AppendOk, Commit, Reject, StartEpoch
 from mesh.slots.slot import EVERYONE, Committed, Role, RoleChanged, SlotConfig
 from mesh.slots.slots import LEAVE_TOLD_S, MOVE_EVERY_S, SAVE_RETRY_S, STABLE_S, Beacon, Recall, Recalled, Slots
@@ -416,16 +417,19 @@ def acknowledge(node: Node, now: float, *voters: str) -> None:
         node.receive(now, voter, *(AppendOk(s.number, s.accepted, 0) for s in node.slots.coordinated))
 
 
-def test_slots_go_to_where_they_belong_one_at_a_time_once_the_voters_are_stable() -> None:
+def test_slots_go_to_where_they_belong_one_at_a_time_once_the_voters_are_stable_and_hear_each_other() -> None:
     node = moving()
     foreign = sum(rank(f"slot {n}", VOTERS)[0] != "a" for n in range(8))
     assert foreign > 2
     resigned_at = []
     for step in range(80, 1000):
+        is_heard = step > 500  # so long a packet of c's comes now and then, but no beacon
+        for voter in ("b", "c") if is_heard else ("b",):
+            node.receive(step / 20, voter, Beacon([], [], [], False))
         acknowledge(node, step / 20, "b", "c")
         node.tick(step / 20)
         resigned_at += [step / 20 for _, packet in node.sends() if isinstance(packet, Resign)]
-    assert resigned_at[0] == pytest.approx(STABLE_S + 1.0, abs=1.1)
+    assert resigned_at[0] == pytest.approx(500 / 20 + WELL_S + STABLE_S, abs=1.1)
     assert len(resigned_at) == foreign
     assert all(later - one > 0.9 * MOVE_EVERY_S for one, later in pairwise(resigned_at))
 

@@ -28,9 +28,9 @@ def backfill(start: Start, *sources: Source, page: int = 2) -> Backfill:
     return found
 
 
-def ended(found: Backfill, log_id: str) -> tuple[list[Gap], Place, bool]:
+def ended(found: Backfill, log_id: str, was_read: bool = True) -> tuple[list[Gap], Place, bool]:
     """What is said after the end of a log: gaps, logs that are live, and whether the backfill is over."""
-    found.remove_log(log_id)
+    found.remove_log(log_id, was_read)
     found.more()
     events, questions, over = found.step()
     assert questions == []
@@ -65,7 +65,7 @@ def test_before_it_could_be_read_at_all() -> None:
 def test_before_anything_was_said() -> None:
     found = backfill(Start("resume", place={"0.x": (0, 4)}), source(cache(), 0, 9, False))
     assert found.step()[0] == []
-    found.remove_log("0.x")
+    found.remove_log("0.x", was_read=True)
     events, _, over = found.step()
     assert isinstance(events[0], Answer)
     assert (events[0].answer, events[0].gaps) == ("gap", [Gap("0.x", (0, 4), None, "log_gone")])
@@ -79,6 +79,14 @@ def test_nothing_was_missed() -> None:
         found.step()
         assert ended(found, "0.x") == ([], {}, True)
         kept.close(kept.logs["0.x"])
+
+
+def test_a_client_that_is_ahead_of_a_node_may_have_missed_what_neither_has() -> None:
+    """A voter was cut off before it had what the client already has, and then the others lost their memory."""
+    for was_read, gaps in ((False, [Gap("0.x", (0, 4), None, "log_gone")]), (True, [])):
+        found = backfill(Start("resume", place={"0.x": (0, 4)}), source(cache(), 0, 3))
+        assert [question for _, question in found.step()[1]] == [Measure(found.logs["0.x"].source, (0, 4))]
+        assert ended(found, "0.x", was_read)[0] == gaps
 
 
 def test_a_new_subscription_that_had_begun_nowhere() -> None:
