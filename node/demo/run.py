@@ -169,7 +169,10 @@ def _places(settings: Settings) -> list[Place]:
                 text = f"cannot listen on {bracketed}:{port}: {why} ({needed}; others with --listen HOST:PORT)"
                 raise OSError(0, text)
             time.sleep(_LOOK_S)
-    cluster = [port for port in _CLUSTER_PORTS if _is_free_for_nodes(port)][: len(NAMES)]
+    # Two demos that are started at once look from different ports, or both would find the same ones free.
+    turn = ports[0] % len(_CLUSTER_PORTS)
+    candidates = [*_CLUSTER_PORTS[turn:], *_CLUSTER_PORTS[:turn]]
+    cluster = [port for port in candidates if _is_free_for_nodes(port)][: len(NAMES)]
     if len(cluster) < len(NAMES):
         raise OSError(0, f"no free ports for the cluster from {_CLUSTER_PORTS.start} to {_CLUSTER_PORTS.stop}")
     shown = _own_address() if host in ("", "0.0.0.0", "::") else bracketed
