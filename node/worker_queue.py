@@ -1,8 +1,11 @@
 """In which order a node handles what its workers say: subscribes, which cost most, behind everything else.
 
 So a crowd that comes back at once delays nobody's publish. A worker has put into the packets that begin with a
-`Subscribe` what must follow it (gateway/link/events.py). One event of these is handled after AHEAD_MAX others, whatever
-there is: nobody waits for ever.
+`Subscribe` what must follow it (gateway/link/events.py). One event of these is handled after AHEAD_MAX others that came
+later, whatever there is: nobody waits for ever.
+
+Invariant: a subscribe is overtaken by what comes later, but overtakes nothing itself. A `Drop` that were handled behind
+the next subscribe of its subject would undo that one's interest: a client that came back would never hear anything.
 
 Not here: reading the link (workers.py), what an event means (core.py).
 """
@@ -23,15 +26,18 @@ Said: TypeAlias = tuple[WorkerId, FromWorker]
 class WorkerQueue:
     """What has been said and not been handled yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, ahead_max: int = AHEAD_MAX) -> None:
+        self._ahead_max = ahead_max
         self._first: deque[Said] = deque()
-        self._behind: deque[Said] = deque()
+        self._behind: deque[tuple[int, Said]] = deque()
+        """Beside each, how many of the first had come by then."""
         self._cancelled: set[tuple[WorkerId, int]] = set()
         """Subscribes among those behind that are not wanted any more."""
         self._waiting: set[tuple[WorkerId, int]] = set()
         """Subscribes among those behind."""
+        self._first_come = self._first_handled = 0
         self._ahead = 0
-        """How many were handled before those behind, since one of these was."""
+        """How many that came later were handled before those behind, since one of these was."""
 
     def __len__(self) -> int:
         return len(self._first) + len(self._behind)
@@ -41,19 +47,24 @@ class WorkerQueue:
         said = [(worker, event) for event in packet]
         if not packet or not isinstance(packet[0], Subscribe):
             self._first += said
+            self._first_come += len(said)
             if self._waiting:
                 self._cancelled |= self._waiting & {(worker, one.sid) for one in packet if isinstance(one, Cancel)}
         else:
-            self._behind += said
+            self._behind += [(self._first_come, one) for one in said]
             self._waiting |= {(worker, one.sid) for one in packet if isinstance(one, Subscribe)}
 
     def take(self) -> Said | None:
         """What is to be handled next; None for a subscribe that nobody wants any more."""
-        if self._first and not (self._behind and self._ahead >= AHEAD_MAX):
-            self._ahead += 1
-            return self._first.popleft()
+        if self._first:
+            is_later = bool(self._behind) and self._first_handled >= self._behind[0][0]
+            if not is_later or self._ahead < self._ahead_max:
+                self._first_handled += 1
+                self._ahead += is_later
+                return self._first.popleft()
         self._ahead = 0
-        worker, event = said = self._behind.popleft()
+        _, said = self._behind.popleft()
+        worker, event = said
         if isinstance(event, Subscribe):
             subscribe = worker, event.sid
             self._waiting.discard(subscribe)

@@ -6,8 +6,9 @@ live messages and news, in one FIFO per worker. Because of the FIFO a hand-over 
 
 Both directions carry lists of the events below, so that one send serves many clients. A worker sends its `Subscribe`s,
 with the publishes that must follow them, in packets of their own, after those with everything else: a node that has
-several packets to take may take those first which begin with anything but `Subscribe`. Every packet from the node
-is numbered from 0 (numbering.py); a worker that sees a jump has lost some (its queue was full) and says `CatchUp`.
+several packets to take may take those first which begin with anything but `Subscribe`, but no `Subscribe` before what
+was said earlier. Every packet from the node is numbered from 0 (numbering.py); a worker that sees a jump has lost some
+(its queue was full) and says `CatchUp`.
 
 Not here: the sockets (node/workers.py and gateway/uplink.py), what clients see (gateway/sessions/frames.py).
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from gateway.link.events import JSON, Cancel, FromWorker, More, Publish, Start, Subscribe
+from gateway.link.events import JSON, Cancel, Drop, FromWorker, More, Publish, Start, Subscribe
 from node.worker_queue import AHEAD_MAX, WorkerQueue
 
 
@@ -33,6 +33,20 @@ def test_nobody_waits_for_ever() -> None:
     queue.put(1, [subscribe(1)])
     queue.put(1, [publish(pid) for pid in range(2 * AHEAD_MAX)])
     assert taken(queue).index(subscribe(1)) == AHEAD_MAX
+
+
+def test_a_subscribe_is_never_handled_before_what_was_said_earlier() -> None:
+    """Many clients are cut off at once, and one of them is back before all of that was handled."""
+    queue = WorkerQueue()
+    dropped: list[FromWorker] = [Drop(f"/t/{number}", JSON) for number in range(3 * AHEAD_MAX)]
+    later: list[FromWorker] = [publish(pid) for pid in range(2 * AHEAD_MAX)]
+    queue.put(1, dropped)
+    queue.put(1, [subscribe(1), subscribe(2)])
+    queue.put(1, later)
+    handled = taken(queue)
+    assert handled[: len(dropped)] == dropped
+    assert [handled.index(subscribe(sid)) - len(dropped) for sid in (1, 2)] == [AHEAD_MAX, 2 * AHEAD_MAX + 1]
+    assert [event for event in handled[len(dropped) :] if event in later] == later
 
 
 def test_a_cancel_that_overtakes_its_subscribe_is_not_undone_by_it() -> None:

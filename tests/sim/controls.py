@@ -5,13 +5,14 @@ Each breaks one rule of one shipped part and leaves all others as they are. Noth
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 
-from gateway.link.events import CatchUp, FromNode, Live, Page
+from gateway.link.events import CatchUp, FromNode, FromWorker, Live, Page
 from mesh.cache.cache import CacheConfig
 from mesh.log import Entry, Position, Truncation
 from mesh.repeats import Repeats
@@ -31,6 +32,7 @@ from node.interest import WorkerId
 from node.kafka import replay
 from node.kafka.events import Delivered, Record
 from node.topics import Source
+from node.worker_queue import WorkerQueue
 from tests.sim.apps.client import Client
 from tests.sim.broker.threads import KafkaThreads
 from tests.sim.machines.disk import Disk
@@ -419,6 +421,18 @@ class LateLiveWorld(World):
     link_type = LateLiveLink
 
 
+class OvertakingQueue(WorkerQueue):
+    """A subscribe may be handled before what its worker said earlier."""
+
+    def put(self, worker: WorkerId, packet: Sequence[FromWorker]) -> None:
+        super().put(worker, packet)
+        self._behind = deque((0, said) for _, said in self._behind)
+
+
+class OvertakingWorld(World):
+    queue_type = OvertakingQueue
+
+
 class Careless(CatchUps):
     """A worker that has lost its place is taken to have everything."""
 
@@ -564,6 +578,12 @@ CONTROLS = {
         world_type=LatePagesWorld,
         voters=1,
         changes=(("heartbeat_s", 0.1), *_often("client subscribes anew", "connection cut")),
+    ),
+    "a subscribe overtakes what was said earlier": Control(
+        world_type=OvertakingWorld,
+        voters=1,
+        changes=(("heartbeat_s", 0.1), *_often("client subscribes anew", "connection cut")),
+        first=820,
     ),
     "a worker is not caught up": Control(
         world_type=CarelessWorld, changes=(("link_packets_max", 3), *_often("worker stalls", "connection cut"))

@@ -20,6 +20,7 @@ from node.core import NodeCore
 from node.kafka.events import KafkaEvent
 from node.kafka.starts import Depth
 from node.publishing import PublishingConfig
+from node.worker_queue import WorkerQueue
 from tests.sim.apps.client import Client, start_for
 from tests.sim.apps.line import Line
 from tests.sim.broker.cluster import START_MS, ModelKafka
@@ -51,6 +52,7 @@ class World:
     client_type: type[Client] = Client
     threads_type: type[KafkaThreads] = KafkaThreads
     link_type: type[Link] = Link
+    queue_type: type[WorkerQueue] = WorkerQueue
 
     def __init__(self, options: Options, transcript: Transcript | None = None) -> None:
         self.options = options

@@ -48,6 +48,7 @@ from node.effects import (
     ToWorker,
 )
 from node.kafka.events import KafkaEvent
+from node.worker_queue import WorkerQueue
 from tests.sim.broker.threads import KafkaThreads
 from tests.sim.machines.disk import Disk
 from tests.sim.machines.link import Link
@@ -60,7 +61,11 @@ from tests.sim.setting import Setting
 
 TICK_S = 0.05
 WORK_S = 0.004
-"""How long a slice of work is put off, at most."""
+"""How long a slice of work is put off, at most; and handling what workers say."""
+HANDLED_MAX = 20
+"""So many events of workers less one are handled at once, at most."""
+AHEAD_MAX = 1
+"""Less than a real node's, since there are few clients: so subscribes are often handled in another order."""
 SECOND_S = 1.0
 INBOX_MAX = 2_000
 """What the queues of the transport hold; the rest is lost."""
@@ -75,6 +80,7 @@ class Surroundings(Protocol):
     """What a machine needs of the world around it."""
 
     link_type: type[Link]
+    queue_type: type[WorkerQueue]
 
     def config_of(self, name: str) -> NodeConfig:
         """A node's configuration."""
@@ -184,7 +190,8 @@ class NodeMachine:
         self.say(f"starts as {boot}")
         rng = Random(f"{self._rng.random()} {boot}")
         core = self._world.new_core(self.now, self, boot, rng)
-        process = self.process = Process(core, self._world.new_members(self.name, boot, rng), boot)
+        said = self._world.queue_type(AHEAD_MAX)
+        process = self.process = Process(core, self._world.new_members(self.name, boot, rng), boot, said)
         process.threads = self._world.new_threads(self, rng, lambda event: self._input(self._kafka_event, event))
         self.tables.open(lambda event: self._input(core.table_event, self.now, event))
         self._world.started(self)
@@ -349,13 +356,33 @@ class NodeMachine:
         self._input(self._worker_events, process, worker, events)
 
     def _worker_events(self, process: Process, worker: int, events: list[FromWorker]) -> None:
-        if self.process is not process or worker not in process.links:
+        if self.process is process and worker in process.links:
+            process.said.put(worker, events)
+            self._handle_later(process)
+
+    def _handle_later(self, process: Process) -> None:
+        if process.said and not process.is_handling:
+            process.is_handling = True
+            self.setting.schedule.after(self._rng.random() * WORK_S, self._handle, process)
+
+    def _handle(self, process: Process) -> None:
+        """Some of what workers have said."""
+        process.is_handling = False
+        if self.process is not process:
             return
-        for event in events:
-            if isinstance(event, link.Subscribe) and process.threads is not None:
-                self.setting.counts.update(process.paths.asked(event, process.core.topics, process.threads))
-            if not isinstance(event, link.ForShell):
-                process.core.worker_event(self.now, self.wall_ms, worker, event)
+        if self.paused_until is None:
+            for _ in range(min(self._rng.randrange(1, HANDLED_MAX), len(process.said))):
+                said = process.said.take()
+                if said is not None and said[0] in process.links:
+                    self._worker_event(process, *said)
+            self._perform()
+        self._handle_later(process)
+
+    def _worker_event(self, process: Process, worker: int, event: FromWorker) -> None:
+        if isinstance(event, link.Subscribe) and process.threads is not None:
+            self.setting.counts.update(process.paths.asked(event, process.core.topics, process.threads))
+        if not isinstance(event, link.ForShell):
+            process.core.worker_event(self.now, self.wall_ms, worker, event)
 
     def _worker_gone(self, process: Process, worker: int) -> None:
         if self.process is process:

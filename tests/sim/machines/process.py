@@ -9,6 +9,7 @@ from typing import Any
 
 from mesh.transport.links import PeerAddress
 from node.core import NodeCore
+from node.worker_queue import WorkerQueue
 from tests.sim.broker.threads import KafkaThreads
 from tests.sim.machines.link import Link
 from tests.sim.machines.members import Members
@@ -19,7 +20,7 @@ from tests.sim.machines.worker import WorkerMachine
 class Process:
     """One start of a node."""
 
-    def __init__(self, core: NodeCore, members: Members, boot: str) -> None:
+    def __init__(self, core: NodeCore, members: Members, boot: str, said: WorkerQueue) -> None:
         self.core = core
         self.members = members
         self.boot = boot
@@ -27,6 +28,10 @@ class Process:
         self.links: dict[int, Link] = {}
         self.workers: dict[int, WorkerMachine] = {}
         """By index."""
+        self.said = said
+        """By workers, and not handled yet."""
+        self.is_handling = False
+        """Some of that is scheduled."""
         self.paths = Paths()
         self.peers: dict[str, PeerAddress] = {}
         self.outgoing: dict[str, list[Any]] = {}
