@@ -64,6 +64,17 @@ UPGRADE = (
 )
 
 
+def until_ended(sock: socket.socket) -> bytes:
+    """What comes until the other side ends, or resets."""
+    answer = b""
+    try:
+        while data := sock.recv(65536):
+            answer += data
+    except ConnectionError:
+        pass
+    return answer
+
+
 def test_no_compression_is_agreed_on_and_none_is_taken(node: ClusterNode) -> None:
     """Compressed frames of little that unfold to gigabytes are none here."""
     with socket.create_connection((node.host, node.port), timeout=PATIENCE_S) as sock:
@@ -213,12 +224,7 @@ def test_no_second_request_is_found_in_the_body_of_a_first_on_the_port_for_clien
     body = SMUGGLED.replace(b"/v1/status", b"/health/live")
     with socket.create_connection((node.host, node.port), timeout=PATIENCE_S) as sock:
         sock.sendall(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n" + fields + b"\r\n" + body)
-        answer = b""
-        try:
-            while data := sock.recv(65536):
-                answer += data
-        except ConnectionError:
-            pass
+        answer = until_ended(sock)
     assert answer.count(b"HTTP/1.1 ") <= 1, answer
     assert b"live\n" not in answer
 
@@ -232,12 +238,7 @@ def test_a_host_that_is_rubbish_is_answered(node: ClusterNode, host: bytes) -> N
         with socket.create_connection((node.host, port), timeout=PATIENCE_S) as sock:
             sock.sendall(head)
             sock.shutdown(socket.SHUT_WR)
-            answer = b""
-            try:
-                while data := sock.recv(65536):
-                    answer += data
-            except ConnectionError:
-                pass
+            answer = until_ended(sock)
         assert not answer.startswith(b"HTTP/1.1 5"), answer
     assert "Traceback" not in node.log
 
