@@ -111,3 +111,8 @@ class SimNetwork:
         self.cuts.clear()
         self.clogs.clear()
         self.slow_s.clear()
+
+
+def url_of(name: str) -> str:
+    """Where clients reach a node."""
+    return f"ws://{name}:8080/v1/ws"

@@ -31,9 +31,9 @@ from tests.sim.checkers.truth import Truth
 from tests.sim.machines.disk import Disk
 from tests.sim.machines.link import Link
 from tests.sim.machines.members import Known, Members, Rumours, Swim, address_of
-from tests.sim.machines.node import NodeMachine, url_of
+from tests.sim.machines.node import NodeMachine
 from tests.sim.machines.worker import WorkerMachine
-from tests.sim.network import SimNetwork
+from tests.sim.network import SimNetwork, url_of
 from tests.sim.options import NAMESPACE, Options
 from tests.sim.setting import Setting
 from tests.sim.transcript import Transcript

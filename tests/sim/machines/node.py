@@ -48,24 +48,21 @@ from node.effects import (
     ToWorker,
 )
 from node.kafka.events import KafkaEvent
-from node.worker_queue import WorkerQueue
+from node.worker_queue import Said, WorkerQueue
 from tests.sim.broker.threads import KafkaThreads
 from tests.sim.machines.disk import Disk
 from tests.sim.machines.link import Link
 from tests.sim.machines.members import Known, Members
 from tests.sim.machines.process import Process
+from tests.sim.machines.said import SaidByWorkers
 from tests.sim.machines.tables import TableDisk
 from tests.sim.machines.worker import WorkerMachine
-from tests.sim.network import SimNetwork
+from tests.sim.network import SimNetwork, url_of
 from tests.sim.setting import Setting
 
 TICK_S = 0.05
 WORK_S = 0.004
-"""How long a slice of work is put off, at most; and handling what workers say."""
-HANDLED_MAX = 20
-"""So many events of workers less one are handled at once, at most."""
-AHEAD_MAX = 1
-"""Less than a real node's, since there are few clients: so subscribes are often handled in another order."""
+"""How long a slice of work is put off, at most."""
 SECOND_S = 1.0
 INBOX_MAX = 2_000
 """What the queues of the transport hold; the rest is lost."""
@@ -190,12 +187,12 @@ class NodeMachine:
         self.say(f"starts as {boot}")
         rng = Random(f"{self._rng.random()} {boot}")
         core = self._world.new_core(self.now, self, boot, rng)
-        said = self._world.queue_type(AHEAD_MAX)
+        schedule = self.setting.schedule
+        said = SaidByWorkers(schedule, self._rng, self._world.queue_type, lambda take: self._handle_said(process, take))
         process = self.process = Process(core, self._world.new_members(self.name, boot, rng), boot, said)
         process.threads = self._world.new_threads(self, rng, lambda event: self._input(self._kafka_event, event))
         self.tables.open(lambda event: self._input(core.table_event, self.now, event))
         self._world.started(self)
-        schedule = self.setting.schedule
         for index in range(self.setting.options.workers):
             schedule.after(self._rng.uniform(0.0, 0.05), self._start_worker, process, index)
         schedule.after(self._rng.uniform(0.0, TICK_S), self._tick, process)
@@ -219,9 +216,8 @@ class NodeMachine:
             one.close()
         self._world.fallen(self)
         self._inbox.clear()
-        self._strike = ""
+        self.spare()
         self._unfinished = None
-        self._pause_s = 0.0
         self.paused_until = None
         self.disk.crashed()
 
@@ -358,31 +354,18 @@ class NodeMachine:
     def _worker_events(self, process: Process, worker: int, events: list[FromWorker]) -> None:
         if self.process is process and worker in process.links:
             process.said.put(worker, events)
-            self._handle_later(process)
 
-    def _handle_later(self, process: Process) -> None:
-        if process.said and not process.is_handling:
-            process.is_handling = True
-            self.setting.schedule.after(self._rng.random() * WORK_S, self._handle, process)
-
-    def _handle(self, process: Process) -> None:
-        """Some of what workers have said."""
-        process.is_handling = False
-        if self.process is not process:
-            return
-        if self.paused_until is None:
-            for _ in range(min(self._rng.randrange(1, HANDLED_MAX), len(process.said))):
-                said = process.said.take()
-                if said is not None and said[0] in process.links:
-                    self._worker_event(process, *said)
+    def _handle_said(self, process: Process, take: Callable[[], list[Said]]) -> bool:
+        if self.process is process and self.paused_until is None:
+            for worker, event in take():
+                if worker not in process.links:
+                    continue
+                if isinstance(event, link.Subscribe) and process.threads is not None:
+                    self.setting.counts.update(process.paths.asked(event, process.core.topics, process.threads))
+                if not isinstance(event, link.ForShell):
+                    process.core.worker_event(self.now, self.wall_ms, worker, event)
             self._perform()
-        self._handle_later(process)
-
-    def _worker_event(self, process: Process, worker: int, event: FromWorker) -> None:
-        if isinstance(event, link.Subscribe) and process.threads is not None:
-            self.setting.counts.update(process.paths.asked(event, process.core.topics, process.threads))
-        if not isinstance(event, link.ForShell):
-            process.core.worker_event(self.now, self.wall_ms, worker, event)
+        return self.process is process
 
     def _worker_gone(self, process: Process, worker: int) -> None:
         if self.process is process:
@@ -615,8 +598,3 @@ class NodeMachine:
         self.say(f"is paused for {seconds:.2f} s")
         self.paused_until = self.setting.now + seconds
         self.setting.schedule.at(self.paused_until, self.resume, self.paused_until)
-
-
-def url_of(name: str) -> str:
-    """Where clients reach a node."""
-    return f"ws://{name}:8080/v1/ws"

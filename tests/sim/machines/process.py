@@ -9,18 +9,18 @@ from typing import Any
 
 from mesh.transport.links import PeerAddress
 from node.core import NodeCore
-from node.worker_queue import WorkerQueue
 from tests.sim.broker.threads import KafkaThreads
 from tests.sim.machines.link import Link
 from tests.sim.machines.members import Members
 from tests.sim.machines.paths import Paths
+from tests.sim.machines.said import SaidByWorkers
 from tests.sim.machines.worker import WorkerMachine
 
 
 class Process:
     """One start of a node."""
 
-    def __init__(self, core: NodeCore, members: Members, boot: str, said: WorkerQueue) -> None:
+    def __init__(self, core: NodeCore, members: Members, boot: str, said: SaidByWorkers) -> None:
         self.core = core
         self.members = members
         self.boot = boot
@@ -30,8 +30,6 @@ class Process:
         """By index."""
         self.said = said
         """By workers, and not handled yet."""
-        self.is_handling = False
-        """Some of that is scheduled."""
         self.paths = Paths()
         self.peers: dict[str, PeerAddress] = {}
         self.outgoing: dict[str, list[Any]] = {}
