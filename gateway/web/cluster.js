@@ -2,7 +2,7 @@
  * Shows the cluster: its members and the links between them, who does what, and to which of them this page is connected.
  * In a demo each member has buttons that kill it or cut it off from the others.
  *
- * Not here: what the status means (mesh.js), asking for it (status.js).
+ * Not here: what the status means (mesh.js), asking for it (asking.js).
  */
 
 import { byID, count, duration, element, moment, say } from "./dom.js";

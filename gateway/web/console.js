@@ -5,9 +5,9 @@
  * Not here: the node's figures of this moment (status.js), summing up (trends.js).
  */
 
+import { fetchStatus } from "./asking.js";
 import { Sparkline, byID, clock, count, element, fillTable, rate, say } from "./dom.js";
 import { originOf } from "./sources.js";
-import { fetchStatus } from "./status.js";
 import { behind, percentile, ratesOf } from "./trends.js";
 
 const POINTS = 300;

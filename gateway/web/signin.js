@@ -2,7 +2,7 @@
  * Signing in by a token, where the node asks for one: as a client, and as one of those who run the node, whom its admin
  * listener shows more. The browser keeps both tokens for this tab only.
  *
- * Not here: what a token is and who makes it (gateway/authorizers/README.md), asking the admin listener (status.js).
+ * Not here: what a token is and who makes it (gateway/authorizers/README.md), asking the admin listener (asking.js).
  */
 
 import { byID, say } from "./dom.js";
@@ -25,6 +25,9 @@ export function askForAdminToken() {
   byID("admin-signin").hidden = false;
   say(byID("admin-signin-why"), storedAdminToken() === undefined ? "This node shows itself to those with its admin token." : "The admin token is not taken.");
 }
+
+/** Whether the admin listener wants a token, as far as this tab knows. */
+export const isAdminTokenWanted = () => storedAdminToken() !== undefined || !byID("admin-signin").hidden;
 
 export class SignIn {
   constructor() {

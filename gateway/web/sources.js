@@ -1,7 +1,7 @@
 /**
  * Which node to ask for the status: the one that this page is connected to, while it answers; else any other.
  *
- * Not here: asking (status.js).
+ * Not here: asking (asking.js).
  */
 
 const SCHEMES = { "ws:": "http:", "wss:": "https:", "http:": "http:", "https:": "https:" };

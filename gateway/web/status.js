@@ -2,15 +2,15 @@
  * Shows what a node says of itself and of its cluster: `/v1/status`, once a second while the page is seen. Asked is the
  * node that this page is connected to; if it does not answer, another one.
  *
- * Not here: what this page receives as a client (page.js), the part about the cluster (cluster.js).
+ * Not here: asking (asking.js), what this page receives as a client (page.js), the part about the cluster (cluster.js).
  */
 
+import { fetchStatus } from "./asking.js";
 import { Sparkline, byID, bytes, count, duration, element, fillTable, rate, say } from "./dom.js";
-import { askForAdminToken, storedAdminToken } from "./signin.js";
+import { RawLinks } from "./rawlinks.js";
 import { Sources } from "./sources.js";
 
 const EVERY_MS = 1000;
-const TIMEOUT_MS = 2500;
 
 export class StatusView {
   #onSubject;
@@ -19,6 +19,7 @@ export class StatusView {
   #console;
   #onAnswer;
   #sources = new Sources(new URL(".", location.href).href.replace(/\/$/, ""));
+  #rawLinks = new RawLinks(this.#sources.current);
   #places = new Map();
   #sparks = new Map();
   #tiles = new Map();
@@ -63,7 +64,7 @@ export class StatusView {
       const status = await fetchStatus(origin);
       if (status !== null) {
         this.#sources.learn((status.cluster?.members ?? []).map(({ url }) => url ?? ""));
-        for (const path of ["v1/status", "metrics"]) byID(`${path.split("/").at(-1)}-link`).href = `${origin}/${path}`;
+        this.#rawLinks.pointTo(origin);
         return status;
       }
       if (this.#sources.current === origin) this.#sources.failed();
@@ -184,19 +185,5 @@ export class StatusView {
     );
     byID("partitions").toggleAttribute("data-fed", feeders.size > 0);
     partitions.forEach((partition, n) => (body.rows[n].lastChild.dataset.state = partition.state));
-  }
-}
-
-/** What the node there says, or null when it does not. The admin token is only for the listener that has this page. */
-export async function fetchStatus(origin) {
-  const isHome = new URL(origin).origin === location.origin;
-  const token = isHome ? storedAdminToken() : undefined;
-  const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
-  try {
-    const answer = await fetch(`${origin}/v1/status`, { headers, cache: "no-store", signal: AbortSignal.timeout(TIMEOUT_MS) });
-    if (answer.status === 401 && isHome) askForAdminToken();
-    return answer.ok ? await answer.json() : null;
-  } catch {
-    return null;
   }
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,11 @@ def until(condition: Callable[[], bool], what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.1)
+
+
+def shows(driver: Any, content: str) -> bool:
+    """Whether the browser shows this, and the page no longer."""
+    return driver.current_url.startswith("blob:") and content in driver.find_element("tag name", "body").text
 
 
 def test_a_token_is_asked_for_taken_and_given_back(driver: Any, tmp_path: Path) -> None:
@@ -53,6 +59,8 @@ def test_the_node_shows_itself_to_those_with_its_admin_token(driver: Any, tmp_pa
             return driver.find_element("id", name)
 
         until(lambda: bool(one("admin-signin").is_displayed()), "a token is asked for")
+        one("metrics-link").click()
+        until(lambda: driver.switch_to.active_element == one("admin-signin-token"), "also by a link")
         assert "shows itself to those with its admin token" in one("admin-signin-why").text
         until(lambda: "connected" in one("client-state").text, "as a client it is connected all the same")
         one("admin-signin-token").send_keys("not that token at all\n")
@@ -62,5 +70,10 @@ def test_the_node_shows_itself_to_those_with_its_admin_token(driver: Any, tmp_pa
             lambda: one("signout").is_displayed() and "Node: ready" in one("node-state").text, "the node shows itself"
         )
         until(lambda: not one("admin-signin").is_displayed(), "nothing is asked for any more")
+        for link, content in (("status-link", '"uptime_s":'), ("metrics-link", "# TYPE whimbrel_")):
+            one(link).click()
+            until(partial(shows, driver, content), "what the link leads to is shown")
+            driver.back()
+            until(lambda: "Node: ready" in one("node-state").text, "the page is back, and signed in")
         one("signout").click()
         until(lambda: bool(one("admin-signin").is_displayed()), "it is signed out")
