@@ -19,6 +19,7 @@ from pathlib import Path
 
 from loadtest.bench import Bench, Broker, warm_up
 from loadtest.beside import LIMIT, Beside, beside_json, beside_table, compare
+from loadtest.bystanders import bystanders
 from loadtest.market.all import SHAPES
 from loadtest.mesh_scenarios import MESH_SCENARIOS
 from loadtest.peer.scenario import peer
@@ -31,7 +32,7 @@ from loadtest.tls import tls
 from loadtest.violators import violators
 
 ALL = {**SCENARIOS, **MESH_SCENARIOS}
-LONG = {"up": up, "out": out, "peer": peer, "violators": violators, "tls": tls}
+LONG = {"up": up, "out": out, "peer": peer, "violators": violators, "bystanders": bystanders, "tls": tls}
 """Only when they are named: they take many minutes, or need what is not installed with the rest."""
 ALSO = {**LONG, **SHAPES}
 WITHOUT_KAFKA = ("mesh_commit", "commit", "violators", "tls")

@@ -55,9 +55,9 @@ class Bystanders:
             sock = socket.create_connection(("127.0.0.1", port), timeout=30)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             sock.sendall(handshake("127.0.0.1", port))
-            _until(sock, b"\r\n\r\n")
+            until_words(sock, b"\r\n\r\n")
             sock.sendall(hello_and_subscribe(f"/{NAMESPACE}/bystander-{number}", None))
-            _until(sock, b'"op":"live"')
+            until_words(sock, b'"op":"live"')
             self._socks.append(sock)
 
     def measure(self, seconds: float) -> array[int]:
@@ -71,13 +71,13 @@ class Bystanders:
             subject = b'"subject":"/bench/bystander-%d","publisher":"bystander-%d-%d"' % (number, number, publisher)
             frame = b'{"op":"publish","id":%d,%b,"seq":%d,"text":"x%d."}' % (seq + 10, subject, seq, seq)
             self._socks[number].sendall(masked(TEXT, frame))
-            _until(self._socks[number], b'"text":"x%d."' % seq)
+            until_words(self._socks[number], b'"text":"x%d."' % seq)
             found.append((time.monotonic_ns() - began) // 1000)
             time.sleep(PAUSE_S)
         return found
 
 
-def _until(sock: socket.socket, words: bytes) -> None:
+def until_words(sock: socket.socket, words: bytes) -> None:
     """Read until these have come."""
     read = b""
     while words not in read:

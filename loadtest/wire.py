@@ -28,7 +28,9 @@ def masked(opcode: int, payload: bytes) -> bytes:
     length = len(payload)
     if length < 126:
         return bytes((0x80 | opcode, 0x80 | length, 0, 0, 0, 0)) + payload
-    return bytes((0x80 | opcode, 0xFE, length >> 8, length & 255, 0, 0, 0, 0)) + payload
+    if length < 1 << 16:
+        return bytes((0x80 | opcode, 0xFE, length >> 8, length & 255, 0, 0, 0, 0)) + payload
+    return bytes((0x80 | opcode, 0xFF, *length.to_bytes(8, "big"), 0, 0, 0, 0)) + payload
 
 
 GOING_AWAY = (1000).to_bytes(2, "big")
