@@ -40,6 +40,7 @@ from gateway.link.logs import event, set_up
 from gateway.link.plugins import LoadError
 from gateway.link.settings import GatewaySettings
 from gateway.sessions.authority import Authority
+from gateway.sessions.farewell import NODE_LOST, NODE_SILENT, SHUTTING_DOWN, Away
 from gateway.sessions.loading import load
 from gateway.sessions.node_watch import NodeWatch
 from gateway.sessions.outputs import Round
@@ -47,7 +48,7 @@ from gateway.sessions.selecting import row
 from gateway.sessions.session import Decision, Question, Session
 from gateway.sessions.sessions import TICK_S, Sessions
 from gateway.sessions.trail import Trail
-from gateway.sockets.connection import Connection
+from gateway.sockets.client_socket import ClientSocket
 from gateway.sockets.tls import TlsStream
 from gateway.sockets.websocket import close_reason
 from gateway.sockets.wheel import Wheel
@@ -56,13 +57,8 @@ from gateway.uplink import Mark, Uplink
 log = logging.getLogger(__name__)
 
 STATS_S = 1.0
-LINK_BYTES_MAX = 128 * 1024 * 1024
-"""Of events that the node does not take. Publishes alone are kept below that (sessions/publishing.py): such a node is
-lost.
-"""
 SENDING_S = 0.01
 """How long clients are sent to before everything else has its turn: reading clients and the link, new connections."""
-NODE_LOST_SPREAD_S = 1.0
 CLOSE_STEP_S = 0.02
 LAST_WORDS_S = 1.0
 """How long clients have to answer the last close frames."""
@@ -105,8 +101,8 @@ class Worker:
         self._trail = self.sessions.trail
         self._authorizer = authorizer
         self._authority = Authority(authorizer, or_crash(self._decided), self._want_keys)
-        self._closing: Wheel[Connection] = Wheel(self.now(), TICK_S)
-        self._blocked: dict[Connection, None] = {}
+        self._closing: Wheel[ClientSocket] = Wheel(self.now(), TICK_S)
+        self._blocked: dict[ClientSocket, None] = {}
         """Those with an outbox."""
         self._origins = Origins(settings.origins, settings.host, settings.servers)
         self._queries = Queries(self._query, self.now)
@@ -178,7 +174,7 @@ class Worker:
         reader: Any = None,
     ) -> None:
         """A handshake is done: the socket is ours, with its TLS, bytes that came behind it and its watcher."""
-        connection = Connection(self, fd, tls, reader)
+        connection = ClientSocket(self, fd, tls, reader)
         connection.session = self.sessions.connected(self.now(), encoding, client, connection)
         self.connection_count += 1
         connection.start(data)
@@ -222,21 +218,21 @@ class Worker:
     def sent(self, size: int) -> None:
         self._stats.bytes_out += size
 
-    def blocked(self, connection: Connection) -> None:
+    def blocked(self, connection: ClientSocket) -> None:
         self._blocked[connection] = None
 
-    def overflowed(self, connection: Connection, reason: str) -> None:
+    def overflowed(self, connection: ClientSocket, reason: str) -> None:
         self._stats.slow_consumers += 1
         self.sessions.close(connection.session, codes.SLOW_CONSUMER, reason)
 
-    def drained(self, connection: Connection) -> None:
+    def drained(self, connection: ClientSocket) -> None:
         self._blocked.pop(connection, None)
         self.sessions.drained(connection.session)
 
-    def closing(self, connection: Connection, wait_s: float) -> None:
+    def closing(self, connection: ClientSocket, wait_s: float) -> None:
         self._closing.schedule(self.now(), connection, wait_s)
 
-    def ended(self, connection: Connection) -> None:
+    def ended(self, connection: ClientSocket) -> None:
         self._stats.closed += 1
         self.connection_count -= 1
         self._blocked.pop(connection, None)
@@ -316,7 +312,7 @@ class Worker:
         self._is_sending = False
         for events in self._outputs.take_events():
             self._uplink.send(events)
-        if self._uplink.waiting_bytes > LINK_BYTES_MAX:
+        if self._node_watch.takes_nothing(self._uplink.waiting_bytes):
             self.node_lost()
 
     def _query(self, query: link.Query) -> None:
@@ -329,7 +325,7 @@ class Worker:
         self._ticked = now
         if self._node_watch.tick(now, self._uplink.heard_at):
             event(log, "node_silent", logging.WARNING, clients=len(self.sessions))
-            self.sessions.send_away(now, codes.NODE_LOST, "the node process does not answer", NODE_LOST_SPREAD_S)
+            self.sessions.send_away(now, NODE_SILENT)
         self._join_or_leave()
         for connection in self._closing.advance(now):
             connection.end()
@@ -443,7 +439,7 @@ class Worker:
             gevent.sleep(CLOSE_STEP_S)
         if self._server.is_listening:
             self._server.leave()
-        self._send_away(codes.DRAINING, "the server is shutting down", LAST_WORDS_S)
+        self._send_away(SHUTTING_DOWN)
         if self._trail is not None:
             self._tell_auditors(self._trail)
             self._send()
@@ -460,7 +456,7 @@ class Worker:
         gevent.spawn(or_crash(self._leave))
 
     def _leave(self) -> None:
-        self._send_away(codes.NODE_LOST, "the worker lost its node process", NODE_LOST_SPREAD_S)
+        self._send_away(NODE_LOST)
         self.done.set()
 
     def _stop_listening(self) -> None:
@@ -468,10 +464,10 @@ class Worker:
         self._server.stop_accepting()
         self._server.close()
 
-    def _send_away(self, code: int, reason: str, spread_s: float) -> None:
+    def _send_away(self, away: Away) -> None:
         """Send all clients away, and wait until they are gone."""
-        self.sessions.send_away(self.now(), code, reason, spread_s)
-        until = self.now() + spread_s + LAST_WORDS_S
+        self.sessions.send_away(self.now(), away)
+        until = self.now() + away.spread_s + LAST_WORDS_S
         while self.connection_count and self.now() < until:
             gevent.sleep(CLOSE_STEP_S)
 

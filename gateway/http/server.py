@@ -5,7 +5,7 @@ parser, meant for mail, takes a third of a handshake); nobody may send a body; a
 and where a whole handshake comes at once, as nearly all do, there is never a greenlet.
 
 Not here: what is served (site.py), a connection before its first bytes (arrival.py) and after the handshake
-(sockets/connection.py).
+(sockets/client_socket.py).
 """
 
 from __future__ import annotations

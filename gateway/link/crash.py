@@ -3,7 +3,7 @@
 An exception in a callback would otherwise only be printed, and its watcher stopped: the process would live on, deaf
 or half done. What is ended instead is started again, and its clients resume.
 
-Not here: faults that concern one client (sockets/connection.py) or one datagram (mesh/membership/udp.py).
+Not here: faults that concern one client (sockets/client_socket.py) or one datagram (mesh/membership/udp.py).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sends all clients away, not all in one instant: they all come to other workers.
+"""Sends all clients away, and says why; not all in one instant: they all come to other workers.
 
 Not here: closing (subscribing.py), waiting until they are gone (gateway/worker.py).
 """
@@ -6,22 +6,37 @@ Not here: closing (subscribing.py), waiting until they are gone (gateway/worker.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
+from gateway.link import codes
 from gateway.sessions.session import Session
+
+
+class Away(NamedTuple):
+    """Why clients are sent away, as they are told, and over how many seconds."""
+
+    code: int
+    reason: str
+    spread_s: float
+
+
+NODE_SILENT = Away(codes.NODE_LOST, "the node process does not answer", 1.0)
+NODE_LOST = Away(codes.NODE_LOST, "the worker lost its node process", 1.0)
+SHUTTING_DOWN = Away(codes.DRAINING, "the server is shutting down", 1.0)
 
 
 class Farewell:
     """Of the sessions that there are when it begins."""
 
-    def __init__(self, now: float, sessions: Iterable[Session], code: int, reason: str, spread_s: float) -> None:
-        self.code, self.reason = code, reason
+    def __init__(self, now: float, sessions: Iterable[Session], away: Away) -> None:
+        self.away = away
         self._left = [*sessions]
         self._count = len(self._left)
-        self._begun, self._spread_s = now, spread_s
+        self._begun = now
 
     def due(self, now: float) -> list[Session]:
         """Whose turn has come since it was asked last; some of them may be gone by themselves."""
-        stay = max(0.0, 1 - (now - self._begun) / self._spread_s)
+        stay = max(0.0, 1 - (now - self._begun) / self.away.spread_s)
         keep = int(self._count * stay)
         due = self._left[keep:]
         del self._left[keep:]

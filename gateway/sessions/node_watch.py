@@ -1,9 +1,13 @@
-"""Whether the worker's node still speaks. One that lives and says nothing (stopped, or stuck) serves nobody.
+"""Whether the worker's node still speaks and listens. One that lives and says nothing (stopped, or stuck) serves nobody
+until it speaks again; one that takes nothing any more is lost, as one whose process has ended.
 
-Not here: what becomes of the clients then (farewell.py), a node whose process has ended (gateway/worker.py).
+Not here: what becomes of the clients then (farewell.py).
 """
 
 from __future__ import annotations
+
+LINK_BYTES_MAX = 128 * 1024 * 1024
+"""Of events that the node does not take. Publishes alone are kept below that (publishing.py)."""
 
 
 class NodeWatch:
@@ -26,3 +30,7 @@ class NodeWatch:
         self._ticked = now
         was_silent, self.is_silent = self.is_silent, now - max(heard_at, self._excused_at) > self._silent_s
         return self.is_silent and not was_silent
+
+    def takes_nothing(self, waiting_bytes: int) -> bool:
+        """Whether so much waits for it that it is lost."""
+        return waiting_bytes > LINK_BYTES_MAX

@@ -3,7 +3,7 @@
 States: NEW until `hello`, GREETED until the authorizer has said yes, OPEN, GONE (told why, or disconnected).
 
 Not here: what clients may ask (requests.py), what happens to a subscription (subscribing.py), bytes and sockets
-(sockets/connection.py).
+(sockets/client_socket.py).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from gateway.link.settings import GatewaySettings
 from gateway.sessions import frames
 from gateway.sessions.admission import Admission
 from gateway.sessions.expiry import Expiry
-from gateway.sessions.farewell import Farewell
+from gateway.sessions.farewell import Away, Farewell
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.publishing import PendingPublishes
 from gateway.sessions.reachable import reachable
@@ -232,7 +232,7 @@ class Sessions:
                 self.outputs.reply(session, frames.Expiring(round(left_s, 3)))
         if self._farewell is not None:
             for session in self._farewell.due(now):
-                self.close(session, self._farewell.code, self._farewell.reason)
+                self.close(session, self._farewell.away.code, self._farewell.away.reason)
         self._revoked.now = now
         self._requests.tick(now)
         made: dict[tuple[object, ...], bytes] = {}
@@ -267,9 +267,9 @@ class Sessions:
             if session.state == OPEN:
                 self.outputs.reply(session, frames.Move(within_s, reachable(servers, session.vantage)))
 
-    def send_away(self, now: float, code: int, reason: str, spread_s: float) -> None:
+    def send_away(self, now: float, away: Away) -> None:
         """Close all sessions with the ticks of so many seconds."""
-        self._farewell = Farewell(now, self._sessions, code, reason, spread_s)
+        self._farewell = Farewell(now, self._sessions, away)
 
     def measure(self) -> None:
         """Bring the gauges of `stats` up to date, as far as they are about sessions."""

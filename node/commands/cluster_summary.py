@@ -18,7 +18,7 @@ RANGES_MAX = 24
 """The most ranges of numbers that are shown; the rest is only counted."""
 
 
-class Member(msgspec.Struct, frozen=True):
+class MemberStatus(msgspec.Struct, frozen=True):
     name: str = ""
     state: str = ""
     """alive, suspect, dead or left."""
@@ -33,32 +33,32 @@ class Member(msgspec.Struct, frozen=True):
     for_s: float = 0
 
 
-class Slot(msgspec.Struct, frozen=True):
+class SlotStatus(msgspec.Struct, frozen=True):
     slot: int = 0
     coordinator: str | None = None
     accepts: bool | None = None
     """Whether it accepts publishes now; an older node does not say."""
 
 
-class Feed(msgspec.Struct, frozen=True):
+class FeedStatus(msgspec.Struct, frozen=True):
     topic: str = ""
     partition: int = 0
     feeder: str | None = None
 
 
-class Cluster(msgspec.Struct, frozen=True):
+class ClusterStatus(msgspec.Struct, frozen=True):
     name: str = ""
     me: str = ""
     state: str = ""
     """alone, ok or degraded."""
     voters: list[str] = []
     commit_quorum: int = 0
-    members: list[Member] = []
-    slots: list[Slot] = []
-    feeds: list[Feed] = []
+    members: list[MemberStatus] = []
+    slots: list[SlotStatus] = []
+    feeds: list[FeedStatus] = []
 
 
-def cluster_lines(cluster: Cluster) -> Iterator[str]:
+def cluster_lines(cluster: ClusterStatus) -> Iterator[str]:
     """State, what is wrong, members, coordinators and feeders. Nothing for a node without a mesh."""
     if not cluster.state or not (cluster.members or cluster.slots):
         return
@@ -88,18 +88,18 @@ def cluster_lines(cluster: Cluster) -> Iterator[str]:
     )
 
 
-def _counting(cluster: Cluster) -> set[str]:
+def _counting(cluster: ClusterStatus) -> set[str]:
     """Voters whose copies and votes count now."""
     counting = (member.name for member in cluster.members if member.state == "alive" and member.synced)
     return {*counting} & {*cluster.voters}
 
 
-def _takes(slot: Slot, can_commit: bool) -> bool:
+def _takes(slot: SlotStatus, can_commit: bool) -> bool:
     """Whether a coordinator accepts publishes for the slot now."""
     return slot.coordinator is not None and (can_commit if slot.accepts is None else slot.accepts)
 
 
-def _reasons(cluster: Cluster, taking: Collection[int]) -> Iterator[str]:
+def _reasons(cluster: ClusterStatus, taking: Collection[int]) -> Iterator[str]:
     """What is wrong with the cluster."""
     members = {member.name: member for member in cluster.members}
     counting = len(_counting(cluster))
@@ -122,7 +122,7 @@ def _reasons(cluster: Cluster, taking: Collection[int]) -> Iterator[str]:
             yield f"no feeder: {topic} {partitions}"
 
 
-def _member(member: Member, cluster: Cluster, taking: Collection[int]) -> tuple[str, ...]:
+def _member(member: MemberStatus, cluster: ClusterStatus, taking: Collection[int]) -> tuple[str, ...]:
     coordinates = sum(slot.coordinator == member.name for slot in cluster.slots if slot.slot in taking)
     return (
         f"{member.name} (this)" if member.name == cluster.me else member.name,
@@ -138,11 +138,11 @@ def _member(member: Member, cluster: Cluster, taking: Collection[int]) -> tuple[
     )
 
 
-def _for(member: Member) -> str:
+def _for(member: MemberStatus) -> str:
     return format_duration(float(round(member.for_s)))
 
 
-def _fed(feeds: Iterable[Feed]) -> list[tuple[str, str, str]]:
+def _fed(feeds: Iterable[FeedStatus]) -> list[tuple[str, str, str]]:
     """Feeder, topic, partitions; the feeder is empty where there is none."""
     fed: dict[tuple[str, str], list[int]] = {}
     for feed in feeds:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from node.commands.cluster_summary import Cluster, cluster_lines
+from node.commands.cluster_summary import ClusterStatus, cluster_lines
 from node.commands.tables import printable, table
 from node.settings.units import format_duration
 
@@ -26,7 +26,7 @@ class Rates(msgspec.Struct, frozen=True):
     out_per_s: float = 0
 
 
-class Worker(msgspec.Struct, frozen=True):
+class WorkerStatus(msgspec.Struct, frozen=True):
     index: int = 0
     pid: int | None = None
     connections: int = 0
@@ -36,7 +36,7 @@ class Worker(msgspec.Struct, frozen=True):
     loop_delay_s: float | None = None
 
 
-class Cache(msgspec.Struct, frozen=True):
+class CacheStatus(msgspec.Struct, frozen=True):
     bytes: int = 0
     bytes_max: int = 0
     messages: int = 0
@@ -44,7 +44,7 @@ class Cache(msgspec.Struct, frozen=True):
     ttl_s: float = 0
 
 
-class Partition(msgspec.Struct, frozen=True):
+class PartitionStatus(msgspec.Struct, frozen=True):
     partition: int = 0
     log: str = ""
     end: tuple[int, int] | None = None
@@ -55,20 +55,20 @@ class Partition(msgspec.Struct, frozen=True):
     messages_per_s: float = 0
 
 
-class Topic(msgspec.Struct, frozen=True):
+class TopicStatus(msgspec.Struct, frozen=True):
     topic: str = ""
     value: str = ""
     publish: bool = False
-    partitions: list[Partition] = []
+    partitions: list[PartitionStatus] = []
 
 
-class Kafka(msgspec.Struct, frozen=True):
+class KafkaStatus(msgspec.Struct, frozen=True):
     used: bool = True
     """False for a node that is configured without Kafka."""
     connected: bool = False
     bootstrap: str = ""
     brokers: list[str] | int = 0
-    topics: list[Topic] = []
+    topics: list[TopicStatus] = []
 
 
 class NamespaceStatus(msgspec.Struct, frozen=True):
@@ -93,7 +93,7 @@ class Status(msgspec.Struct, frozen=True):
 
     node: str = ""
     version: str = ""
-    cluster: Cluster | str = ""
+    cluster: ClusterStatus | str = ""
     """An older node gives only its name."""
     state: str = ""
     ready: bool = False
@@ -101,9 +101,9 @@ class Status(msgspec.Struct, frozen=True):
     problems: list[str] = []
     clients: Clients = Clients()
     rates: Rates = Rates()
-    workers: list[Worker] = []
-    cache: Cache = Cache()
-    kafka: Kafka = Kafka()
+    workers: list[WorkerStatus] = []
+    cache: CacheStatus = CacheStatus()
+    kafka: KafkaStatus = KafkaStatus()
     namespaces: list[NamespaceStatus] = []
     busiest: list[Busy] = []
     publishes: Publishes = Publishes()
@@ -116,7 +116,7 @@ def summary(status: Status) -> str:
 
 def _lines(status: Status) -> Iterator[str]:
     up = format_duration(float(round(status.uptime_s)))
-    cluster = status.cluster if isinstance(status.cluster, Cluster) else Cluster(status.cluster)
+    cluster = status.cluster if isinstance(status.cluster, ClusterStatus) else ClusterStatus(status.cluster)
     yield f"node {status.node} ({status.version}), cluster {cluster.name}: {_state(status)}, up {up}"
     for problem in status.problems:
         yield f"problem: {problem}"
@@ -163,7 +163,7 @@ def _state(status: Status) -> str:
     return f"{status.state}, NOT READY" if status.state else "NOT READY"
 
 
-def _kafka(kafka: Kafka) -> str:
+def _kafka(kafka: KafkaStatus) -> str:
     if not kafka.used:
         return "not configured"
     if not kafka.connected and kafka.bootstrap:
@@ -172,7 +172,7 @@ def _kafka(kafka: Kafka) -> str:
     return f"{'connected' if kafka.connected else 'NOT CONNECTED'}, brokers: {brokers or 'none'}"
 
 
-def _partitions(topic: Topic) -> Iterator[tuple[str, ...]]:
+def _partitions(topic: TopicStatus) -> Iterator[tuple[str, ...]]:
     head = (topic.topic, topic.value, "yes" if topic.publish else "no")
     if not topic.partitions:
         yield (*head, *[""] * 5, "no partitions", "")

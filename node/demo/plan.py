@@ -17,7 +17,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from node.demo.flights import AIRPORTS, FLIGHTS
-from node.settings.schema import Namespace, Node, Settings, Topic
+from node.settings.schema import Namespace, NodeSettings, Settings, Topic
 from node.settings.show import statements
 
 NAMES: Final = ("a", "b", "c")
@@ -59,7 +59,7 @@ def settings_of_nodes(settings: Settings, places: Sequence[Place]) -> Settings:
             settings.node,
             workers=settings.node.workers or 1,
             console=True,
-            drain_s=_DRAIN_S if settings.node.drain_s == Node().drain_s else settings.node.drain_s,
+            drain_s=_DRAIN_S if settings.node.drain_s == NodeSettings().drain_s else settings.node.drain_s,
             servers=tuple(f"ws://{place.shown}/v1/ws" for place in places),
             # A page reconnects to another node when its own node dies.
             origins=tuple(dict.fromkeys((*settings.node.origins, *_pages(places)))),

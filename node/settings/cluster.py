@@ -17,7 +17,7 @@ LISTEN = "127.0.0.1:7400"
 """Where a node listens that is told of other nodes, but not where."""
 
 
-class Cluster(Section, frozen=True):
+class ClusterSettings(Section, frozen=True):
     """The nodes that are one. A node that is told of no others (`listen`, `join`, `voters`) has no sockets for them."""
 
     name: Name = "whimbrel"

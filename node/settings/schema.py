@@ -19,7 +19,7 @@ import msgspec
 from msgspec import field
 
 from gateway.link.settings import TopicRule
-from node.settings.cluster import Cluster, host_of, port_of
+from node.settings.cluster import ClusterSettings, host_of, port_of
 from node.settings.fields import (
     AdminListen,
     AuditKinds,
@@ -51,7 +51,7 @@ Count: TypeAlias = Annotated[int, whole(1)]
 Duration: TypeAlias = Annotated[float, duration(gt=0)]
 
 
-class Node(Section, frozen=True):
+class NodeSettings(Section, frozen=True):
     """This node: its name, its address, its worker processes."""
 
     name: Name = "node"
@@ -104,7 +104,7 @@ class Node(Section, frozen=True):
         return self.workers or max(1, cores - 1)
 
 
-class Admin(Section, frozen=True):
+class AdminSettings(Section, frozen=True):
     """The listener for those who run the node: page, status, metrics, health and why, connections, publishes."""
 
     listen: AdminListen = ""
@@ -117,7 +117,7 @@ class Admin(Section, frozen=True):
     """A file that has the token and nothing else."""
 
 
-class Tls(Section, frozen=True):
+class TlsSettings(Section, frozen=True):
     """TLS 1.2 and 1.3 on the clients' port. Files that change are taken without a restart, for new connections."""
 
     certificate: str = ""
@@ -130,7 +130,7 @@ class Tls(Section, frozen=True):
     """PEM file with the certificates that sign those of clients."""
 
 
-class Log(Section, frozen=True):
+class LogSettings(Section, frozen=True):
     """Logs of the node and its workers, on standard error."""
 
     format: Literal["text", "json"] = "text"
@@ -139,7 +139,7 @@ class Log(Section, frozen=True):
     """The lowest level that is written."""
 
 
-class Kafka(Section, frozen=True):
+class KafkaSettings(Section, frozen=True):
     """Where Kafka is, and how to talk to it."""
 
     bootstrap: Brokers = ""
@@ -206,7 +206,7 @@ class Namespace(TopicRule, frozen=True):
     """Whether auditors are told of its messages (`audit.events`)."""
 
 
-class Cache(Section, frozen=True):
+class CacheSettings(Section, frozen=True):
     """What the node keeps in memory. What it no longer has is read back from Kafka."""
 
     ttl_s: Duration = 600.0
@@ -224,7 +224,7 @@ class Cache(Section, frozen=True):
     memory, up to 1 GiB."""
 
 
-class Replay(Section, frozen=True):
+class ReplaySettings(Section, frozen=True):
     """Reading back from Kafka what the cache no longer has, for a client that resumes; beyond it: `gap`."""
 
     messages_max: Annotated[int, whole(0)] = 100_000
@@ -233,7 +233,7 @@ class Replay(Section, frozen=True):
     """Readers at work at the same time; others wait."""
 
 
-class Publish(Section, frozen=True):
+class PublishSettings(Section, frozen=True):
     """Clients' messages on their way into Kafka."""
 
     timeout_s: Annotated[float, duration(gt=0, le=300)] = 5.0
@@ -246,7 +246,7 @@ class Publish(Section, frozen=True):
     """Publishes remembered for that; the oldest are forgotten first."""
 
 
-class Client(Section, frozen=True):
+class ClientSettings(Section, frozen=True):
     """Limits of one client, and of all of a worker's."""
 
     connections_max: Count = 15_000
@@ -290,7 +290,7 @@ class RateLimits(Section, frozen=True):
     """Bytes that one connection sends; empty: any number."""
 
 
-class Authorizer(Section, frozen=True):
+class AuthorizerSettings(Section, frozen=True):
     """Who may connect, subscribe and publish."""
 
     use: Plugin = "allow_all"
@@ -309,7 +309,7 @@ class Authorizer(Section, frozen=True):
     """All other keys of the section, handed to the authorizer as they are."""
 
 
-class Audit(Section, frozen=True):
+class AuditSettings(Section, frozen=True):
     """Who is told what happened. Options of an auditor are in a table of its name: `[audit.log]`, `[audit.kafka]`."""
 
     use: Plugins = ()
@@ -326,7 +326,7 @@ class Audit(Section, frozen=True):
     options: Options = field(default_factory=dict)
     """The auditors' own tables, handed to them as they are."""
 
-    def options_of(self, name: str, kafka: Kafka) -> dict[str, Any]:
+    def options_of(self, name: str, kafka: KafkaSettings) -> dict[str, Any]:
         """What an auditor is made with: that of Kafka is told where Kafka is."""
         given = self.options.get(name, {})
         if not isinstance(given, dict):
@@ -348,21 +348,21 @@ class Link(msgspec.Struct, frozen=True):
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """The whole configuration of a node."""
 
-    node: Node = Node()
-    admin: Admin = Admin()
-    tls: Tls = Tls()
-    log: Log = Log()
-    cluster: Cluster = field(default_factory=Cluster)
+    node: NodeSettings = NodeSettings()
+    admin: AdminSettings = AdminSettings()
+    tls: TlsSettings = TlsSettings()
+    log: LogSettings = LogSettings()
+    cluster: ClusterSettings = field(default_factory=ClusterSettings)
     namespaces: tuple[Namespace, ...] = ()
-    kafka: Kafka = field(default_factory=Kafka)
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
     topics: tuple[Topic, ...] = ()
-    cache: Cache = Cache()
-    replay: Replay = Replay()
-    publish: Publish = Publish()
-    client: Client = Client()
+    cache: CacheSettings = CacheSettings()
+    replay: ReplaySettings = ReplaySettings()
+    publish: PublishSettings = PublishSettings()
+    client: ClientSettings = ClientSettings()
     limits: RateLimits = RateLimits()
-    authorizer: Authorizer = field(default_factory=Authorizer)
-    audit: Audit = field(default_factory=Audit)
+    authorizer: AuthorizerSettings = field(default_factory=AuthorizerSettings)
+    audit: AuditSettings = field(default_factory=AuditSettings)
 
     @property
     def link(self) -> Link:

@@ -14,7 +14,7 @@ from node.commands import node as node_command
 from node.demo.plan import Place, arguments, banner, settings_of_nodes, text_of
 from node.demo.producer import TOPICS
 from node.settings import Settings, load
-from node.settings.schema import Cache, Topic
+from node.settings.schema import CacheSettings, Topic
 
 PLACES = [
     Place(name, f"0.0.0.0:{8080 + n}", f"10.0.0.1:{8080 + n}", f"127.0.0.1:{7400 + 2 * n}")
@@ -55,7 +55,7 @@ def test_three_nodes_are_told_of_each_other_and_have_all_else_in_common(tmp_path
 
 
 def test_what_was_configured_holds_for_all_nodes(tmp_path: Path) -> None:
-    wished = Settings(cache=Cache(ttl_s=60.0), topics=(Topic(name="x", publish=True),))
+    wished = Settings(cache=CacheSettings(ttl_s=60.0), topics=(Topic(name="x", publish=True),))
     wished = replace(
         wished,
         node=replace(wished.node, workers=2, drain_s=5.0, origins=("https://x.example",), name="ignored"),

@@ -14,6 +14,7 @@ from gevent import get_hub
 from gateway import uplink, worker
 from gateway.link import events as link
 from gateway.link.numbering import Numbers
+from gateway.sessions import node_watch
 from gateway.uplink import Uplink
 from tests.gateway.fake_node import SETTINGS
 from tests.support.patience import PATIENCE_S
@@ -92,7 +93,7 @@ def test_no_more_is_taken_than_clients_can_be_sent(tmp_path: Path, monkeypatch: 
 
 def test_a_node_that_takes_nothing_any_more_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uplink, "SEND_PACKETS_MAX", 1)
-    monkeypatch.setattr(worker, "LINK_BYTES_MAX", 1_000)
+    monkeypatch.setattr(node_watch, "LINK_BYTES_MAX", 1_000)
     one = worker.Worker(msgspec.structs.replace(SETTINGS, link=f"ipc://{tmp_path}/nobody"))
     try:
         for _ in range(200):

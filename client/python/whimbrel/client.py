@@ -12,7 +12,7 @@ from random import SystemRandom
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 from whimbrel import events, outputs, subjects
-from whimbrel.connection import Connection
+from whimbrel.connection import WebSocketConnection
 from whimbrel.encodings import ENCODINGS
 from whimbrel.errors import ClosedError, PublishError, SubscribeError, SubscribeTimeoutError, WhimbrelError
 from whimbrel.events import Event, Status, SubscriptionEvent
@@ -95,8 +95,8 @@ class Client:
         self._queue_max = queue_max
         self._message_bytes_max = message_bytes_max
         self._connect_options = connect_options or {}
-        self._connection: Connection | None = None
-        self._connections: set[Connection] = set()
+        self._connection: WebSocketConnection | None = None
+        self._connections: set[WebSocketConnection] = set()
         self._subscriptions: dict[Interest, Subscription] = {}
         self._asked: dict[Interest, asyncio.Future[None]] = {}
         self._publishing: dict[Outgoing, asyncio.Future[Published]] = {}
@@ -246,17 +246,17 @@ class Client:
         published: Published = await self._answer(done)
         return published
 
-    # What the connection says (connection.Owner).
+    # What the connection says (connection.ConnectionOwner).
 
-    def connection_opened(self, connection: Connection) -> None:
+    def connection_opened(self, connection: WebSocketConnection) -> None:
         if connection is self._connection:
             self._input(self._session.opened)
 
-    def connection_received(self, connection: Connection, data: str | bytes) -> None:
+    def connection_received(self, connection: WebSocketConnection, data: str | bytes) -> None:
         if connection is self._connection:
             self._input(self._session.receive, data)
 
-    def connection_lost(self, connection: Connection, code: int | None, reason: str) -> None:
+    def connection_lost(self, connection: WebSocketConnection, code: int | None, reason: str) -> None:
         if connection is self._connection:
             self._connection = None
             self._input(self._session.lost, code, reason)
@@ -274,7 +274,7 @@ class Client:
         # An application that awaits an answer may be unable to take messages until it has come.
         return bool(self._full) and not self._asked and not self._publishing
 
-    # What subscriptions say (subscription.Owner).
+    # What subscriptions say (subscription.SubscriptionOwner).
 
     def end_subscription(self, subscription: Subscription) -> None:
         """By the application: nothing more comes of it."""
@@ -325,7 +325,7 @@ class Client:
                 if self._connection is not None:
                     self._connection.send(data)
             case outputs.Connect(server):
-                connection = Connection(
+                connection = WebSocketConnection(
                     self, server, self._encoding.subprotocol, self._message_bytes_max, self._connect_options
                 )
                 self._connection = connection

@@ -19,24 +19,24 @@ CLOSE_TIMEOUT_S = 2.0
 TOO_LARGE = 1009
 
 
-class Owner(Protocol):
+class ConnectionOwner(Protocol):
     """Who is told about the connection."""
 
-    def connection_opened(self, connection: Connection) -> None: ...
+    def connection_opened(self, connection: WebSocketConnection) -> None: ...
 
-    def connection_received(self, connection: Connection, data: str | bytes) -> None: ...
+    def connection_received(self, connection: WebSocketConnection, data: str | bytes) -> None: ...
 
-    def connection_lost(self, connection: Connection, code: int | None, reason: str) -> None: ...
+    def connection_lost(self, connection: WebSocketConnection, code: int | None, reason: str) -> None: ...
 
     async def until_readable(self) -> None:
         """Return when the application can take more."""
 
 
-class Connection:
+class WebSocketConnection:
     """An attempt, and the connection if it succeeds. After `drop` the owner hears nothing more."""
 
     def __init__(
-        self, owner: Owner, server: str, subprotocol: str, message_bytes_max: int, options: Mapping[str, Any]
+        self, owner: ConnectionOwner, server: str, subprotocol: str, message_bytes_max: int, options: Mapping[str, Any]
     ) -> None:
         self._owner = owner
         self._server = server

@@ -24,7 +24,7 @@ Callback: TypeAlias = Callable[[Message], object]
 logger = logging.getLogger("whimbrel")
 
 
-class Owner(Protocol):
+class SubscriptionOwner(Protocol):
     """The client, as its subscriptions need it."""
 
     def took_from(self, subscription: Subscription) -> None:
@@ -42,7 +42,7 @@ class Subscription:
     subscription later on, ClosedError if the server tells the client not to come back.
     """
 
-    def __init__(self, client: Owner, interest: Interest) -> None:
+    def __init__(self, client: SubscriptionOwner, interest: Interest) -> None:
         self.interest = interest
         """Names the subscription in statuses."""
         self._client = client

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from gateway.link import codes
-from gateway.sessions.node_watch import NodeWatch
+from gateway.sessions.farewell import Away
+from gateway.sessions.node_watch import LINK_BYTES_MAX, NodeWatch
 from gateway.sessions.session import GONE
 from gateway.sessions.sessions import TICK_S
 from tests.gateway.sessions.core import Harness
@@ -13,7 +14,7 @@ def test_clients_are_sent_away_one_after_another_and_each_once() -> None:
     harness = Harness()
     clients = [harness.open() for _ in range(10)]
     harness.sessions.gone(clients[0])
-    harness.sessions.send_away(harness.now, codes.NODE_LOST, "why", 1.0)
+    harness.sessions.send_away(harness.now, Away(codes.NODE_LOST, "why", 1.0))
     seen: list[int] = []
     for _ in range(25):
         harness.tick(TICK_S)
@@ -33,6 +34,12 @@ def test_a_node_that_says_nothing_is_lost_once_until_it_speaks_again() -> None:
     assert watch.is_silent
     assert not watch.tick(3.0, 2.99)
     assert not watch.is_silent
+
+
+def test_a_node_that_takes_nothing_any_more_is_lost() -> None:
+    watch = NodeWatch(0.0, 1.0, TICK_S)
+    assert not watch.takes_nothing(LINK_BYTES_MAX)
+    assert watch.takes_nothing(LINK_BYTES_MAX + 1)
 
 
 def test_a_worker_that_stood_still_itself_does_not_blame_the_node() -> None:

@@ -8,11 +8,11 @@ from typing import Any
 
 from node.effects import FindStart
 from node.kafka.events import Found
-from node.settings.schema import Kafka, Settings, Topic
+from node.settings.schema import KafkaSettings, Settings, Topic
 from node.status.problems import Problems, missing_topics
 from tests.node.cores import ALONE, OneNode, record
 
-SETTINGS = Settings(kafka=Kafka(bootstrap="k:9092"), topics=(Topic(name="orders"), Topic(name="log.*")))
+SETTINGS = Settings(kafka=KafkaSettings(bootstrap="k:9092"), topics=(Topic(name="orders"), Topic(name="log.*")))
 
 
 def one_worker() -> Any:

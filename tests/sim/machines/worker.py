@@ -19,6 +19,7 @@ from gateway.link import events as link
 from gateway.link.events import FromNode
 from gateway.link.numbering import Arrivals
 from gateway.link.settings import GatewaySettings
+from gateway.sessions.farewell import NODE_SILENT, SHUTTING_DOWN
 from gateway.sessions.node_watch import NodeWatch
 from gateway.sessions.session import Session
 from gateway.sessions.sessions import TICK_S, Sessions
@@ -29,7 +30,7 @@ from whimbrel_server import Connection
 _decode = msgspec.msgpack.Decoder(list[FromNode]).decode
 
 AWAY_S = 0.2
-"""Over which clients are sent away."""
+"""Over which clients are sent away; less than of the shipped, for lives are short."""
 SILENT_S = 2.0
 """A node that says nothing for so long is taken for lost until it speaks again."""
 
@@ -180,7 +181,7 @@ class WorkerMachine:
             return
         if not self.is_stalled:
             if self._node_watch.tick(self.now, self._heard_at):
-                self._sessions.send_away(self.now, codes.NODE_LOST, "the node process does not answer", AWAY_S)
+                self._sessions.send_away(self.now, NODE_SILENT._replace(spread_s=AWAY_S))
             self._sessions.tick(self.now, self.now)
             self._perform()
         self._setting.schedule.after(TICK_S, self._tick)
@@ -199,7 +200,7 @@ class WorkerMachine:
         self._setting.schedule.after(drain.window_s, self._drained)
 
     def _drained(self) -> None:
-        self._sessions.send_away(self.now, codes.DRAINING, "the server is shutting down", AWAY_S)
+        self._sessions.send_away(self.now, SHUTTING_DOWN._replace(spread_s=AWAY_S))
         self._setting.schedule.after(AWAY_S + 2 * TICK_S, self._gone)
 
     def _gone(self) -> None:

@@ -42,7 +42,7 @@ _UP, _CLOSING, _LAST_WORDS = range(3)
 """In use; our close frame is out and the client's is awaited; ends once the outbox is empty."""
 
 
-class ConnectionOwner(Protocol):
+class SocketOwner(Protocol):
     """What has connections: it is told what comes, and sends what is to go out in `flush`."""
 
     loop: Any
@@ -70,7 +70,7 @@ class ConnectionOwner(Protocol):
         """So many bytes have come from the client."""
 
     def may_read(self, session: Session) -> bool:
-        """Whether to read more of this client now; if not, `Connection.resume_reading` follows."""
+        """Whether to read more of this client now; if not, `ClientSocket.resume_reading` follows."""
 
     def flush(self) -> None:
         """Nothing more comes in this turn: do what all of that has led to."""
@@ -81,28 +81,28 @@ class ConnectionOwner(Protocol):
     def sent(self, size: int) -> None:
         """So many bytes have left."""
 
-    def blocked(self, connection: Connection) -> None:
+    def blocked(self, connection: ClientSocket) -> None:
         """The socket does not take everything: there is an outbox now."""
 
-    def overflowed(self, connection: Connection, reason: str) -> None:
+    def overflowed(self, connection: ClientSocket, reason: str) -> None:
         """The outbox is full, and cut: close the session."""
 
-    def drained(self, connection: Connection) -> None:
+    def drained(self, connection: ClientSocket) -> None:
         """The outbox is empty and gone."""
 
-    def closing(self, connection: Connection, wait_s: float) -> None:
-        """Call `Connection.end` after this time."""
+    def closing(self, connection: ClientSocket, wait_s: float) -> None:
+        """Call `ClientSocket.end` after this time."""
 
-    def ended(self, connection: Connection) -> None:
+    def ended(self, connection: ClientSocket) -> None:
         """The socket is closed."""
 
 
-class Connection(Readable):
+class ClientSocket(Readable):
     """A client's socket, from the handshake to its end."""
 
     __slots__ = ("_owner", "_partial", "_state", "_tls", "_writer", "outbox", "session", "wake")
 
-    def __init__(self, owner: ConnectionOwner, fd: int, tls: TlsStream | None = None, reader: Any = None) -> None:
+    def __init__(self, owner: SocketOwner, fd: int, tls: TlsStream | None = None, reader: Any = None) -> None:
         """Take a descriptor, with its TLS, and the watcher that has read it so far, where there is one."""
         super().__init__(fd, owner.loop.io(fd, READ) if reader is None else reader)
         self.session: Session

@@ -46,7 +46,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
         found.append(bytes(data))
         return write(fd, data)
 
-    monkeypatch.setattr("gateway.sockets.connection.os.write", written)
+    monkeypatch.setattr("gateway.sockets.client_socket.os.write", written)
     return found
 
 
