@@ -34,6 +34,7 @@ from mesh.transport.pump import Pump
 from node.interest import WorkerId
 from node.link_queue import LinkQueue
 from node.standstill import SILENT_S, Standstill
+from node.wait_ended import wait_ended
 from node.worker_queue import WorkerQueue
 
 log = logging.getLogger(__name__)
@@ -219,8 +220,9 @@ class Workers:
             if worker.id < 0 and worker.process is not None:
                 worker.process.kill()  # it has not joined: it has no clients, and was not told to drain
         with gevent.Timeout(wait_s, False):
-            while any(worker.process is not None and worker.process.poll() is None for worker in self.all):
-                gevent.sleep(0.02)
+            for worker in self.all:
+                if worker.process is not None:
+                    wait_ended(worker.process)
         for worker in self.all:
             if worker.process is not None:
                 if worker.process.poll() is None:
@@ -255,8 +257,7 @@ class Workers:
             while True:
                 assert worker.process is not None
                 process = worker.process
-                while process.poll() is None:
-                    gevent.sleep(0.02)
+                wait_ended(process)
                 self._forget(worker)
                 if self._stopping:
                     return
