@@ -92,6 +92,11 @@ class Uplink:
         """Packets with which all has been done."""
         return self._done[0]
 
+    @property
+    def is_behind(self) -> bool:
+        """Whether something that has come is not done yet."""
+        return self._done != self._fetched
+
     def done(self, mark: Mark) -> None:
         """Everything that was handed over up to here has been done, and what it had for clients has left."""
         was_full, self._done = self._is_full, mark

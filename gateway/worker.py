@@ -115,7 +115,7 @@ class Worker:
         self._rest = self.loop.timer(0.0)
         """Active while a round waits for its next turn."""
         self._ticked = self.now()
-        self._node_watch = NodeWatch(self._ticked, settings.node_silent_s, TICK_S)
+        self._node_watch = NodeWatch(self._ticked, settings.node_silent_s)
         self._taken_told = 0
         self._stats_sent = self._ticked
         self._delay_s = 0.0
@@ -323,7 +323,7 @@ class Worker:
         now = self.now()
         self._delay_s = max(self._delay_s, now - self._ticked - TICK_S)
         self._ticked = now
-        if self._node_watch.tick(now, self._uplink.heard_at):
+        if self._node_watch.tick(now, self._uplink.heard_at, self._uplink.is_behind):
             event(log, "node_silent", logging.WARNING, clients=len(self.sessions))
             self.sessions.send_away(now, NODE_SILENT)
         self._join_or_leave()

@@ -1,7 +1,6 @@
 """Which gateway workers stand still: processes that live and say nothing (stopped, or in an endless callback).
 
-Silence is measured in time in which this node itself ran. What comes while the node stands still, or is starved by a
-busy machine, is only unread: a tick that comes late counts as no more than TICK_COUNTS_MAX_S. A worker that is still
+Silence is measured in time in which this node itself ran (mesh/running_time.py). A worker that is still
 starting has not spoken yet, and is not watched.
 
 Not here: killing and replacing it (workers.py).
@@ -9,6 +8,7 @@ Not here: killing and replacing it (workers.py).
 
 from __future__ import annotations
 
+from mesh.running_time import RunningTime
 from node.interest import WorkerId
 
 SILENT_S = 3.0
@@ -21,14 +21,14 @@ class Standstill:
     """Knows when each worker was heard last."""
 
     def __init__(self, now: float) -> None:
-        self._ticked_at = now
-        self._ran_s = 0.0
-        """For how long this node has run."""
+        self._running = RunningTime(TICK_COUNTS_MAX_S)
+        self._now_s = self._running.advance(now)
+        """In which this node has run."""
         self._heard_at: dict[WorkerId, float] = {}
 
     def heard(self, worker: WorkerId) -> None:
         """A packet of this worker has come; it is watched from its first."""
-        self._heard_at[worker] = self._ran_s
+        self._heard_at[worker] = self._now_s
 
     def gone(self, worker: WorkerId) -> None:
         """Its process has ended."""
@@ -36,9 +36,8 @@ class Standstill:
 
     def tick(self, now: float) -> list[WorkerId]:
         """About every 50 ms: workers that stand still, each once."""
-        self._ran_s += min(now - self._ticked_at, TICK_COUNTS_MAX_S)
-        self._ticked_at = now
-        found = [worker for worker, at in self._heard_at.items() if self._ran_s - at >= SILENT_S]
+        self._now_s = self._running.advance(now)
+        found = [worker for worker, at in self._heard_at.items() if self._now_s - at >= SILENT_S]
         for worker in found:
             del self._heard_at[worker]
         return found

@@ -152,6 +152,7 @@ SHELLS = {
     "node/tokens/minting.py",
     "node/tokens/key_store.py",
     "node/tokens/store.py",
+    "node/wait_ended.py",
     "node/workers.py",
     "tests/",
 }

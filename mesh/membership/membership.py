@@ -19,7 +19,7 @@ Invariants:
 - For one incarnation, dead is final.
 - A full view from another never declares a member dead: whom others consider dead is suspect here until it has had
   time to refute.
-- Time during which this member did not run is nobody's fault: deadlines are in its running time (local_health.py).
+- Time during which this member did not run is nobody's fault: deadlines are in its running time (mesh/running_time.py).
 
 Not here: who may commit (slots/election.py), authenticity (seal.py), bytes (link.py), sockets (udp.py).
 """
@@ -34,7 +34,7 @@ from typing import assert_never
 from msgspec.structs import replace
 
 from mesh.membership.config import MembershipConfig
-from mesh.membership.local_health import LocalHealth, RunningTime
+from mesh.membership.local_health import LocalHealth
 from mesh.membership.packets import (
     META_BYTES_MAX,
     Ack,
@@ -56,6 +56,7 @@ from mesh.membership.packets import (
 from mesh.membership.post import Post
 from mesh.membership.probe import Prober
 from mesh.membership.view import View
+from mesh.running_time import RunningTime
 
 RAISES_MAX = 3
 """How often this member raises its incarnation above one other boot of its name. A process that is gone cannot go on

@@ -84,8 +84,10 @@ def test_no_more_is_taken_than_clients_can_be_sent(tmp_path: Path, monkeypatch: 
             gevent.sleep(0.05)  # in which more would come, if it were taken
             assert [page.sid for page in found if isinstance(page, link.Page)] == [*range(taken)]
             assert one.taken == taken - 2
+            assert one.is_behind
             one.done(one.handed_over)
         assert one.taken == 6
+        assert not one.is_behind
     finally:
         one.close()
         context.destroy(0)

@@ -9,10 +9,11 @@ from msgspec.structs import replace
 
 from mesh.membership.config import MembershipConfig
 from mesh.membership.gossip import GossipQueue, claim_bytes, retransmits
-from mesh.membership.local_health import STEP_S_MAX, LocalHealth, RunningTime
+from mesh.membership.local_health import LocalHealth
 from mesh.membership.packets import Claim, Member, MemberChanged, MembershipStats, MemberState
 from mesh.membership.suspicion import Suspicion, suspicion_range_s
 from mesh.membership.view import View
+from mesh.running_time import STEP_S_MAX, RunningTime
 
 CONFIG = MembershipConfig()
 ALIVE, SUSPECT, DEAD, LEFT = MemberState

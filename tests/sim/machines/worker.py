@@ -80,7 +80,7 @@ class WorkerMachine:
         self._sessions = self.sessions_type(self.now, settings, AllowAll())
         self._arrivals = Arrivals()
         self._heard_at = self.now
-        self._node_watch = NodeWatch(self.now, SILENT_S, TICK_S)
+        self._node_watch = NodeWatch(self.now, SILENT_S)
         self._link: Link | None = None
         setting.schedule.after(rng.random() * TICK_S, self._tick)
 
@@ -180,7 +180,7 @@ class WorkerMachine:
         if self.is_over:
             return
         if not self.is_stalled:
-            if self._node_watch.tick(self.now, self._heard_at):
+            if self._node_watch.tick(self.now, self._heard_at, is_behind=False):
                 self._sessions.send_away(self.now, NODE_SILENT._replace(spread_s=AWAY_S))
             self._sessions.tick(self.now, self.now)
             self._perform()
