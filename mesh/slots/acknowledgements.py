@@ -85,6 +85,10 @@ class Acknowledgements:
         """Up to where a node holds the log, if it has said so lately."""
         return self._ends.get(name) if self._is_fresh(now, name) else None
 
+    def has_others(self, voters: Sequence[NodeName]) -> bool:
+        """Whether anybody else than these has acknowledged anything."""
+        return any(name not in voters for name in self._ends)
+
     def held_by(self, voters: Sequence[NodeName], count: int) -> int:
         """Up to where so many voters hold the log; -1 if fewer have said anything."""
         return sorted((self._ends.get(voter, -1) for voter in voters), reverse=True)[count - 1]

@@ -11,6 +11,8 @@ The rules, as they are kept here:
     acknowledges up to where it has everything. What has a lower epoch than it promised is answered `Reject`.
  6. Items are committed once W voters, the coordinator among them, have acknowledged them *in this epoch*. What the
     coordinator took over from before is committed together with that, never by counting older acknowledgements.
+    Where W is 2 a voter that may acknowledge knows at once that what it holds is committed: the coordinator holds it,
+    too. All others, and observers, are told (`Commit`).
  8. Whoever learns of a higher epoch is no coordinator any more.
  9. A voter that was restarted is not synced: it acknowledges nothing until it holds the coordinator's log as that was
     when the coordinator heard that this very start (`boot`) of the voter wants it (`Sync`).
@@ -186,7 +188,8 @@ class Replication:
             for item in slot.log.items[first : index - slot.log.base]:
                 self._uncommitted.pop(item.publish_key, None)
             slot.commit_to(index)
-            slot.send(EVERYONE, Commit(slot.number, slot.accepted, index))
+            if slot.config.commit_quorum != 2 or self.acknowledgements.has_others(slot.config.voters):
+                slot.send(EVERYONE, Commit(slot.number, slot.accepted, index))
 
     def _forget(self) -> None:
         self.is_resigning = False
@@ -284,6 +287,8 @@ class Replication:
         slot = self.slot
         if slot.coordinator and slot.may_acknowledge and slot.accepted == slot.promised:
             slot.send(slot.coordinator, AppendOk(slot.number, slot.accepted, slot.log.end))
+            if slot.is_voter and slot.config.commit_quorum == 2:
+                self._commit_to(slot.log.end)
 
     def _commit_to(self, commit: int) -> None:
         self._commit_seen = max(self._commit_seen, commit)

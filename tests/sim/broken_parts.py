@@ -19,6 +19,7 @@ from mesh.log import Entry, Position, Truncation
 from mesh.repeats import Repeats
 from mesh.slots.election import Election
 from mesh.slots.reach import Reach
+from mesh.slots.replication import Replication
 from mesh.slots.slot import SlotConfig
 from mesh.slots.slots import Slots
 from node.attached_workers import AttachedWorkers
@@ -133,6 +134,25 @@ class OldAcknowledgementsCore(NodeCore):
 
 class OldAcknowledgementsWorld(World):
     core_type = OldAcknowledgementsCore
+
+
+class OwnWord(Replication):
+    """What a voter holds is committed, though the coordinator and it are two of three that it takes."""
+
+    def _acknowledge(self) -> None:
+        super()._acknowledge()
+        self._commit_to(self.slot.log.end)
+
+
+class OwnWordCore(NodeCore):
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        for replication in self.slots.replications:
+            replication.__class__ = OwnWord
+
+
+class OwnWordWorld(World):
+    core_type = OwnWordCore
 
 
 class AlwaysWhole(Election):

@@ -30,6 +30,7 @@ from tests.sim.broken_parts import (
     NoWayAroundWorld,
     OldAcknowledgementsWorld,
     OvertakingWorld,
+    OwnWordWorld,
     RashWorld,
     SelfPromotedWorld,
     TrustingWorld,
@@ -140,10 +141,10 @@ CONTROLS = {
             ("heals_per_s", 0.01),
             *_often("coordinator reaches one other", "cut"),
         ),
-        first=14,
+        first=46,
     ),
-    "a voter counts as soon as it has started": Control(world_type=AlwaysSyncedWorld, first=110),
-    "promises do not survive": Control(world_type=ForgetfulWorld, is_hostile=True, first=263),
+    "a voter counts as soon as it has started": Control(world_type=AlwaysSyncedWorld, first=23),
+    "promises do not survive": Control(world_type=ForgetfulWorld, is_hostile=True, first=539),
     "whoever sees the coordinator dead takes its place": Control(world_type=SelfPromotedWorld),
     "old acknowledgements commit what was taken over": Control(
         world_type=OldAcknowledgementsWorld,
@@ -155,17 +156,18 @@ CONTROLS = {
             *_often("coordinator reaches one other", "one-way cut", "crash between effects"),
             ("faults_per_s", 2.0),
         ),
-        first=19,
+        first=23,
     ),
-    "a promise that could not be saved counts": Control(world_type=HopefulWorld, is_hostile=True, first=263),
-    "the best log that is left goes on under its name": Control(world_type=AlwaysWholeWorld, life="amnesia", first=40),
+    "a voter's own word commits where it takes three": Control(world_type=OwnWordWorld, voters=5, changes=_BUSY),
+    "a promise that could not be saved counts": Control(world_type=HopefulWorld, is_hostile=True, first=539),
+    "the best log that is left goes on under its name": Control(world_type=AlwaysWholeWorld, life="amnesia", first=4),
     "what does not get to a node directly does not get there": Control(
         world_type=NoWayAroundWorld, life="partial", shows_as_unwell=True
     ),
     "whether Kafka has lost where a reader stands is not asked": Control(
-        world_type=TrustingWorld, life="truncation", first=3
+        world_type=TrustingWorld, life="truncation", first=7
     ),
-    "a log that a node does not know is gone": Control(world_type=RashWorld, life="discovery", first=35),
+    "a log that a node does not know is gone": Control(world_type=RashWorld, life="discovery", first=9),
     "a latest value hides the messages before it": Control(
         world_type=NewestFirstWorld,
         life="discovery",
@@ -175,13 +177,13 @@ CONTROLS = {
     "publishes are remembered by the times of records": Control(world_type=CredulousWorld, life="times", first=14),
     "a cache is copied without its memory of publishes": Control(
         world_type=ForgetsPublishesWorld,
-        first=16,
+        first=11,
         tail_items_max=20,
         changes=(*_BUSY, *_often("crash", "crash of a coordinator", "connection silent", "leave")),
     ),
     "a copy takes the place of a log, and nobody is told": Control(
         world_type=NeverResyncsWorld,
-        first=9,
+        first=74,
         tail_items_max=20,
         changes=(
             *_BUSY,
@@ -205,7 +207,7 @@ CONTROLS = {
         world_type=OvertakingWorld,
         voters=1,
         changes=(("heartbeat_s", 0.1), *_often("client subscribes anew", "connection cut")),
-        first=820,
+        first=824,
     ),
     "a worker is not caught up": Control(
         world_type=CarelessWorld, changes=(("link_packets_max", 3), *_often("worker stalls", "connection cut"))
@@ -219,7 +221,7 @@ CONTROLS = {
             ("publishes_per_s", 10.0),
             *_often("partition added", "connection cut", "client crashes", "client stalled", "crash"),
         ),
-        first=948,
+        first=698,
     ),
     "a producer's report is taken for another publish's": Control(
         world_type=MixedUpWorld,

@@ -17,8 +17,8 @@ def held(bench: Bench) -> tuple[int, int, int, int, list[int], Table]:
 
 
 def bench_with(*numbers: int, commit: int = 0, **config: Any) -> Bench:
-    """A follower of epoch 4 with these items."""
-    bench = Bench("a", **config)
+    """A follower of epoch 4 with these items. (Where two of three commit, it would know that all are committed.)"""
+    bench = Bench("a", commit_quorum=3, **config)
     bench.follow(0.0, "c", 4, *numbers, commit=commit)
     return bench
 

@@ -217,7 +217,7 @@ def test_r_votes_win_and_the_log_of_the_candidate_is_the_best() -> None:
     bench = stood(1, 2)
     bench.grant(6.1, "c", 4, state([(4, 0)], 1))
     assert bench.slot.role is Role.COORDINATOR
-    assert bench.sends() == [(EVERYONE, StartEpoch(0, 5, state([(4, 0), (5, 2)], 2), 0, ""))]
+    assert bench.sends() == [(EVERYONE, StartEpoch(0, 5, state([(4, 0), (5, 2)], 2), 2, ""))]
     assert bench.slot.accepted == 5
 
 
@@ -239,8 +239,8 @@ def test_what_the_best_log_has_is_copied_before_the_epoch_begins() -> None:
     assert (bench.slot.role, bench.slot.accepted, bench.slot.log.end) == (Role.RECOVERING, 4, 2)
     bench.receive(6.2, "b", Range(0, 5, 3, items(4), 0))
     assert bench.slot.role is Role.COORDINATOR
-    assert bench.sends() == [(EVERYONE, StartEpoch(0, 5, state([(4, 0), (5, 4)], 4), 0, ""))]
-    assert bench.events(Committed) == []
+    assert bench.sends() == [(EVERYONE, StartEpoch(0, 5, state([(4, 0), (5, 4)], 4), 2, ""))]
+    assert bench.events(Committed) == [], "of what was copied"
     bench.receive(6.3, "b", AppendOk(0, 5, 4))
     assert bench.slot.commit == 4
 

@@ -11,20 +11,22 @@ from mesh.slots.slot_log import Item
 from tests.mesh.slots.slot_bench import LOG, Bench, item, items, state
 
 
-def follower(*numbers: int, me: str = "a", commit: int = 0) -> Bench:
-    """Follows c in epoch 4."""
-    bench = Bench(me)
+def follower(*numbers: int, me: str = "a", commit: int = 0, commit_quorum: int = 3) -> Bench:
+    """Follows c in epoch 4, and is told what is committed, as where more than two voters are needed."""
+    bench = Bench(me, commit_quorum=commit_quorum)
     bench.follow(0.0, "c", 4, *numbers, commit=commit)
     return bench
 
 
 def coordinator(*numbers: int, voters: str = "abc") -> Bench:
-    """a coordinates epoch 2 from 10.0 on."""
-    bench = Bench("a", voters, commit_quorum=len(voters) // 2 + 1)
-    bench.follow(0.0, "b", 1, *numbers)
+    """a coordinates epoch 2 from 10.0 on; nothing is committed yet of what it took over."""
+    bench = Bench("a", voters)
+    bench.follow(0.0, "b", 1)
     bench.stand(5.0)
     for voter in voters[1 : len(voters) // 2 + 1]:
         bench.grant(10.0, voter, 1, state([(1, 0)], len(numbers)))
+    if numbers:
+        bench.receive(10.0, voters[1], Range(0, 2, 0, items(*numbers), 0))
     assert (bench.slot.role, bench.slot.accepted) == (Role.COORDINATOR, 2)
     bench.forget_outputs()
     return bench
@@ -234,6 +236,48 @@ def test_w_voters_commit_and_not_one_fewer() -> None:
     assert (bench.slot.commit, bench.events()) == (2, [])
 
 
+def test_where_two_commit_a_voter_knows_it_by_its_own_acknowledgement() -> None:
+    bench = follower(commit_quorum=2)
+    bench.receive(1.0, "c", Append(0, 4, 0, 0, items(1, 2)))
+    assert bench.sends() == [("c", AppendOk(0, 4, 2))]
+    assert committed(bench) == [((4, 0), 1), ((4, 1), 2)], "c holds them, too"
+    bench.receive(1.1, "c", Append(0, 4, 3, 0, items(4)))
+    assert bench.events() == [], "something is missing before it"
+
+
+def test_it_does_not_while_it_may_not_acknowledge() -> None:
+    bench = follower(1, commit_quorum=2)
+    bench.can_save = False
+    bench.receive(1.0, "b", StartEpoch(0, 6, state([(4, 0), (6, 1)], 1), 0, ""))
+    bench.receive(1.0, "b", Append(0, 6, 1, 1, items(2)))
+    assert (bench.sends(), committed(bench)) == ([], [])
+    bench.can_save = True
+    bench.save(1.1)
+    assert bench.sends() == [("b", AppendOk(0, 6, 2))]
+    assert committed(bench) == [((6, 0), 2)]
+
+
+def test_an_observer_does_not_it_is_told() -> None:
+    observer = follower(1, me="d", commit_quorum=2)
+    assert (observer.slot.log.end, observer.slot.commit) == (1, 0)
+    bench = coordinator()
+    bench.replication.publish(10.0, items(1))
+    bench.receive(10.1, "b", AppendOk(0, 2, 1))
+    bench.replication.publish(10.2, items(2))
+    bench.receive(10.3, "d", AppendOk(0, 2, 1))
+    bench.sends()
+    bench.receive(10.4, "c", AppendOk(0, 2, 2))
+    assert bench.sends() == [(EVERYONE, Commit(0, 2, 2))]
+
+
+def test_where_two_commit_and_nobody_observes_nobody_is_told() -> None:
+    bench = coordinator()
+    bench.replication.publish(10.0, items(1))
+    bench.sends()
+    bench.receive(10.1, "b", AppendOk(0, 2, 1))
+    assert (bench.slot.commit, bench.sends()) == (1, [])
+
+
 def items_at(bench: Bench, first: int, end: int) -> list[Item]:
     log = bench.slot.log
     return list(log.items[first - log.base : end - log.base])
@@ -333,9 +377,10 @@ def test_a_higher_epoch_ends_a_coordinators_role(packet: object) -> None:
     assert not bench.replication.accepts(11.0)
     assert bench.slot.accepts is bool(bench.slot.coordinator), "only another one takes publishes"
     bench.sends()
+    commit = bench.slot.commit
     for voter in "bcd":
-        bench.receive(11.0, voter, AppendOk(0, 2, 1))
-    assert (bench.slot.commit, bench.sends()) == (0, [])
+        bench.receive(11.0, voter, AppendOk(0, 2, 2))
+    assert (bench.slot.commit, bench.sends()) == (commit, [])
 
 
 def test_a_higher_epoch_ends_the_copying_of_a_log() -> None:

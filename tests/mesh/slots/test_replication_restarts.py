@@ -52,9 +52,10 @@ def test_what_an_older_start_of_a_voter_acknowledged_does_not_count() -> None:
 
 def test_nor_does_what_a_start_acknowledged_that_was_over_when_the_voter_voted() -> None:
     bench = Bench("a")
-    bench.follow(0.0, "b", 1, 1)
+    bench.follow(0.0, "b", 1)
     bench.stand(5.0)
-    bench.receive(10.0, "c", Grant(0, 2, "a1", True, 1, state([(1, 0)], 1)), "c2")
+    bench.receive(10.0, "c", Grant(0, 2, "a1", True, 1, state([(1, 0)], 0)), "c2")
+    bench.replication.publish(10.0, items(1))
     bench.receive(10.1, "c", AppendOk(0, 2, 1), "c1")
     assert bench.slot.commit == 0
     bench.receive(10.2, "c", AppendOk(0, 2, 1), "c2")
@@ -165,7 +166,7 @@ def test_a_range_is_bounded() -> None:
     bench = Bench("a", range_items_max=2)
     bench.follow(0.0, "c", 4, 1, 2, 3)
     bench.receive(1.0, "b", Fetch(0, 4, 0))
-    assert bench.sends() == [("b", Range(0, 4, 0, items_at(bench, 0, 2), 0))]
+    assert bench.sends() == [("b", Range(0, 4, 0, items_at(bench, 0, 2), 3))]
 
 
 def test_what_was_let_go_of_is_said_to_be() -> None:
