@@ -395,7 +395,9 @@ class Worker:
 
     def _keys_came(self, keys: link.IssuerKeys) -> None:
         if isinstance(self._authorizer, KeyedAuthorizer):
-            self._authorizer.keys_fetched(keys.url, keys.jwks)
+            why = self._authorizer.keys_fetched(keys.url, keys.jwks)
+            if why:
+                event(log, "keys_unusable", logging.WARNING, url=keys.url, error=why)
         self._authority.keys_came(keys.url)
 
     def _handle(self, events: list[link.FromNode]) -> None:

@@ -57,14 +57,15 @@ class Jwt(KeyedAuthorizer):
         anonymous = self._options.anonymous
         self._anonymous = None if anonymous is None else TokenIdentity(filled(anonymous, {}))
 
-    def keys_fetched(self, url: str, jwks: bytes) -> None:
-        """The node has these keys now. Those that cannot be used change nothing."""
+    def keys_fetched(self, url: str, jwks: bytes) -> str:
+        why = ""
         for issuer in self._options.issuers:
-            if issuer.jwks_url == url:
+            if jwks and issuer.jwks_url == url:
                 try:
                     self._keys[issuer.issuer] = of_jwks(jwks, issuer.algorithms)
-                except BadKeys:
-                    continue
+                except BadKeys as error:
+                    why = str(error)
+        return why
 
     def connect(self, connection: Connection) -> Identity:
         token = connection.token

@@ -11,5 +11,10 @@ from whimbrel_server import Authorizer
 class KeyedAuthorizer(Authorizer):
     """Is told of keys."""
 
-    def keys_fetched(self, url: str, jwks: bytes) -> None:
-        """The node has these keys now."""
+    def keys_fetched(self, url: str, jwks: bytes) -> str:
+        """The node has these keys now.
+
+        Returns:
+            Why they cannot be used, if they cannot: then those that were told before stay.
+        """
+        return ""

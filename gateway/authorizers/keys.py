@@ -3,7 +3,7 @@
 Invariant: an algorithm is taken only with a key of its own kind, whatever a token says: no public key ever becomes the
 secret of an HMAC.
 
-Not here: tokens (jwt.py), fetching keys (node/keys/).
+Not here: tokens (jwt.py), fetching keys (node/tokens/).
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK, PyJWTError
 
-from gateway.link.jwt_options import Issuer
+from gateway.link.jwt_options import Issuer, is_for_signatures
 
 SECRET_BYTES_MIN = 32
 RSA_BITS_MIN = 2048
@@ -113,7 +113,7 @@ def of_jwks(content: bytes, algorithms: tuple[str, ...] = ()) -> KeySet:
 
 
 def _of_jwk(entry: Any, algorithms: tuple[str, ...]) -> VerifyingKey | None:
-    if not isinstance(entry, dict) or entry.get("use", "sig") != "sig" or entry.get("kty") not in ("RSA", "EC", "OKP"):
+    if not is_for_signatures(entry):
         return None
     try:
         key = _public(PyJWK({**entry, "alg": entry.get("alg") or _any_algorithm(entry)}).key, algorithms)

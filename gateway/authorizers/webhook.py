@@ -16,7 +16,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import HTTPException
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -28,6 +28,7 @@ from gateway.authorizers.permissions import BadPermission, Permissions, filled
 from gateway.link import codes
 from gateway.link.hosts import is_loopback
 from gateway.link.jwt_options import Rules
+from gateway.link.timed_http import TimedHTTPConnection, TimedHTTPSConnection
 from whimbrel_server import Authorizer, Connection, Identity, Refusal
 
 ANSWER_BYTES_MAX = 64 * 1024
@@ -185,7 +186,8 @@ class _Service(Authorizer):
                 self._drop()
                 raise WebhookError(f"{type(again).__name__}: {again}") from again
         if status != 200:
-            raise WebhookError(f"it answered with status {status}")
+            more = ": redirects are not followed" if 300 <= status < 400 else ""
+            raise WebhookError(f"it answered with status {status}{more}")
         try:
             return msgspec.json.decode(body, type=_Answer)
         except (msgspec.MsgspecError, RecursionError, UnicodeDecodeError) as error:
@@ -194,16 +196,17 @@ class _Service(Authorizer):
     def _post(self, question: bytes) -> tuple[int, bytes]:
         connection = getattr(self._local, "connection", None)
         if connection is None:
-            kind = HTTPSConnection if self._url.scheme == "https" else HTTPConnection
+            kind = TimedHTTPSConnection if self._url.scheme == "https" else TimedHTTPConnection
             connection = kind(self._url.netloc, timeout=self._options.timeout_s)
             self._local.connection = connection
+        connection.begin()
         headers = {"Content-Type": "application/json"}
         if self._options.bearer:
             headers["Authorization"] = f"Bearer {self._options.bearer}"
         path = (self._url.path or "/") + (f"?{self._url.query}" if self._url.query else "")
         connection.request("POST", path, body=question, headers=headers)
-        answer = connection.getresponse()
-        body = answer.read(ANSWER_BYTES_MAX + 1)
+        with connection.getresponse() as answer:
+            body = answer.read(ANSWER_BYTES_MAX + 1)
         if len(body) > ANSWER_BYTES_MAX:
             self._drop()
             raise WebhookError(f"its answer is longer than {ANSWER_BYTES_MAX} bytes")

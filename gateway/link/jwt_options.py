@@ -19,6 +19,10 @@ KEY_SOURCES = ("secret", "secret_file", "pem", "pem_file", "jwks_file", "jwks_ur
 Seconds = Annotated[float, Meta(ge=0)]
 
 
+KEY_KINDS = ("RSA", "EC", "OKP")
+"""Of public keys that tokens are signed with (`kty`, RFC 7518 section 6.1 and RFC 8037)."""
+
+
 class JwtOptionsError(ValueError):
     """Something is wrong with the options; the message says what."""
 
@@ -91,6 +95,13 @@ def read(options: dict[str, Any]) -> JwtOptions:
         raise JwtOptionsError(str(error)) from error
     _check(found)
     return found
+
+
+def is_for_signatures(key: object) -> bool:
+    """Whether an entry of a JSON Web Key Set is, by what it says of itself, a public key that signatures are checked
+    with.
+    """
+    return isinstance(key, dict) and key.get("use", "sig") == "sig" and key.get("kty") in KEY_KINDS
 
 
 def _check(options: JwtOptions) -> None:

@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 
 from gateway.link.events import IssuerKeys
+from gateway.link.jwt_options import is_for_signatures
 from node.effects import WARNING, Effects, FetchKeys, SaveKeys
 from node.interest import WorkerId
 
@@ -135,7 +136,11 @@ def _why_not(jwks: bytes) -> str:
         keys = msgspec.json.decode(jwks, type=dict[str, object]).get("keys")
     except (msgspec.DecodeError, RecursionError):
         return "what it answers is not JSON"
-    return "" if isinstance(keys, list) and keys else "what it answers is not a JSON Web Key Set"
+    if not isinstance(keys, list) or not keys:
+        return "what it answers is not a JSON Web Key Set"
+    if not any(map(is_for_signatures, keys)):
+        return f"none of the {len(keys)} keys that it answers is a public key for signatures"
+    return ""
 
 
 def _kept(one: _Set) -> str:

@@ -229,11 +229,11 @@ def test_keys_of_a_url_come_from_the_node() -> None:
     assert wanted(authorizer, first) == (URL, 4019)  # the server is away: come again
     authorizer.keys_fetched(URL, b"")
     assert wanted(authorizer, first) == (URL, 4019)
-    authorizer.keys_fetched(URL, jwks(**{"1": RSA}))
+    assert authorizer.keys_fetched(URL, jwks(**{"1": RSA})) == ""
     assert connect(authorizer, first).name == "alice"
     assert wanted(authorizer, second) == (URL, 4201)  # perhaps a new key: worth a look
     for unusable in (b"", b"{", b'{"keys":[]}', b'{"keys":[{"kty":"oct","k":"AAAA"}]}', b"[" * 100_000):
-        authorizer.keys_fetched(URL, unusable)
+        assert bool(authorizer.keys_fetched(URL, unusable)) == bool(unusable)  # nothing: there are none yet
         assert connect(authorizer, first).name == "alice"
     authorizer.keys_fetched(URL, jwks(**{"2": EC}))
     assert connect(authorizer, second).name == "alice"

@@ -21,6 +21,7 @@ from gateway.sessions.loading import load
 from gateway.sessions.session import Decision, Question
 from tests.gateway.sessions.core import Harness
 from tests.support.patience import PATIENCE_S
+from tests.support.raw_http import DRIPS, RawServer, endless, whole
 
 
 class Service:
@@ -69,7 +70,7 @@ def service() -> Iterator[Service]:
 class Asked:
     """Sessions with a webhook, and what asks it in threads."""
 
-    def __init__(self, service: Service, **options: Any) -> None:
+    def __init__(self, service: Service | RawServer, **options: Any) -> None:
         self.harness = Harness(load("webhook", {"url": service.url, **options}), publishes_max=100)
         self.authority = Authority(self.harness.authorizer, self._decided, lambda url: None)
         self.failures: list[Exception] = []
@@ -182,6 +183,36 @@ def test_what_is_not_an_answer_is_a_no_that_is_tried_again(answer: Any, service:
     asked.open()
     assert asked.harness.closed.pop()[1:] == (4019, "the authorizer failed")
     assert isinstance(asked.failures[0], webhook.WebhookError)
+
+
+@pytest.mark.parametrize("what", DRIPS)
+def test_an_answer_that_drips_is_none_in_time(what: str) -> None:
+    """A thread is free again, however the service goes on."""
+    with RawServer(lambda path: DRIPS[what](), is_slow=True) as dripping:
+        asked = Asked(dripping, timeout_s=0.5)
+        asked.open()
+        assert asked.harness.closed.pop()[1:] == (4019, "the authorizer failed")
+        assert str(asked.failures[0]) == "TimeoutError: no whole answer within 0.5 s"
+        assert len(dripping.paths) == 1
+
+
+def test_an_answer_without_end_is_not_read_to_its_end() -> None:
+    with RawServer(lambda path: endless(b"x" * 65536)) as server:
+        asked = Asked(server)
+        asked.open()
+        assert asked.harness.closed.pop()[1:] == (4019, "the authorizer failed")
+        assert "longer than 65536 bytes" in str(asked.failures[0])
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """Else whoever answers could have the bearer and the clients' tokens sent elsewhere."""
+    yes = b'{"allow":true,"name":"alice"}'
+    with RawServer(lambda path: whole(b"", "307 Elsewhere", "Location: /yes") if path == "/" else whole(yes)) as server:
+        asked = Asked(server)
+        asked.open()
+        assert asked.harness.closed.pop()[1:] == (4019, "the authorizer failed")
+        assert "status 307: redirects are not followed" in str(asked.failures[0])
+        assert server.paths == ["/"]
 
 
 def test_a_service_that_is_away_or_hangs_fails_closed_and_delays_nobody_who_needs_it_not(service: Service) -> None:

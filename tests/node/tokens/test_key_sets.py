@@ -9,7 +9,8 @@ from node.effects import Effects, FetchKeys, LogLine, SaveKeys, ToWorker
 from node.tokens.key_sets import PAUSE_S, RETRY_MAX_S, KeySets
 
 URL = "https://id.example/keys"
-FIRST, SECOND = b'{"keys":[{"kid":"1"}]}', b'{"keys":[{"kid":"2"}]}'
+FIRST, SECOND = b'{"keys":[{"kid":"1","kty":"EC"}]}', b'{"keys":[{"kid":"2","kty":"RSA","use":"sig"}]}'
+SECRETS = b'{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"RSA","use":"enc"},7]}'
 
 
 class Harness:
@@ -69,11 +70,12 @@ def test_a_server_that_is_away_is_asked_again_and_what_was_had_is_kept() -> None
     assert one.tick(now + RETRY_MAX_S)
     assert one.fetched(now, FIRST) == told(FIRST, 1, 2)
     assert one.sets.problems() == []
-    for nothing in (b"", b"<html>", b"{}", b'{"keys":[]}', b'{"keys":7}', b"[" * 100_000):
+    for nothing in (b"", b"<html>", b"{}", b'{"keys":[]}', b'{"keys":7}', b"[" * 100_000, SECRETS):
         now += 400.0
         assert one.tick(now)
         assert one.fetched(now, nothing) == []
         assert "fetched before" in one.sets.problems()[0]
+        assert ("none of the 3 keys" in one.sets.problems()[0]) == (nothing == SECRETS)
         one.sets.joined(9)
         assert one.take() == told(FIRST, 9)
 
