@@ -398,6 +398,11 @@ class NodeCore:
 
     # Questions.
 
+    @property
+    def takes_clients(self) -> bool:
+        """Whether new clients should come here."""
+        return self.is_ready and bool(self.workers.ids) and not self.slots.is_leaving
+
     def servers(self) -> list[str]:
         """Where clients can go; empty if that is not known better than by the clients themselves."""
         return self.peers.servers()
@@ -488,7 +493,7 @@ class NodeCore:
         if all(slot.accepts for slot in self.slots.by_number):
             self.backfills.slots_known()
         self.slot_logs.retry(now)
-        self.peers.tell(self.is_ready, self.slots.is_synced)
+        self.peers.tell(self.is_ready, self.slots.is_synced, bool(self.workers.ids))
         self._look_ready()
         self._tell_servers()  # a worker may have lost it
         self.workers.vacancies.repeat()

@@ -31,6 +31,8 @@ class Meta(msgspec.Struct, array_like=True, frozen=True, gc=False):
     public: bytes = b""
     """The CURVE key that its sockets have, 32 bytes: while keys are rotated it may have the one or the other. Empty
     from nodes that are older than that."""
+    has_workers: bool = True
+    """A worker of it runs, which clients can connect to."""
 
 
 def digest_of(voters: Sequence[str], slots: int, retry_window_s: float) -> int:

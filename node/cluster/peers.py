@@ -54,10 +54,11 @@ class Peers:
         self._own = replace(self._own, router_port=router_port, pub_port=pub_port, public=public, url=url)
         self._effects.add(TellMembers(meta.encode(self._own)))
 
-    def tell(self, is_ready: bool, is_synced: bool) -> None:
+    def tell(self, is_ready: bool, is_synced: bool, has_workers: bool) -> None:
         """How this node is, for the others."""
-        if (is_ready, is_synced) != (self._own.is_ready, self._own.is_synced):
-            self._own = replace(self._own, is_ready=is_ready, is_synced=is_synced)
+        own = replace(self._own, is_ready=is_ready, is_synced=is_synced, has_workers=has_workers)
+        if own != self._own:
+            self._own = own
             self._effects.add(TellMembers(meta.encode(self._own)))
 
     def changed(self, now: float, changed: MemberChanged) -> None:
@@ -101,11 +102,13 @@ class Peers:
         )
 
     def servers(self) -> list[str]:
-        """Where clients can go: as configured, else wherever a living node takes them, this one first."""
+        """Where clients can go: as configured, else wherever a living node has workers, this one first."""
         if self._servers or not self._is_clustered:
             return [*self._servers]
         peers = [peer for _, peer in sorted(self._peers.items()) if self._is_linked(peer)]
-        alive = [peer.meta.url for peer in peers if peer.meta and peer.state is MemberState.ALIVE]
+        alive = [
+            peer.meta.url for peer in peers if peer.meta and peer.meta.has_workers and peer.state is MemberState.ALIVE
+        ]
         return [self._own.url, *alive]
 
     def problems(self) -> list[str]:

@@ -33,13 +33,13 @@ def document(
     """All of it."""
     health = core.kafka_health
     is_away = settings.uses_kafka and bool(health.error)
-    is_degraded = is_away or bool(cluster_problems(core, network))
+    is_degraded = is_away or not core.workers.ids or bool(cluster_problems(core, network))
     return {
         "node": settings.node.name,
         "version": version("whimbrel"),
         "cluster": cluster_of(settings, core, network, now, uptime_s),
         "state": _state(core, is_degraded),
-        "ready": takes_clients(core),
+        "ready": core.takes_clients,
         "uptime_s": round(uptime_s, 1),
         "problems": problems,
         "recent": [{"time": at, "text": text} for at, text in recent.events],
@@ -69,11 +69,6 @@ def document(
             "in_flight": core.publishing.in_flight,
         },
     }
-
-
-def takes_clients(core: NodeCore) -> bool:
-    """Whether new clients should come here."""
-    return core.is_ready and not core.slots.is_leaving
 
 
 def _state(core: NodeCore, is_degraded: bool) -> str:

@@ -32,7 +32,6 @@ from node.cluster.network import Network
 from node.core import NodeCore
 from node.kafka.kafka import KafkaThreads
 from node.settings import Settings
-from node.status.document import takes_clients
 from node.status.problems import cluster_problems
 from node.workers import QUEUE_BYTES_MAX, Workers
 
@@ -242,7 +241,7 @@ class _Collector(Collector):
     def _node(self) -> Iterator[Metric]:
         core, kafka = self._core, self._kafka
         for name, kind, meaning, value in (
-            ("ready", "gauge", "1 once the cache has been filled, 0 again while the node drains", takes_clients(core)),
+            ("ready", "gauge", "1 while the cache is filled and clients are taken", core.takes_clients),
             ("kafka_connected", "gauge", "1 while Kafka answers", not core.kafka_health.error),
             ("kafka_read_errors", "counter", "Errors while reading Kafka", core.kafka_health.read_errors),
             ("replay_records", "counter", "Records read back from Kafka for resumes",

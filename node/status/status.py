@@ -17,7 +17,7 @@ from node.cluster.network import Network
 from node.core import NodeCore
 from node.kafka.kafka import KafkaThreads
 from node.settings import Settings
-from node.status.document import document, takes_clients
+from node.status.document import document
 from node.status.metrics import render
 from node.status.problems import Problems, missing_topics
 from node.status.recent import Observation, Recent
@@ -102,7 +102,7 @@ class NodeStatus:
         now = time.monotonic()
         match query.what:
             case "ready":
-                is_ready = takes_clients(self._core)
+                is_ready = self._core.takes_clients
                 body = {"ready": is_ready, "problems": self._problems.now(now)}
                 return Reply(query.rid, 200 if is_ready else 503, "application/json", msgspec.json.encode(body))
             case "status":
