@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.client.fake_cluster import FakeCluster, FakeConnection, matches
+from tests.support.seeds import examples, rounds
 from whimbrel.encodings import ENCODINGS
 from whimbrel.events import Gap, Received, Resumed, Subscribed
 from whimbrel.interest import Interest
@@ -198,7 +199,7 @@ seeds = st.integers(0, 2**32)
 
 
 @given(st.lists(st.one_of(faults, losses), max_size=60), starts, seeds)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_each_message_once_and_in_order_or_in_a_stated_gap(
     happens: list[tuple[Any, ...]], starts: list[tuple[str, Start]], seed: int
 ) -> None:
@@ -210,7 +211,7 @@ def test_each_message_once_and_in_order_or_in_a_stated_gap(
 
 
 @given(st.lists(st.one_of(faults, retention), max_size=60), starts, seeds)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_gaps_are_true_and_forgetting_the_chain_repeats_nothing(
     happens: list[tuple[Any, ...]], starts: list[tuple[str, Start]], seed: int
 ) -> None:
@@ -222,10 +223,11 @@ def test_gaps_are_true_and_forgetting_the_chain_repeats_nothing(
 
 
 @pytest.mark.parametrize("fault", ["lose a message", "retain"])
-def test_every_way_to_recover_is_taken_often(fault: str) -> None:
+@pytest.mark.parametrize("first", rounds(4, 50))
+def test_every_way_to_recover_is_taken_often(first: int, fault: str) -> None:
     """The same with chances that make each of them likely, and counted."""
     missing = repeated = gaps = 0
-    for seed in range(200):
+    for seed in range(first, first + 50):
         rng = Random(seed)
         world = World(rng.sample(STARTS, 2), seed, CHAIN_MAX if fault == "lose a message" else 1)
         for _ in range(60):
@@ -244,8 +246,8 @@ def test_every_way_to_recover_is_taken_often(fault: str) -> None:
         missing += world.session.stats.missing
         repeated += world.session.stats.repeated
         gaps += sum(map(len, world.gaps.values()))
-    assert repeated > 500
-    assert missing > 200 if fault == "lose a message" else gaps > 50, (missing, gaps)
+    assert repeated > 50
+    assert missing > 20 if fault == "lose a message" else gaps > 5, (missing, gaps)
 
 
 def test_the_checker_sees_a_client_that_does_not_check_prev(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,11 +24,12 @@ from gateway.sockets.websocket import BINARY, TEXT
 from tests.gateway.authorizers.signing import RSA, SECRET, by_hand, jwks, pem, token
 from tests.gateway.fake_node import FakeNode
 from tests.gateway.sessions.core import Harness
+from tests.support.seeds import examples
 from whimbrel_server import Connection, Refusal
 
 MANY = int(os.environ.get("WHIMBREL_FUZZ", "1"))
-EXAMPLES = 150 * MANY
-HANDSHAKES = 100 * MANY
+EXAMPLES = examples(150) * MANY
+HANDSHAKES = examples(100) * MANY
 fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 texts = st.text(max_size=12)

@@ -19,6 +19,7 @@ from gateway.link import events as link
 from gateway.link.messages import server_frame
 from tests.gateway.fake_node import Client, FakeNode
 from tests.support.patience import PATIENCE_S
+from tests.support.seeds import examples
 
 
 def make(folder: Path, name: str, days: str = "2") -> Path:
@@ -153,7 +154,7 @@ def test_old_versions_and_other_protocols_are_refused_without_a_traceback(tmp_pa
     with FakeNode(certificate=str(file)) as node:
         address = ("127.0.0.1", node.settings.port)
 
-        @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck))
         @given(
             st.sampled_from([b"", b"GET / HTTP/1.1\r\n\r\n", b"\x16\x03\x01\x02\x00\x01", b"\x15\x03\x03"]), st.binary()
         )
@@ -169,7 +170,7 @@ def test_old_versions_and_other_protocols_are_refused_without_a_traceback(tmp_pa
 
         garbage()
 
-        @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+        @settings(max_examples=examples(60), deadline=None, suppress_health_check=list(HealthCheck))
         @given(st.binary(min_size=1))
         def garbage_inside(data: bytes) -> None:
             client = TlsClient(node.url, trusting(file))

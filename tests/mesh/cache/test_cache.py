@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mesh.cache.cache import Cache, CacheConfig
 from mesh.log import BEGINNING, Entry, Position
+from tests.support.seeds import examples
 from tests.support.truth import covers
 
 SUBJECTS = ["/t/a", "/t/b", "/t/p/a", "/t/p/b", "/t"]
@@ -140,7 +141,7 @@ class CacheAgainstModel(RuleBasedStateMachine):
 
 
 TestCacheAgainstModel = CacheAgainstModel.TestCase
-TestCacheAgainstModel.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestCacheAgainstModel.settings = settings(max_examples=examples(60), stateful_step_count=40, deadline=None)
 
 
 def cache(**limits: float) -> Cache:

@@ -12,6 +12,7 @@ from mesh.cache.cache import Cache, CacheConfig, Log
 from mesh.cache.export import Export, ExportLimits, Import, LogHead, Part, is_whole_after
 from mesh.log import BEGINNING, Entry, Position
 from mesh.repeats import Repeats
+from tests.support.seeds import examples
 
 SUBJECTS = ["/t/a", "/t/b", "/t/p/a", "/t/p/b", "/t"]
 PATTERNS = ["/t/*", "/t/p/*"]
@@ -115,7 +116,7 @@ def answers(log: Log, from_positions: list[Position]) -> list[object]:
 
 
 @given(steps, limits)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_copy_answers_as_the_original(steps: list[tuple], page: ExportLimits) -> None:  # type: ignore[type-arg]
     built = Built()
     built.run(steps)
@@ -142,7 +143,7 @@ def test_a_copy_does_not_claim_what_a_hot_subject_has_lost() -> None:
 
 
 @given(steps, steps, limits)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 def test_a_copy_goes_on_as_the_original(first: list[tuple], more: list[tuple], page: ExportLimits) -> None:  # type: ignore[type-arg]
     """What is appended later is appended alike; only age may differ, and so the bytes."""
     more = [step for step in more if step[0] not in ("expire", "limit")]
@@ -158,7 +159,7 @@ def test_a_copy_goes_on_as_the_original(first: list[tuple], more: list[tuple], p
 
 
 @given(steps, limits, st.integers(1, 2))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 def test_a_smaller_cache_claims_less(steps: list[tuple], page: ExportLimits, most: int) -> None:  # type: ignore[type-arg]
     built = Built()
     built.run(steps)
@@ -171,7 +172,7 @@ def test_a_smaller_cache_claims_less(steps: list[tuple], page: ExportLimits, mos
 
 
 @given(steps, steps, limits)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 def test_a_repair_brings_all_that_follows_or_is_refused(
     first: list[tuple],  # type: ignore[type-arg]
     more: list[tuple],  # type: ignore[type-arg]

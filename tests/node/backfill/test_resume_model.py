@@ -32,6 +32,7 @@ from node.kafka.events import Record
 from node.logs.look_ups import LookUps
 from node.publishing import Publishing, PublishingConfig
 from node.topics import Source, Topics
+from tests.support.seeds import rounds
 from tests.support.truth import covers
 from whimbrel.frames import GapSaid
 from whimbrel.place import Track, Verdict
@@ -425,12 +426,10 @@ def messages(data: bytes) -> list[dict[str, Any]]:
     return found
 
 
-SEEDS = 400
-
-
-def test_everyone_is_handed_everything_once_and_in_order() -> None:
+@pytest.mark.parametrize("first", rounds(4, 100))
+def test_everyone_is_handed_everything_once_and_in_order(first: int) -> None:
     seen: Counter[str] = Counter()
-    for seed in range(SEEDS):
+    for seed in range(first, first + 100):
         model = ResumeModel()
         try:
             model.happen(Random(seed), steps=60)
@@ -438,4 +437,4 @@ def test_everyone_is_handed_everything_once_and_in_order() -> None:
             pytest.fail(f"seed {seed}: {error!r}\n" + "\n".join(model.trace), pytrace=True)
         seen += model.seen
     for way in ("full", "gap", "fresh", "Scan", "Measure", "Locate", "waiting", "new log"):
-        assert seen[way] > 10, f"the seeds do not try {way!r}: {seen}"
+        assert seen[way] > 2, f"the seeds do not try {way!r}: {seen}"
