@@ -17,6 +17,7 @@ from tests.support.require import require
 pytestmark = [pytest.mark.slow, pytest.mark.netns, pytest.mark.real_kafka]
 
 ROUNDS = 3
+"""At most: most of them have to be good, for the machine may be busy, but not most of the time."""
 CUT_S = 8.0
 STALL_MAX_S = 3.0
 """Generous: 1.5 s is the goal, which a machine that does much else does not always reach."""
@@ -24,15 +25,17 @@ STALL_MAX_S = 3.0
 
 def test_a_feeder_that_loses_kafka_alone_is_replaced(tmp_path: Path) -> None:
     require("java", "maven", "netns")
-    steps: list[Step] = []
+    stalls: list[float] = []
 
     async def scenario(trial: Trial) -> None:
-        for _ in range(ROUNDS):
+        while sum(stall <= STALL_MAX_S for stall in stalls) <= ROUNDS // 2 and len(stalls) < ROUNDS:
             feeder = trial.cluster.feeder("events", 0)
             async with trial.step(f"the feeder {feeder} cannot reach Kafka", agree=False, bounded=False) as step:
                 network.cut([feeder], ["kafka"])
                 await trial.sleep(CUT_S)
-                steps.append(step)
+            by_node = stalls_of(trial, step)
+            trial.say(", ".join(f"{name} {stall:.2f} s" for name, stall in by_node.items()))
+            stalls.append(max(by_node.values()))
             network.heal()
             async with trial.step("it can again"):
                 await trial.sleep(4)
@@ -44,11 +47,8 @@ def test_a_feeder_that_loses_kafka_alone_is_replaced(tmp_path: Path) -> None:
         for topic, partitions in topics().items():
             kafka.create_topic(topic, partitions)
         with Cluster(tmp_path, network=network, bootstrap=kafka.bootstrap, topics=TOPICS) as cluster:
-            trial = run_trial(cluster, scenario, kafka=KafkaLoad(kafka.bootstrap, per_second=500))
-    stalls = [max(stalls_of(trial, step).values()) for step in steps]
-    for step in steps:
-        print(f"{step.name}: " + ", ".join(f"{who} {stall:.2f} s" for who, stall in stalls_of(trial, step).items()))
-    assert sorted(stalls)[ROUNDS // 2] <= STALL_MAX_S, stalls  # the machine may be busy, but not most of the time
+            run_trial(cluster, scenario, kafka=KafkaLoad(kafka.bootstrap, per_second=500))
+    assert sum(stall <= STALL_MAX_S for stall in stalls) > ROUNDS // 2, stalls
 
 
 def stalls_of(trial: Trial, step: Step) -> dict[str, float]:

@@ -13,8 +13,8 @@ from tests.hosts.machines import Machines
 from tests.hosts.test_service import main_pid
 from tests.hosts.test_site import ALL_ROLES
 
-CLIENTS = 200
-PER_S = 100.0
+CLIENTS = 80
+PER_S = 40.0
 SUBJECTS = [f"/{topic}/load{number}" for topic in ("notes", "chat") for number in range(25)]
 
 
