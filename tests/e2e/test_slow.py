@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,10 @@ from tests.support.subscriber import live_subscriber
 pytestmark = pytest.mark.slow
 
 BIG = 8_000_000
+BURST = 60
+SLOW_CONSUMER = 4001
+SILENT = {"client.heartbeat": "30s"}
+"""So that a client that reads nothing while others are waited for is not taken for one that is gone."""
 
 
 class SlowClient:
@@ -138,7 +143,8 @@ def test_a_client_that_does_not_read_is_closed_and_delays_no_other(
 ) -> None:
     topic = unique_topic()
     real_kafka.create_topic(topic)
-    node = start_node(real_kafka.bootstrap, topic, settings={"client.outbox_bytes": "256KiB"})
+    settings = {"client.outbox_bytes": "256KiB", **SILENT}
+    node = start_node(real_kafka.bootstrap, topic, settings=settings)
     source = Source(real_kafka.bootstrap)
     with live_subscriber(node, topic, f"/{topic}/*") as other:
         slow = SlowClient(node)
@@ -158,3 +164,56 @@ def test_a_client_that_does_not_read_is_closed_and_delays_no_other(
             assert len(ats) < 150
         finally:
             slow.close()
+
+
+def test_many_messages_each_larger_than_the_outbox_reach_a_slow_client(
+    start_node: StartNode, real_kafka: RealKafka, unique_topic: Callable[[], str]
+) -> None:
+    """It is closed and resumes, as often as need be; as many come again while it catches up. Others do not wait."""
+    topic = unique_topic()
+    real_kafka.create_topic(topic)
+    settings = {"client.outbox_bytes": "64KiB", **SILENT}
+    node = start_node(real_kafka.bootstrap, topic, settings=settings)
+    source = Source(real_kafka.bootstrap)
+    value = b'"%s"' % (b"x" * 200_000)
+    got: list[tuple[Any, ...]] = []
+    closes: list[int | None] = []
+    with live_subscriber(node, topic, f"/{topic}/*") as other:
+
+        def burst() -> None:
+            """Enough to fill the kernel's buffers, too."""
+            before = len(other.messages)
+            for number in range(BURST):
+                source.add(topic, f"k{number % 3}", value)
+            source.flush()
+            other.wait_messages(before + BURST)
+
+        def read() -> None:
+            """What one connection brings, until it is closed or everything is there."""
+            resume = {"resume": {got[-1][0]: got[-1][1]}} if got else {}
+            slow = SlowClient(node)
+            try:
+                slow.send(op="hello", id=1)
+                slow.send(op="subscribe", id=2, subject=f"/{topic}/*", **resume)
+                for frame in slow.frames(20_000_000):
+                    assert frame["op"] != "gap", frame
+                    assert not frame.get("gaps"), frame
+                    if frame["op"] == "live" and not closes:
+                        burst()
+                    if frame["op"] != "msg":
+                        continue
+                    got.append((frame["log"], frame["at"], frame["subject"]))
+                    if closes == [SLOW_CONSUMER] and len(other.messages) == BURST:
+                        burst()
+                    if len(got) == 2 * BURST:
+                        return
+                closes.append(slow.close_code)
+            finally:
+                slow.close()
+
+        while len(got) < 2 * BURST:
+            assert closes == [SLOW_CONSUMER] * len(closes)
+            assert len(closes) < BURST, "it makes no headway"
+            read()
+        assert closes, "it was never too slow"
+        assert got == [(one.log, [*one.at], one.subject) for one in other.messages]
