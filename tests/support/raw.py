@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Self
 
 import msgpack  # type: ignore[import-untyped]
 from websockets.exceptions import ConnectionClosed
@@ -20,7 +20,7 @@ Frame = dict[str, Any]
 class Raw:
     """One connection. A context manager; says `hello` at once."""
 
-    def __init__(self, url: str, encoding: str = "json", **options: Any) -> None:
+    def __init__(self, url: str, encoding: str = "json", token: str | None = None, **options: Any) -> None:
         self.frames: list[Frame] = []
         """Everything that came, but for `welcome` and heartbeats."""
         self.close_code: int | None = None
@@ -36,10 +36,10 @@ class Raw:
             **options,
         )
         self._socket: ClientConnection = self._manager.__enter__()
-        self.send("hello", client="raw")
+        self.send("hello", client="raw", token=token)
         self.welcome = self._receive(PATIENCE_S)
 
-    def __enter__(self) -> Raw:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
