@@ -113,13 +113,13 @@ class Uplink:
     def _is_full(self) -> bool:
         return self._fetched[1] - self._done[1] > AHEAD_BYTES_MAX
 
-    def _fetch(self) -> list[bytes]:
+    def _fetch(self) -> tuple[bytes, bytes]:
         if self._is_full:
             self.heard_at = time.monotonic()
             raise zmq.Again  # as if there were nothing, until `done`
-        return self._socket.recv_multipart(_DONTWAIT)
+        return self._socket.recv(_DONTWAIT), self._socket.recv(_DONTWAIT)
 
-    def _take(self, parts: list[bytes]) -> None:
+    def _take(self, parts: tuple[bytes, bytes]) -> None:
         header, packet = parts
         jump = self._arrivals.arrived(header)
         if jump:

@@ -67,8 +67,8 @@ class Repeats:
             self._order[0][0] < clock_ms - self.window_ms or len(self._order) >= self._publishes_max
         ):
             self._forget(self._order.popleft()[1])
-        seen = self._attempts.get(publish, ())
         if attempt is not None:
+            seen = self._attempts.get(publish, ())
             if attempt in seen:
                 return True
             self._attempts[publish] = (*seen, attempt)[-ATTEMPTS_MAX:]

@@ -291,10 +291,10 @@ class Workers:
 
     # The link.
 
-    def _fetch(self) -> list[bytes]:
-        return self._socket.recv_multipart(_DONTWAIT)
+    def _fetch(self) -> tuple[bytes, bytes]:
+        return self._socket.recv(_DONTWAIT), self._socket.recv(_DONTWAIT)
 
-    def _take(self, parts: list[bytes]) -> None:
+    def _take(self, parts: tuple[bytes, bytes]) -> None:
         route, packet = parts
         worker = self._by_route.get(route) or self._welcome(route)
         if worker is not None:

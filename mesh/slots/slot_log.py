@@ -18,7 +18,6 @@ Not here: who may append (replication.py), what subscribers can still read of it
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
 from typing import TypeAlias
 
 import msgspec
@@ -114,16 +113,17 @@ class SlotLog:
         epoch, first = table[row]
         return epoch, index - first
 
-    def between(self, first: int, end: int) -> Iterator[tuple[Position, Item]]:
+    def between(self, first: int, end: int) -> list[tuple[Position, Item]]:
         """Items from one index up to another (exclusive), each with its position."""
+        found: list[tuple[Position, Item]] = []
         while first < end:
             epoch, seq = self.position(first)
             row = bisect_right(self.table, first, key=_first_index)
             stop = min(end, self.table[row][1]) if row < len(self.table) else end
-            for item in self.items[first - self.base : stop - self.base]:
-                yield (epoch, seq), item
-                seq += 1
+            items = self.items[first - self.base : stop - self.base]
+            found += [((epoch, number), item) for number, item in enumerate(items, seq)]
             first = stop
+        return found
 
     def index_of(self, position: Position) -> int:
         """The index of a position that stands in the log, or of the end of its epoch if it is past that."""

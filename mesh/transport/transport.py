@@ -105,7 +105,7 @@ class Transport:
             self.close()
             raise
         self._pump.add(self._asked, lambda: self._asked.recv_multipart(_DONTWAIT), self._on_question)
-        self._pump.add(self._router, lambda: self._router.recv_multipart(_DONTWAIT, copy=False), self._on_direct)
+        self._pump.add(self._router, self._fetch_direct, self._on_direct)
 
     # Peers.
 
@@ -204,12 +204,22 @@ class Transport:
     def _on_question(self, request: list[bytes]) -> None:
         self._asked.send_multipart(self._gate.answer(request), _DONTWAIT)
 
-    def _on_direct(self, frames: list[zmq.Frame]) -> None:
-        if len(frames) != 2:
+    def _fetch_direct(self) -> zmq.Frame | None:
+        """A message; None for one of several frames. (`recv_multipart` takes four times as long.)"""
+        self._router.recv(_DONTWAIT)  # the connection's routing id, which is nobody's name
+        frame = self._router.recv(_DONTWAIT, copy=False)
+        if not frame.more:
+            return frame
+        while frame.more:
+            frame = self._router.recv(_DONTWAIT, copy=False)
+        return None
+
+    def _on_direct(self, frame: zmq.Frame | None) -> None:
+        if frame is None:
             self._links.stats.refused["wire"] += 1
             return
-        name = str(frames[1].get("User-Id")) if self._keys.by_node is not None else None
-        self._on_message(frames[1].buffer, name, is_numbered=False)
+        name = str(frame.get("User-Id")) if self._keys.by_node is not None else None
+        self._on_message(frame.buffer, name, is_numbered=False)
 
     def _on_broadcast(self, peer: str, frame: bytes) -> None:
         topic = TO_ALL if frame.startswith(TO_ALL) else self._topic
