@@ -84,7 +84,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.05
 SECOND_S = 1.0
-WORK_S = 0.005
+WORK_S = 0.002
 """How long history is made before everything else has its turn."""
 WORK_PAUSE_S = 0.0001
 """Zero would not let the loop look at its sockets in between."""

@@ -24,7 +24,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from mesh.cache.gathering import Gathering
 from mesh.cache.prefix_index import PrefixIndex
+from mesh.cache.subject_log import SubjectLog, position_of
 from mesh.log import BEGINNING, Entry, EpochStart, Headers, Position, Truncation
 from mesh.subject import is_pattern
 
@@ -49,25 +51,6 @@ class CacheConfig:
     """Of all logs together, by our own estimate; the oldest entries of the largest log leave first."""
     snapshot_ttl_s: float
     """A latest value leaves this long after its entry left by age."""
-
-
-class SubjectLog:
-    """One subject's entries in one log."""
-
-    __slots__ = ("entries", "floor", "key", "last", "latest", "skip", "subject")
-
-    def __init__(self, subject: str, floor: Position) -> None:
-        self.subject = subject
-        self.key: bytes | None = None
-        """By which it is found in `Log.by_key`."""
-        self.entries: list[Entry] = []
-        self.floor = floor
-        """Every entry after this position is in `entries`."""
-        self.last: Position | None = None
-        """The subject's newest position, `prev` of its next entry; None if there is none, or Kafka has it no more."""
-        self.latest: Entry | None = None
-        """The newest entry, unless that is a tombstone."""
-        self.skip = 0
 
 
 class Log:
@@ -156,7 +139,7 @@ class Log:
         found = self.subjects.get(subject)
         if found is None:
             return []
-        return found.entries[bisect_right(found.entries, position, key=_at) :]
+        return found.entries[bisect_right(found.entries, position, key=position_of) :]
 
     def after_matching(self, pattern: str, position: Position, most: int) -> tuple[list[tuple[str, Entry]], Position]:
         """Entries of all subjects that match, after a position, in log order, each with its subject.
@@ -167,10 +150,10 @@ class Log:
         Returns:
             The entries, and the position up to which these are all (the log's end if there are no more).
         """
-        found = self._tail_after(pattern, position, most)
+        found = self.tail_after(pattern, position, most)
         return (found, self.end) if found is not None else self._after(self._index.matching(pattern), position, most)
 
-    def _tail_after(self, pattern: str, position: Position, most: int) -> list[tuple[str, Entry]] | None:
+    def tail_after(self, pattern: str, position: Position, most: int) -> list[tuple[str, Entry]] | None:
         """As `after_matching` if only few entries follow the position, which costs as little; else None."""
         prefix = pattern[:-1]
         found: list[tuple[str, Entry]] = []
@@ -188,6 +171,14 @@ class Log:
                 found.append((one.subject, entry))
         return None
 
+    def most(self, pattern: str) -> int:
+        """How many subjects match at most."""
+        return self._index.most(pattern)
+
+    def matching_in_slices(self, pattern: str) -> Iterator[list[SubjectLog]]:
+        """As `matching` of a pattern, as of now, in slices; things may change between them."""
+        return self._index.matching_in_slices(pattern)
+
     def after_any(
         self, subjects: Iterable[str], position: Position, most: int
     ) -> tuple[list[tuple[str, Entry]], Position]:
@@ -203,24 +194,10 @@ class Log:
     def _after(
         self, subjects: Iterable[SubjectLog], position: Position, most: int
     ) -> tuple[list[tuple[str, Entry]], Position]:
-        rest = [
-            (one, bisect_right(one.entries, position, key=_at))
-            for one in subjects
-            if one.entries and one.entries[-1].at > position
-        ]
-        rest = [(one, index) for one, index in rest if index < len(one.entries)]
-        if not rest:
-            return [], self.end
-        epoch, seq = min(one.entries[index].at for one, index in rest)
-        # No more than `most` entries can stand within so many positions of one epoch.
-        cut = (epoch, seq + most - 1)
-        found = [
-            (one.subject, entry)
-            for one, index in rest
-            for entry in one.entries[index : bisect_right(one.entries, cut, key=_at)]
-        ]
-        found.sort(key=_at_of_pair)
-        return found, self.end if cut >= self.end else found[-1][1].at
+        gathering = Gathering([[*subjects]], self.end, position, most)
+        for _ in gathering.slices():
+            pass
+        return gathering.found, gathering.reached
 
     def newest_of(self, subject: str, most: int) -> Iterator[tuple[str, Entry]]:
         """The last entries of a subject or pattern, newest first; `most` of them at least, if there are as many.
@@ -281,7 +258,7 @@ class Log:
         """
         one = self.subjects.get(subject)
         for found in self._index.matching(subject) if is_pattern(subject) else [] if one is None else [one]:
-            index = bisect_right(found.entries, to, key=_at)
+            index = bisect_right(found.entries, to, key=position_of)
             following = found.entries[index] if index < len(found.entries) else None
             prev = found.last if following is None else following.prev
             if prev is None or not after < prev <= to or prev in there:
@@ -561,10 +538,6 @@ class Cache:
 
 def _reaches_time(found: SubjectLog, known: Position, time: int) -> bool:
     return found.floor <= known or bool(found.entries and found.entries[0].time < time)
-
-
-def _at(entry: Entry) -> Position:
-    return entry.at
 
 
 def _seq(entry: Entry) -> int:

@@ -23,7 +23,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from mesh.cache.cache import Cache, Log, SubjectLog, size_of
+from mesh.cache.cache import Cache, Log, size_of
+from mesh.cache.subject_log import SubjectLog
 from mesh.log import BEGINNING, Entry, EpochStart, Position
 from mesh.repeats import Remembered, Repeats
 

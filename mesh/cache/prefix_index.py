@@ -10,11 +10,14 @@ Not here: the form of subjects and patterns (subject.py), what is kept of a subj
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Generic, TypeVar
 
 from mesh.subject import patterns_of
 
 DEPTH = 3
+SLICE = 1_000
+"""Subjects that are looked at in one go where that is done in slices: less than 2 ms with all that is done for each."""
 
 T = TypeVar("T")
 
@@ -55,6 +58,13 @@ class PrefixIndex(Generic[T]):
             return iter(candidates.values())
         prefix = pattern[:-1]
         return (value for subject, value in candidates.items() if subject.startswith(prefix))
+
+    def matching_in_slices(self, pattern: str) -> Iterator[list[T]]:
+        """As `matching`, as of now, after each SLICE subjects that were looked at; the table may change meanwhile."""
+        candidates, _ = self._candidates(pattern)
+        pairs, prefix = iter([*candidates.items()]), pattern[:-1]
+        for _ in range(0, max(len(candidates), 1), SLICE):
+            yield [value for subject, value in islice(pairs, SLICE) if subject.startswith(prefix)]
 
     def most(self, pattern: str) -> int:
         """How many subjects `matching` looks at: so many match at most."""

@@ -12,24 +12,28 @@ interest is registered; no entry can be applied in between, so none is lost and 
 Invariants:
 - `at` of a log's backfill is the position up to which everything has been put on pages or stated as a gap.
 - A page goes out only when the worker has asked for it (one credit at the start, one per `More`).
+- One step looks at a bounded number of subjects and logs: what there is of a pattern is looked through in slices.
 
-Not here: many subscriptions at once (node/backfill/backfills.py), answering questions (node/backfill/scan.py,
-node/kafka/replay.py).
+Not here: what is remembered of each log (node/backfill/log_backfill.py), many subscriptions at once
+(node/backfill/backfills.py), answering questions (node/backfill/scan.py, node/kafka/replay.py).
 """
 
 from __future__ import annotations
 
 import heapq
-from collections.abc import Iterator
-from enum import Enum, auto
+from collections.abc import Generator, Iterator
+from itertools import islice
 
 import msgspec
 
 from gateway.link.events import MSGPACK, Answer, Page, Start, Subscribe
 from gateway.link.messages import encode_json, encode_msgpack
-from mesh.cache.cache import SubjectLog
+from mesh.cache.cache import Log
+from mesh.cache.gathering import Gathering
+from mesh.cache.prefix_index import SLICE
 from mesh.log import BEGINNING, Entry, Gap, Place, Position, Truncation
 from mesh.subject import is_pattern
+from node.backfill.log_backfill import LogBackfill, Looking, Stage
 from node.backfill.questions import LatestValues, Locate, Measure, Question, Scan, Scanned
 from node.topics import Source
 
@@ -39,6 +43,10 @@ ANSWER_WITHIN_S = 2
 
 GATHERED_MAX = 5_000
 """Entries of a pattern that are gathered from the cache at once."""
+STEP_COST = 1_000
+"""A step ends where it has cost so much: a millisecond or two."""
+GAPS_MAX = 1_000
+"""On one page."""
 
 
 class PageLimits(msgspec.Struct, frozen=True):
@@ -48,64 +56,9 @@ class PageLimits(msgspec.Struct, frozen=True):
     bytes: int
 
 
-class Stage(Enum):
-    WAITING = auto()
-    """Not loaded, or Kafka could not be asked: later."""
-    ASKING = auto()
-    """A question to Kafka is on its way."""
-    READING = auto()
-    """The next page can be filled."""
-    LIVE = auto()
-
-
 _NOT_YET = (Stage.WAITING, Stage.ASKING)
 _AT_ONCE = ("latest", "now", "at", "resume")
 """Kinds of starts that need no looking for a place."""
-
-
-class LogBackfill:
-    """The way of one log."""
-
-    __slots__ = (
-        "answered",
-        "at",
-        "buffer",
-        "cut",
-        "first_end",
-        "postponed",
-        "rows",
-        "snapshot",
-        "source",
-        "stage",
-        "start",
-        "table_after",
-        "ticket",
-    )
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.stage = Stage.WAITING
-        self.ticket = 0
-        """Of the question that is on its way."""
-        self.postponed = False
-        """Kafka could not be asked; not to be asked again before `retry`."""
-        self.start: Position | None = None
-        """Where to start, once that is known."""
-        self.first_end: Position | None = None
-        """The log's end when Kafka was first asked where to start."""
-        self.at: Position = BEGINNING
-        self.answered = False
-        """Whether the client has been told from where this log goes on."""
-        self.buffer: list[tuple[str, Entry]] = []
-        """What the next pages take, newest first (taken from the end)."""
-        self.cut: Position = BEGINNING
-        """`at`, once the buffer is empty."""
-        self.rows: list[SubjectLog] = []
-        """Subjects whose latest values are to be put in the buffer."""
-        self.snapshot = False
-        """The buffer holds latest values: they do not move `at`."""
-        self.table_after: str | None = None
-        """Latest values are to be had from the log's table, of subjects behind this one; None: no more."""
 
 
 class Backfill:
@@ -142,6 +95,12 @@ class Backfill:
         """Not yet told."""
         self.lives: Place = {}
         """Logs that became live and are not told yet."""
+        self.is_unfinished = False
+        """Whether the last step could have gone on at once."""
+        self._until = STEP_COST
+        """Others have their turn once it has cost so much."""
+        self._gives_up = False
+        """What is unknown is gone."""
         self.cost = 0
         """What has been done for it: entries, subjects and logs that were looked at."""
 
@@ -199,9 +158,8 @@ class Backfill:
         return [answer, Page(self.sid, data, ends, [], True)]
 
     def give_up_unknown(self) -> None:
-        """Kafka, or the slots' coordinators, were asked since: what is still unknown is gone."""
-        self.gaps += [Gap(log_id, position, None, self._why_gone()) for log_id, position in self.unknown.items()]
-        self.unknown.clear()
+        """Kafka, or the slots' coordinators, were asked since: what is still unknown is gone, with the next steps."""
+        self._gives_up = True
 
     def add_log(self, source: Source) -> None:
         """A log appeared that is new since the subscription began: all that follows its place is to be read."""
@@ -303,6 +261,11 @@ class Backfill:
     # Outputs.
 
     @property
+    def has_unknown(self) -> bool:
+        """Whether others have to be asked for logs that the client names."""
+        return bool(self.unknown) and not self._gives_up
+
+    @property
     def is_stuck(self) -> bool:
         """Whether it waits for something that another second may bring."""
         return not self.answer_sent or any(log.postponed for log in self.logs.values())
@@ -315,22 +278,46 @@ class Backfill:
     def step(self) -> tuple[list[Answer | Page], list[tuple[LogBackfill, Question]], bool]:
         """Go on as far as possible: events for the worker, questions for Kafka, and whether the backfill is over."""
         self.cost += 1
-        questions = [(log, question) for log in self.logs.values() if (question := self._prepare(log)) is not None]
+        self._until = self.cost + STEP_COST
+        self.is_unfinished = False
+        if self._gives_up and self.unknown:
+            self._take_unknown()
+        questions: list[tuple[LogBackfill, Question]] = []
+        for log in self.logs.values():
+            if self._is_enough:
+                break
+            if (question := self._prepare(log)) is not None:
+                questions.append((log, question))
         events: list[Answer | Page] = []
-        if not self.answer_sent and (self.seconds >= ANSWER_WITHIN_S or not self.is_asking):
+        if not self.answer_sent and not self._is_enough and (self.seconds >= ANSWER_WITHIN_S or not self.is_asking):
             readable = [log for log in self.logs.values() if log.stage not in _NOT_YET]
             if readable or not (self.logs or self.unknown):
                 events.append(self._answer())
-        if self.answer_sent and self.credit:
+        if self.answer_sent and self.credit and not self._is_enough:
             page, more = self._page()
             questions += more
             if page is not None:
                 self.credit = page.final
                 events.append(page)
         is_live = not self.unknown and all(log.stage is Stage.LIVE for log in self.logs.values())
-        return events, questions, self.answer_sent and is_live and self.credit
+        return events, questions, self.answer_sent and is_live and self.credit and not self.is_unfinished
 
     # Private.
+
+    @property
+    def _is_enough(self) -> bool:
+        """Whether others have their turn now; then there is more to be done."""
+        self.is_unfinished = self.is_unfinished or self.cost >= self._until
+        return self.is_unfinished
+
+    def _take_unknown(self) -> None:
+        """Some of the logs that are gone."""
+        gone = {log_id: self.unknown[log_id] for log_id in islice(self.unknown, GAPS_MAX)}
+        for log_id in gone:
+            del self.unknown[log_id]
+        why = self._why_gone()
+        self.gaps += [Gap(log_id, position, None, why) for log_id, position in gone.items()]
+        self.cost += len(gone)
 
     def _why_gone(self) -> str:
         return next((log.source.why_gone for log in self.logs.values()), "log_gone")
@@ -339,6 +326,24 @@ class Backfill:
         """Bring a waiting log to where it can be read, or say what must be asked first."""
         if log.stage is not Stage.WAITING or not log.source.loaded or log.postponed:
             return None
+        if log.looking is None:
+            log.looking = self._begin(log)
+        return self._look(log)
+
+    def _look(self, log: LogBackfill) -> Question | None:
+        """Go on with what is done in slices; at its end what has to be asked."""
+        assert log.looking is not None
+        try:
+            next(log.looking)
+        except StopIteration as end:
+            log.looking = None
+            found: Question | None = end.value
+            return found
+        self.is_unfinished = True
+        return None
+
+    def _begin(self, log: LogBackfill) -> Looking:
+        """Find where to start."""
         held = log.source.log
         assert held is not None
         if log.start is None:
@@ -352,32 +357,46 @@ class Backfill:
                     log.stage = Stage.ASKING
                     return Locate(log.source, self.begin.number)
                 self.located(log, None)
-                return self._prepare(log)
-            if kind in ("at", "resume"):
+            elif kind in ("at", "resume"):
                 unnamed = BEGINNING if kind == "resume" else held.end
                 named = self.begin.place.get(log.source.log_id, unnamed)
                 log.start = held.end if named is None else named
             elif kind == "last":
                 self._start_at_last(self.begin.number)
-                assert log.start is not None
             else:
                 log.start = held.end
             if is_of_table:
                 log.table_after = ""
             elif kind == "latest":
-                log.rows = held.matching(self.subject)
-                self.cost += len(log.rows)
+                # What changes from here on follows as messages.
                 log.cut = held.end
+                yield from self._find_rows(log, held)
+        assert log.start is not None
         if log.at < log.start:
             log.at = log.start
         log.cut = max(log.cut, log.at)
         if log.table_after is not None:
             return self._ask_table(log)
+        held = log.source.log
+        assert held is not None
         if log.at > held.end:
             log.stage = Stage.ASKING
             return Measure(log.source, log.at)
-        log.stage = Stage.READING
-        return self._scan(log) if not log.rows else None
+        question = None if log.rows else (yield from self._scan(log))
+        if question is None:
+            log.stage = Stage.READING
+        return question
+
+    def _find_rows(self, log: LogBackfill, held: Log) -> Generator[None, None, None]:
+        """The subjects whose latest values are wanted."""
+        if not is_pattern(self.subject):
+            log.rows = held.matching(self.subject)
+            return
+        for number, rows in enumerate(held.matching_in_slices(self.subject)):
+            if number:
+                yield
+            log.rows += rows
+            self.cost += len(rows)
 
     def _ask_table(self, log: LogBackfill) -> LatestValues | None:
         """The next rows of the log's table, once that is complete."""
@@ -385,17 +404,33 @@ class Backfill:
         log.stage = Stage.ASKING if log.source.is_table_complete else Stage.WAITING
         return LatestValues(log.source, self.subject, log.table_after) if log.source.is_table_complete else None
 
-    def _scan(self, log: LogBackfill) -> Scan | None:
+    def _scan(self, log: LogBackfill) -> Looking:
         """The scan that must come first, if the cache does not reach back to where this log stands."""
-        assert log.source.log is not None
-        if log.source.log.reaches(self.subject, log.at):
-            truncation = log.source.log.truncation(log.at)
-            if truncation is not None:
-                self._go_on_after(log, truncation)
-            return None
-        floor = log.source.log.floor_of(self.subject)
-        log.stage = Stage.ASKING
-        return Scan(log.source, self.subject, log.at, floor, self.limits.messages)
+        held = log.source.log
+        assert held is not None
+        if log.at < held.evicted_to:
+            floor = yield from self._floor(held)
+            if log.at < floor:
+                log.stage = Stage.ASKING
+                return Scan(log.source, self.subject, log.at, floor, self.limits.messages)
+        held = log.source.log
+        assert held is not None
+        truncation = held.truncation(log.at)
+        if truncation is not None:
+            self._go_on_after(log, truncation)
+        return None
+
+    def _floor(self, held: Log) -> Generator[None, None, Position]:
+        """The lowest position from which nothing is missing in the cache."""
+        if not is_pattern(self.subject):
+            return held.floor_of(self.subject)
+        floor = held.floor
+        for number, subjects in enumerate(held.matching_in_slices(self.subject)):
+            if number:
+                yield
+            floor = max([floor, held.floor, *(one.floor for one in subjects)])
+            self.cost += len(subjects)
+        return floor
 
     def _go_on_after(self, log: LogBackfill, truncation: Truncation) -> None:
         """Kafka has lost where this log stands."""
@@ -426,11 +461,11 @@ class Backfill:
         """Fill a page from the logs that can be read now; None if there is nothing to say yet."""
         frames: list[bytes] = []
         questions: list[tuple[LogBackfill, Question]] = []
-        gaps, self.gaps = self.gaps, []
+        gaps, self.gaps = self.gaps[:GAPS_MAX], self.gaps[GAPS_MAX:]
         size = 0
-        full = False
+        full = bool(self.gaps)
         for log in self.logs.values():
-            while log.stage is Stage.READING and not full:
+            while log.stage is Stage.READING and not full and not self._is_enough:
                 while log.buffer and not full:
                     subject, entry = log.buffer.pop()
                     frame = self._frame(log.source, subject, entry, log.snapshot)
@@ -452,7 +487,7 @@ class Backfill:
                     else:
                         gaps += self.gaps
                         self.gaps = []
-        final = all(log.stage in (Stage.LIVE, Stage.WAITING) for log in self.logs.values())
+        final = not self.gaps and all(log.stage in (Stage.LIVE, Stage.WAITING) for log in self.logs.values())
         if not (frames or self.lives or gaps or (final and not self.final_told)):
             return None, questions
         self.final_told = final
@@ -463,25 +498,30 @@ class Backfill:
 
     def _refill(self, log: LogBackfill) -> Question | None:
         """The buffer is empty: go on with what the cache has since, or with Kafka, or be live."""
-        held = log.source.log
-        assert held is not None
-        if log.table_after is not None:
-            return self._ask_table(log)
-        if log.rows:
-            self._take_rows(log)
-            return None
-        log.snapshot = False
-        log.at = max(log.at, log.cut)
-        question = self._scan(log)
+        if log.looking is None:
+            if log.table_after is not None:
+                return self._ask_table(log)
+            if log.rows:
+                self._take_rows(log)
+                return None
+            log.snapshot = False
+            log.at = max(log.at, log.cut)
+            log.looking = self._read(log)
+        return self._look(log)
+
+    def _read(self, log: LogBackfill) -> Looking:
+        """Fill the buffer, or be live."""
+        question = yield from self._scan(log)
         if question is not None or self.gaps:
             return question
+        held = log.source.log
+        assert held is not None
         if log.at < held.end:
-            if is_pattern(self.subject):
-                log.buffer, log.cut = held.after_matching(self.subject, log.at, GATHERED_MAX)
-                self.cost += len(log.buffer)
-            else:
+            if not is_pattern(self.subject):
                 log.buffer = [(self.subject, entry) for entry in held.after(self.subject, log.at)]
                 log.cut = held.end
+            elif not (yield from self._gather(log, held)):
+                return None
             log.buffer.reverse()
             if log.buffer or log.cut < held.end:
                 return None
@@ -490,6 +530,26 @@ class Backfill:
         # A client that comes from a node that is ahead must not make others believe that all up to there was sent.
         self.lives[log.source.log_id] = min(log.at, held.end)
         return None
+
+    def _gather(self, log: LogBackfill, held: Log) -> Generator[None, None, bool]:
+        """Put entries of a pattern in the buffer. False: what has happened meanwhile must be looked at first."""
+        found = held.tail_after(self.subject, log.at, GATHERED_MAX)
+        if found is not None:
+            log.buffer, log.cut = found, held.end
+            return True
+        self.cost += min(held.most(self.subject), GATHERED_MAX)
+        if self.cost >= self._until:
+            yield
+        epochs = len(held.epochs)
+        gathering = Gathering(held.matching_in_slices(self.subject), held.end, log.at, GATHERED_MAX)
+        for _ in gathering.slices():
+            self.cost += SLICE
+            yield
+        self.cost += len(gathering.found)
+        is_true = log.source.log is held and held.floor <= log.at and len(held.epochs) == epochs
+        if is_true and gathering.is_complete:
+            log.buffer, log.cut = gathering.found, gathering.reached
+        return is_true and gathering.is_complete
 
     def _take_rows(self, log: LogBackfill) -> None:
         """Put the next latest values in the buffer.

@@ -15,7 +15,8 @@ from typing import TypeAlias
 from gateway.link.events import Answer, FromNode, LogEnded, LogGap, NewLog, Page, Subscribe, Waiting
 from mesh.log import Entry, Gap, Position, Truncation
 from mesh.subject import topic_of
-from node.backfill.backfill import Backfill, LogBackfill, PageLimits
+from node.backfill.backfill import Backfill, PageLimits
+from node.backfill.log_backfill import LogBackfill
 from node.backfill.questions import Question, Scanned
 from node.effects import Effects
 from node.fair_queue import FairQueue
@@ -121,17 +122,17 @@ class Backfills:
 
     def looked_up(self, number: int) -> None:
         """What there is in Kafka is known as of after the request of this number (after `topics_changed`)."""
-        waiting = [one for one in self._backfills.values() if one.unknown and not self._is_of_slots(one)]
+        waiting = [one for one in self._backfills.values() if one.has_unknown and not self._is_of_slots(one)]
         for backfill in waiting:
             if backfill.look_up <= number:
                 backfill.give_up_unknown()
                 self._soon(backfill)
-        if any(one.unknown for one in waiting):
+        if any(one.has_unknown for one in waiting):
             self._look_ups.ask()
 
     def slots_known(self) -> None:
         """Every slot's log is the one that its coordinator has now: another one that a client names is gone."""
-        for backfill in [one for one in self._backfills.values() if one.unknown and self._is_of_slots(one)]:
+        for backfill in [one for one in self._backfills.values() if one.has_unknown and self._is_of_slots(one)]:
             backfill.give_up_unknown()
             self._soon(backfill)
 
@@ -319,6 +320,8 @@ class Backfills:
             self._questions.append((log.ticket, question))
         if over:
             self._remove(backfill)
+        elif backfill.is_unfinished:
+            self._soon(backfill)
         return backfill.cost - cost
 
     def _say(self, backfill: Backfill, events: Sequence[Answer | Page]) -> None:

@@ -23,9 +23,10 @@ from mesh.slots.replication import Replication
 from mesh.slots.slot import SlotConfig
 from mesh.slots.slots import Slots
 from node.attached_workers import AttachedWorkers
-from node.backfill.backfill import Backfill, LogBackfill
+from node.backfill.backfill import Backfill
 from node.backfill.backfills import Backfills
 from node.backfill.catch_ups import CatchUps
+from node.backfill.log_backfill import LogBackfill
 from node.backfill.scan import Ticketed
 from node.core import NodeCore
 from node.effects import Produce

@@ -67,8 +67,8 @@ def test_a_peer_whose_cache_does_not_reach_back_is_left_for_the_next() -> None:
     settle(0.0, nodes)
     answer = one(nodes["a"].take_events())
     assert isinstance(answer, PeerScanned)
-    assert [entry.at[1] for _, entry in answer.found] == list(range(5, 20))
-    assert answer.reached == (0, 19)  # a gathering stays within an epoch; ask again from there
+    assert [entry.at[1] for _, entry in answer.found] == list(range(5, 60))
+    assert answer.reached == (2, 59)
     assert nodes["b"].refused == 1
 
 

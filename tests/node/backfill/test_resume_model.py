@@ -19,9 +19,11 @@ import pytest
 from gateway.link.events import Answer, Live, LogEnded, LogGap, NewLog, Page, Start, Subscribe, Waiting
 from gateway.link.settings import TopicRule
 from gateway.link.topic_rules import Mapping
+from mesh.cache import gathering, prefix_index
 from mesh.cache.cache import Cache, CacheConfig
 from mesh.log import BEGINNING, Entry, Gap, Position
 from mesh.subject import from_key
+from node.backfill import backfill
 from node.backfill.backfill import PageLimits
 from node.backfill.backfills import Backfills
 from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
@@ -85,7 +87,9 @@ class Client:
 class ResumeModel:
     """A node, its worker's FIFO, clients and Kafka; what happens is drawn from a seed."""
 
-    def __init__(self) -> None:
+    def __init__(self, slices_max: int = 1_000) -> None:
+        """`slices_max` of history are made before something else happens."""
+        self.slices_max = slices_max
         self.partitions = [Partition(), Partition()]
         self.clients: list[Client] = []
         self.sid = 0
@@ -275,8 +279,10 @@ class ResumeModel:
 
     def settle(self) -> None:
         """The worker's FIFO, handed on to the clients."""
-        while self.backfills.has_work:
-            self.backfills.work()
+        for _ in range(self.slices_max):
+            if self.backfills.has_work:
+                self.backfills.work()
+        self.seen["unfinished"] += self.backfills.has_work
         for effect in self.effects.take():
             assert isinstance(effect, ToWorker)
             self._said(effect.event)
@@ -394,6 +400,7 @@ class ResumeModel:
 
     def finish(self) -> None:
         """Once Kafka answers and clients take their pages, everyone becomes live in every log."""
+        self.slices_max = 1_000
         for _ in range(400):
             while self.questions:
                 self._answer(*self.questions.pop(), False, 3)
@@ -428,9 +435,25 @@ def messages(data: bytes) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("first", rounds(4, 100))
 def test_everyone_is_handed_everything_once_and_in_order(first: int) -> None:
+    assert not run(first, slices_max=1_000)["unfinished"]
+
+
+@pytest.mark.parametrize("first", rounds(4, 100))
+def test_so_is_everyone_whose_history_is_made_in_slices_while_things_happen(
+    monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    for module in (prefix_index, gathering, backfill):
+        monkeypatch.setattr(module, "SLICE", 1)
+    monkeypatch.setattr(backfill, "STEP_COST", 2)
+    monkeypatch.setattr(backfill, "GATHERED_MAX", 2)
+    assert run(first, slices_max=1)["unfinished"] > 200
+
+
+def run(first: int, slices_max: int) -> Counter[str]:
+    """A hundred seeds."""
     seen: Counter[str] = Counter()
     for seed in range(first, first + 100):
-        model = ResumeModel()
+        model = ResumeModel(slices_max)
         try:
             model.happen(Random(seed), steps=60)
         except AssertionError as error:
@@ -438,3 +461,4 @@ def test_everyone_is_handed_everything_once_and_in_order(first: int) -> None:
         seen += model.seen
     for way in ("full", "gap", "fresh", "Scan", "Measure", "Locate", "waiting", "new log"):
         assert seen[way] > 2, f"the seeds do not try {way!r}: {seen}"
+    return seen

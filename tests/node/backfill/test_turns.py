@@ -93,3 +93,53 @@ def test_live_messages_do_not_wait_for_history() -> None:
     (live,) = told(node)
     assert isinstance(live, link.Live)
     assert live.json[0] == ["/orders/k1"]
+
+
+def slices(node: OneNode, sid: int) -> list[list[link.FromNode]]:
+    """What the worker is told after each slice, as long as it asks for pages at once."""
+    found = []
+    while node.core.has_work:
+        node.core.work()
+        found.append(told(node))
+        if any(isinstance(event, link.Page) and not event.final for event in found[-1]):
+            node.core.worker_event(node.now, 0, WORKER, link.More(sid))
+    return found
+
+
+SUBJECTS = 20_000
+LOOKED_AT = 1_000
+"""Subjects that are looked at in one go."""
+
+
+def test_all_latest_values_are_found_in_slices() -> None:
+    node = crowded(SUBJECTS)
+    subscribe(node, 1, 1, "/orders/*", link.Start("latest"))
+    assert slices_until_answered(node, 1) >= SUBJECTS // LOOKED_AT
+
+
+def test_a_pattern_is_resumed_in_slices_and_live_messages_come_in_between() -> None:
+    node = crowded(SUBJECTS)
+    (source,) = node.core.topics.all()
+    subscribe(node, 1, 1, "/orders/*", link.Start("resume", place={source.log_id: (0, 99)}))
+    subscribe(node, 2, 2, "/orders/k1", link.Start("now"))
+    assert slices_until_answered(node, 2) <= 2
+    node.read(source.generation, record(SUBJECTS, b"k1"))
+    assert [type(event) for event in told(node)] == [link.Live]
+    made = slices(node, 1)
+    pages = [event for events in made for event in events if isinstance(event, link.Page)]
+    assert len(made) - len(pages) >= SUBJECTS // LOOKED_AT
+    assert sum(page.data.count(b'"op":"msg"') for page in pages) == SUBJECTS + 1 - 100
+
+
+def test_logs_that_are_gone_are_told_in_slices() -> None:
+    node = crowded(1)
+    place = {f"{number}.AAAA": (0, 0) for number in range(10_000)}
+    subscribe(node, 1, 1, "/orders/*", link.Start("resume", place={**place}))
+    slices(node, 1)
+    assert not node.core.has_work
+    node.core.backfills.looked_up(1 << 30)
+    gaps = [
+        [gap for event in events if isinstance(event, link.Page) for gap in event.gaps] for events in slices(node, 1)
+    ]
+    assert max(map(len, gaps)) <= 1_000
+    assert sorted(gap.log for some in gaps for gap in some) == sorted(place)
