@@ -298,13 +298,17 @@ class Faults:
         return True
 
     def _cut_ring(self) -> bool:
-        """Of three each hears one."""
-        if len(self._world.options.names) < 3:
+        """Of three voters, or of all five, each hears one."""
+        names, voters = self._world.options.names, self._world.options.slots.voters
+        if len(names) < 3:
             return False
-        ring = self._rng.sample(self._world.options.names, 3)
+        ring = self._rng.sample(names, 3 if len(voters) < 5 else self._rng.choice((3, 5)))
         self._setting.say("", f"{' > '.join(ring)} > {ring[0]}: that is all that passes between them")
-        for to, sender in zip(ring, (*ring[1:], ring[0]), strict=True):
-            self._world.network.cut(sender, to)
+        for sender in ring:
+            heard_by = ring[(ring.index(sender) + 1) % len(ring)]
+            for to in ring:
+                if to not in (sender, heard_by):
+                    self._world.network.cut(sender, to)
         return True
 
     def cut_for_good(self, name: str) -> None:

@@ -295,8 +295,11 @@ def _live(rng: Random, seed: int, life: str) -> Options:
         case "amnesia":
             return replace(options, is_safe=False, publishes_per_s=10.0)
         case "partial":
-            traffic = replace(options.traffic, loss=min(options.traffic.loss, 0.02), late=0.0)
+            traffic = replace(options.traffic, loss=rng.choice((0.0, 0.02, 0.05)), late=0.0)
             cut = rng.choice(("partial cut", "ring of one-way cuts"))
+            if rng.random() < 0.4:
+                names = NAMES[:5]
+                options = replace(options, names=names, slots=slot_config(rng, names))
             return replace(options, has_swim=True, traffic=traffic, safety_s=4.0, clients=3, stays_cut=cut)
     return options
 

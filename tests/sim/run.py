@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import traceback
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 
 from mesh.placement import slot_of
@@ -112,6 +112,7 @@ class Run:
         network.cuts_at_once = True
         if stays_cut:
             self.faults.cut_for_good(options.stays_cut)
+            network.traffic = replace(CALM, loss=options.traffic.loss)
             world.setting.counts[f"lives that went on with a {options.stays_cut}"] += 1
         is_one_way = self.rng.random() < 0.3
         hears = self.rng.random() < 0.5
