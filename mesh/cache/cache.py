@@ -20,7 +20,7 @@ from __future__ import annotations
 import heapq
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -233,23 +233,26 @@ class Log:
         )
         yield from heapq.nlargest(most, rest, key=_at_of_pair)
 
-    def first_since(self, subject: str, time: int) -> Position | None:
-        """The first position of a subject or pattern with a time (ms) at or after this."""
-        one = self.subjects.get(subject)
-        subjects = self._index.matching(subject) if is_pattern(subject) else [] if one is None else [one]
-        firsts = (next((entry.at for entry in found.entries if entry.time >= time), None) for found in subjects)
-        return min((at for at in firsts if at is not None), default=None)
+    def since(self, subject: str, time: int) -> Generator[None, None, tuple[bool, Position | None]]:
+        """Look in slices where a subject or pattern begins to have times (ms) at or after this.
 
-    def reaches_time(self, subject: str, time: int) -> bool:
-        """Whether no entry of a subject or pattern with a time (ms) at or after this has left, if times ascend."""
+        Returns:
+            Whether no such entry has left, if times ascend; and the position of the first one that is here.
+        """
         oldest = self._order[0].entries[0] if self._order and not self._order[0].skip else None
         known = oldest.at if oldest is not None and oldest.time < time else BEGINNING
-        if known < self.floor:
-            return False
-        if not is_pattern(subject):
-            one = self.subjects.get(subject)
-            return one is None or _reaches_time(one, known, time)
-        return all(_reaches_time(one, known, time) for one in self._index.matching(subject))
+        is_reached, first = True, None
+        slices = self.matching_in_slices(subject) if is_pattern(subject) else [self.matching(subject)]
+        for number, subjects in enumerate(slices):
+            if number:
+                yield
+            for one in subjects:
+                entries = one.entries
+                is_reached = is_reached and (one.floor <= known or bool(entries and entries[0].time < time))
+                at = next((entry.at for entry in entries if entry.time >= time), None)
+                if at is not None and (first is None or at < first):
+                    first = at
+        return is_reached and known >= self.floor, first
 
     def unlink(self, subject: str, after: Position, to: Position, there: set[Position]) -> None:
         """Kafka was read again: of a subject or pattern it has only these entries between two positions.
@@ -534,10 +537,6 @@ class Cache:
     def _count(self, log: Log, size: int) -> None:
         log.bytes += size
         self.bytes += size
-
-
-def _reaches_time(found: SubjectLog, known: Position, time: int) -> bool:
-    return found.floor <= known or bool(found.entries and found.entries[0].time < time)
 
 
 def _seq(entry: Entry) -> int:

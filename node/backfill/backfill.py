@@ -196,10 +196,8 @@ class Backfill:
     def located(self, log: LogBackfill, position: Position | None) -> None:
         """Answers `Locate`; None: there was no such record. Whatever came after the first question counts too."""
         assert log.first_end is not None
-        assert log.source.log is not None
         # The cache may still have what Kafka has deleted.
-        kept = log.source.log.first_since(self.subject, self.begin.number)
-        found = [] if kept is None else [(kept[0], kept[1] - 1)]
+        found = [] if log.kept is None else [(log.kept[0], log.kept[1] - 1)]
         log.start = min([*found, *([] if position is None else [position]), log.first_end])
         log.stage = Stage.WAITING
 
@@ -353,7 +351,8 @@ class Backfill:
                 return None
             if kind == "time":
                 log.first_end = log.first_end or held.end
-                if not held.reaches_time(self.subject, self.begin.number):
+                is_reached, log.kept = yield from held.since(self.subject, self.begin.number)
+                if not is_reached:
                     log.stage = Stage.ASKING
                     return Locate(log.source, self.begin.number)
                 self.located(log, None)

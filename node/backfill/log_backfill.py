@@ -38,6 +38,7 @@ class LogBackfill:
         "buffer",
         "cut",
         "first_end",
+        "kept",
         "looking",
         "postponed",
         "rows",
@@ -60,6 +61,8 @@ class LogBackfill:
         """Where to start, once that is known."""
         self.first_end: Position | None = None
         """The log's end when Kafka was first asked where to start."""
+        self.kept: Position | None = None
+        """Of the first entry in the cache since the time that is asked for."""
         self.at: Position = BEGINNING
         self.answered = False
         """Whether the client has been told from where this log goes on."""

@@ -117,6 +117,12 @@ def test_all_latest_values_are_found_in_slices() -> None:
     assert slices_until_answered(node, 1) >= SUBJECTS // LOOKED_AT
 
 
+def test_a_time_is_looked_for_in_slices() -> None:
+    node = crowded(SUBJECTS)
+    subscribe(node, 1, 1, "/orders/*", link.Start("time", 1))
+    assert slices_until_answered(node, 1) >= SUBJECTS // LOOKED_AT
+
+
 def test_a_pattern_is_resumed_in_slices_and_live_messages_come_in_between() -> None:
     node = crowded(SUBJECTS)
     (source,) = node.core.topics.all()
