@@ -107,6 +107,7 @@ class Worker:
         self._origins = Origins(settings.origins, settings.host, settings.servers)
         self._queries = Queries(self._query, self.now)
         self._is_sending = False
+        self._send_events = or_crash(self._send)
         self._is_flushing = False
         self._round: Round | None = None
         """Under way."""
@@ -268,7 +269,7 @@ class Worker:
             self._is_flushing = False
         if outputs.has_events and not self._is_sending:
             self._is_sending = True
-            self.loop.run_callback(or_crash(self._send))
+            self.loop.run_callback(self._send_events)
 
     def _begin_round(self) -> None:
         outputs = self._outputs

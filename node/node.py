@@ -98,6 +98,10 @@ KILL_AFTER_S = 0.1
 class Node:
     """One node process."""
 
+    _has_news = False
+    """Performing effects has given the core an input, so it is to be asked once more. (Not always: asking costs
+    something.)"""
+
     def __init__(
         self,
         settings: Settings,
@@ -230,6 +234,8 @@ class Node:
         """One event of a worker."""
         now, wall_ms = time.monotonic(), int(time.time() * 1000)
         match said:
+            case link.Publish():  # nearly all, under load
+                self.core.worker_event(now, wall_ms, worker.id, said)
             case link.Stats():
                 worker.stats = said.values
                 worker.delivery = Histogram(said.delivery_counts, said.delivery_sum_s)
@@ -258,6 +264,7 @@ class Node:
 
     def worker_lost_place(self, worker: WorkerId) -> None:
         """A worker's queue was full."""
+        self._has_news = True
         self.core.worker_lost_place(time.monotonic(), worker)
 
     def worker_gone(self, worker: WorkerId) -> None:
@@ -375,13 +382,14 @@ class Node:
 
     def perform(self) -> None:
         """Do all that the core wants done, in order."""
-        while effects := self.core.take_effects(time.monotonic()):
-            for effect in effects:
+        self._has_news = True
+        while self._has_news:
+            self._has_news = False
+            for effect in self.core.take_effects(time.monotonic()):
                 self._performers[type(effect)](effect)
             if self._network is not None:
                 self._network.flush()
-            self.workers.flush()  # the core hears of a worker that was cut off, and is asked again
-        self.workers.flush()
+            self.workers.flush()
         if self.core.has_work:
             self._work.start(self._do_work)
 
@@ -405,6 +413,7 @@ class Node:
         self.workers.resync(effect.worker)
 
     def _save_promises(self, effect: SavePromises) -> None:
+        self._has_news = True
         try:
             if self._promises is not None:
                 self._promises.save(effect.promises)

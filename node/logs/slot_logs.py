@@ -91,14 +91,14 @@ class SlotLogs:
         match event:
             case Committed():
                 self._intake.commit(now, self._log(event.slot), event.entries, event.end)
+            case PublishCommitted():
+                self._publishing.applied(event.publish, self._log(event.slot).id, event.at)
             case Opened():
                 self._opened(now, event)
             case Loaded():
                 self._loaded(now, event.slot)
             case CacheWanted():
                 self._want(now, slot_log_id(event.slot, event.incarnation), event.slot, event.peer)
-            case PublishCommitted():
-                self._publishing.applied(event.publish, self._log(event.slot).id, event.at)
             case PublishRefused():
                 code, text = _REFUSALS[event.why]
                 obstacle = self._slots.obstacle(event.slot) if event.why == forwarding.NO_COORDINATOR else None
