@@ -9,8 +9,8 @@ Not here: what the packets mean (slots.py), the datagrams' bytes (node/cluster/n
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import Any, TypeAlias
+from collections.abc import Collection, Sequence
+from typing import TypeAlias, TypeVar
 
 import msgspec
 
@@ -33,6 +33,7 @@ PACKET_BYTES = 80
 """What a piece has around it, besides names."""
 
 Datagram: TypeAlias = LinkHello | Relayed
+P = TypeVar("P", bound=msgspec.Struct)
 OthersPacket: TypeAlias = StateTransferPacket | PeerScanPacket | RevocationsPacket
 """What other cores of a node say to their like, and what goes by way of other nodes, too (`detours.send`)."""
 _encode = msgspec.msgpack.Encoder().encode
@@ -138,14 +139,15 @@ class Detours:
 
     # Outputs.
 
-    def send(self, now: float, sends: list[tuple[NodeName, Any]]) -> list[tuple[NodeName, Any]]:
+    def send(self, now: float, sends: Sequence[tuple[NodeName, P]]) -> Sequence[tuple[NodeName, P | Relayed]]:
         """The same for links of TCP, with what goes by way of others; for the other links `take_datagrams`."""
         if not (sends or self._outgoing or self._to_acknowledge or self._direct):
             return sends  # as with nearly every batch of records: not worth looking for routes
         routes = self.reach.detours()
         if not (routes or self._outgoing or self._to_acknowledge or self._direct):
             return sends
-        direct, by_node = [], dict[NodeName, list[Any]]()
+        direct: list[tuple[NodeName, P]] = []
+        by_node: dict[NodeName, list[msgspec.Struct]] = {}
         for to, packet in sends:
             for name in routes if to == EVERYONE else [to] if to in routes else []:
                 by_node.setdefault(name, []).append(packet)
@@ -179,7 +181,7 @@ class Detours:
 
     # Private.
 
-    def _offer(self, now: float, name: NodeName, route: list[NodeName], packets: list[Any]) -> None:
+    def _offer(self, now: float, name: NodeName, route: list[NodeName], packets: list[msgspec.Struct]) -> None:
         """Put packets into the stream to a node, but beacons beside it, so that they do not wait in it."""
         in_order = []
         for packet in packets:
@@ -219,7 +221,7 @@ class Detours:
             self._datagrams.append((to, relayed))
 
 
-def _payloads(packets: list[Any], bytes_max: int) -> list[bytes]:
+def _payloads(packets: list[msgspec.Struct], bytes_max: int) -> list[bytes]:
     """The packets, encoded, in as few as have room for them."""
     payload = _encode(packets)
     if len(payload) <= bytes_max or len(packets) == 1:

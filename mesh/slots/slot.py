@@ -21,7 +21,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -153,7 +153,7 @@ class SlotOutputs:
 
     promises: dict[int, int] = field(default_factory=dict)
     """Slot -> epoch."""
-    sends: list[tuple[NodeName, Any]] = field(default_factory=list)
+    sends: list[tuple[NodeName, msgspec.Struct]] = field(default_factory=list)
     events: list[SlotEvent] = field(default_factory=list)
 
 

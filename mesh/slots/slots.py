@@ -19,9 +19,9 @@ caches (node/).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from random import Random
-from typing import Any, TypeAlias
+from typing import TypeAlias, cast
 
 import msgspec
 
@@ -419,9 +419,10 @@ class Slots:
         self._saving, self._out.promises = self._out.promises, {}
         return dict(self._saving)
 
-    def take_sends(self) -> list[tuple[NodeName, SlotsPacket]]:
+    def take_sends(self) -> Sequence[tuple[NodeName, SlotsPacket]]:
         """Packets and where to: a node, or EVERYONE."""
-        taken, self._out.sends = self._out.sends, []
+        # All that say something to a slot's `send` are parts of this, and say these packets only.
+        taken, self._out.sends = cast("list[tuple[NodeName, SlotsPacket]]", self._out.sends), []
         return self.detours.send(self._now, _without_superseded(taken) if taken else taken)
 
     def take_datagrams(self) -> list[tuple[NodeName, Datagram]]:
@@ -582,7 +583,7 @@ class Slots:
         return zip(self.by_number, self.replications, strict=True)
 
 
-def _without_superseded(sends: list[tuple[NodeName, Any]]) -> list[tuple[NodeName, Any]]:
+def _without_superseded(sends: list[tuple[NodeName, SlotsPacket]]) -> list[tuple[NodeName, SlotsPacket]]:
     """Of several acknowledgements or commits of one slot the last says it all."""
     said: dict[tuple[object, ...], None] = {}
     kept = []

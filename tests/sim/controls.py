@@ -127,8 +127,12 @@ _BUSY: tuple[tuple[str, Any], ...] = (
 _SMALL = CacheConfig(ttl_s=1000.0, messages_per_subject=3, bytes_max=1 << 26, snapshot_ttl_s=1000.0)
 _TABLE = (TopicOptions(name="k0", partitions=2, is_compacted=True, publish=True),)
 
-# Not here, since no life that was tried shows them within some 150 seeds: a deposed coordinator that is obeyed, and a
-# voter that any coordinator's log makes whole.
+# Not here, for no life of over a hundred that were made for each shows it: a deposed coordinator that is obeyed, and a
+# voter that any coordinator's log makes whole. The first needs an item that comes to a voter in the one round trip
+# between its grant and the log of whom it granted. The second needs the log of a coordinator from when it was empty,
+# late, at a voter that was restarted meanwhile and hears nobody: any other log has first to be fetched, from a
+# coordinator that answers with what it has now. tests/mesh/slots/ has both (test_replication.py,
+# test_replication_restarts.py).
 CONTROLS = {
     "two copies, elections by a majority of five (R + W = N)": Control(
         world_type=World,
