@@ -59,6 +59,8 @@ log = logging.getLogger(__name__)
 STATS_S = 1.0
 SENDING_S = 0.01
 """How long clients are sent to before everything else has its turn: reading clients and the link, new connections."""
+PAUSE_S = 0.0001
+"""Zero would not let the loop look at its sockets in between."""
 CLOSE_STEP_S = 0.02
 LAST_WORDS_S = 1.0
 """How long clients have to answer the last close frames."""
@@ -115,6 +117,8 @@ class Worker:
         """What the node had said when it began."""
         self._rest = self.loop.timer(0.0)
         """Active while a round waits for its next turn."""
+        self._slowed = self.loop.timer(PAUSE_S)
+        """Active while clients that were slowed wait for their turn."""
         self._ticked = self.now()
         self._node_watch = NodeWatch(self._ticked, settings.node_silent_s)
         self._taken_told = 0
@@ -332,6 +336,7 @@ class Worker:
             connection.end()
         self.sessions.tick(now, time.time())
         self.flush()
+        self._go_on_soon()
         if now - self._stats_sent >= STATS_S:
             self._stats_sent = now
             self._look_at_certificates()
@@ -342,6 +347,15 @@ class Worker:
             self._taken_told = self._uplink.taken
             self._outputs.events.append(link.Taken(self._taken_told))
         self._send()
+
+    def _go_on_soon(self) -> None:
+        if self.sessions.has_more and not self._slowed.active:
+            self._slowed.start(or_crash(self._go_on_slowed))
+
+    def _go_on_slowed(self) -> None:
+        self.sessions.go_on(self.now())
+        self.flush()
+        self._go_on_soon()
 
     def _tell_auditors(self, trail: Trail) -> None:
         audited = trail.take(self._uplink.waiting_bytes)

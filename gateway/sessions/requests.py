@@ -40,6 +40,8 @@ TURNS_MAX = 8
 """Of clients that were slowed so many are read again with a tick: what many of them have sent meanwhile would keep the
 others waiting.
 """
+RESUMED_MAX = 8
+"""Of clients that were slowed so many go on with what was put off before everything else has its turn."""
 _LIMITED = (frames.Publish, frames.Subscribe)
 
 
@@ -71,6 +73,10 @@ class Requests:
         self._admission = admission
         self._slowing = slowing
         self._trail = trail
+        self._due: deque[Session] = deque()
+        """Clients that were slowed and may go on."""
+        self._reads_left = 0
+        """So many clients are read again before the next tick."""
         self._mapping = Mapping(settings.topics)
         self._servers = settings.servers
         heartbeat_s = settings.heartbeat_s
@@ -131,17 +137,32 @@ class Requests:
             self._go_on(session)
 
     def tick(self, now: float) -> None:
-        """Go on with what was put off; who asks too much for too long is closed."""
+        """Go on with what was put off, of some clients; who asks too much for too long is closed."""
         for session, reason in self._slowing.insisting(now):
             self._break_off(session, codes.RATE_LIMITED, reason)
-        turns = TURNS_MAX
-        for session in self._slowing.due(now):
+        self._due = deque(self._slowing.due(now))
+        self._reads_left = TURNS_MAX
+        self.go_on(now)
+
+    def go_on(self, now: float) -> None:
+        """The same of some more of those that were due at the last tick."""
+        turns = RESUMED_MAX
+        while turns and self._due:
+            session = self._due.popleft()
+            if not self._slowing.is_slowed(session):
+                continue
             if session.steps:
-                self._resume(now, session)
-            elif turns:
                 turns -= 1
+                self._resume(now, session)
+            elif self._reads_left:
+                self._reads_left -= 1
                 self._slowing.free(now, session)
                 self._outputs.reads.append(session)
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is something for `go_on`."""
+        return bool(self._due)
 
     # Private.
 

@@ -252,6 +252,15 @@ class Sessions:
                 frame = self._subscribing.heartbeat(session, made) if is_open else b""
                 self.outputs.send(session, _PING_FRAME + frame)
 
+    @property
+    def has_more(self) -> bool:
+        """Whether clients that were slowed can go on: say `go_on` soon, before the next tick."""
+        return self._requests.has_more
+
+    def go_on(self, now: float) -> None:
+        """A slice of what was put off. Others have their turn in between."""
+        self._requests.go_on(now)
+
     def _revoke(self, entries: list[Revocation]) -> None:
         self._revoked.add(entries)
         for session in self._sessions:

@@ -6,6 +6,7 @@ from typing import Any
 
 from gateway.link import codes
 from gateway.link import events as link
+from gateway.sessions.requests import RESUMED_MAX
 from gateway.sessions.slowing import INSIST_S
 from tests.gateway.sessions.core import Harness
 from whimbrel.servers import asked_pause_s
@@ -49,6 +50,37 @@ def test_requests_keep_their_order_and_come_at_the_rate() -> None:
     core.tick(0.05)
     assert core.sessions.may_read(client)
     assert core.sessions.stats.limited_publishes == 8
+
+
+def test_many_that_may_go_on_with_the_same_tick_do_so_a_few_at_a_time() -> None:
+    core = Harness(limit_publishes="10/s burst 1", publishes_max=1000)
+    clients = [core.open() for _ in range(3 * RESUMED_MAX)]
+    for number, client in enumerate(clients):
+        core.send(client, publish(2 * number + 2))
+        core.send(client, publish(2 * number + 3))
+    assert len(published(core)) == len(clients)
+    core.tick(0.1)
+    counts = [len(published(core))]
+    while core.sessions.has_more:
+        core.sessions.go_on(core.now)
+        counts.append(len(published(core)))
+    assert [count for count in counts if count] == [RESUMED_MAX] * 3
+
+
+def test_who_has_gone_before_its_turn_is_passed_over() -> None:
+    core = Harness(limit_publishes="10/s burst 1", publishes_max=1000)
+    clients = [core.open() for _ in range(2 * RESUMED_MAX)]
+    for client in clients:
+        core.send(client, publish(2))
+        core.send(client, publish(3))
+    published(core)
+    core.tick(0.1)
+    for client in clients:
+        core.sessions.gone(client)
+    core.sessions.go_on(core.now)
+    assert len(published(core)) == RESUMED_MAX
+    assert not core.sessions.has_more
+    assert not core.sessions.outputs.reads
 
 
 def test_what_is_put_off_is_still_asked_of_the_authorizer_also_of_one_that_blocks() -> None:

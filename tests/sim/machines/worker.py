@@ -184,6 +184,9 @@ class WorkerMachine:
                 self._sessions.send_away(self.now, NODE_SILENT._replace(spread_s=AWAY_S))
             self._sessions.tick(self.now, self.now)
             self._perform()
+            while self._sessions.has_more:
+                self._sessions.go_on(self.now)
+                self._perform()
         self._setting.schedule.after(TICK_S, self._tick)
 
     def _go_on(self) -> None:
