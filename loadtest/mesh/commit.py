@@ -30,7 +30,7 @@ from loadtest.report import Row, percentile
 from mesh.packets import Packet
 from mesh.placement import rank, slot_of
 from mesh.slots.forwarding import Forward, ForwardingConfig, PublishCommitted, PublishRefused
-from mesh.slots.replication import Append, AppendOk, Commit
+from mesh.slots.replication import Append, AppendOk
 from mesh.slots.slot import EVERYONE, SlotConfig
 from mesh.slots.slot_log import Item
 from mesh.slots.slots import Beacon, Slots
@@ -242,7 +242,7 @@ class Mesh(Member):
 
 
 class Bare(Member):
-    """The floor: what is forwarded is broadcast, acknowledged and told to be committed, and that is all."""
+    """The floor: what is forwarded is broadcast, acknowledged and thereby committed, and that is all."""
 
     def __init__(self, me: str, key: str) -> None:
         self._sends: list[Send] = []
@@ -268,12 +268,10 @@ class Bare(Member):
             case Append():
                 self._keep(packet.slot, packet.items)
                 self._sends.append((sender, AppendOk(packet.slot, 1, self._ends[packet.slot])))
+                self._commit(packet.slot, self._ends[packet.slot])
             case AppendOk():
                 if packet.end > self._commits[packet.slot]:
-                    self._sends.append((EVERYONE, Commit(packet.slot, 1, packet.end)))
                     self._commit(packet.slot, packet.end)
-            case Commit():
-                self._commit(packet.slot, packet.commit)
 
     def tick(self) -> None:
         self._sends.append((EVERYONE, Append(0, 1, 0, 0, [])))
