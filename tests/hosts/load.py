@@ -1,23 +1,34 @@
 """Clients that subscribe and publish while something is done to the nodes, and what became of their messages.
 
-Every client subscribes to one subject and publishes into it; several share one. All are the SDK's, on one event loop in
-a thread of its own.
+Every client subscribes to one subject and publishes into it; several share one. Each is the SDK's session with gevent's
+sockets (loadtest/swarm/client.py), all in a thread of their own: so one process carries thousands, and pauses are the
+cluster's.
 
 Not here: what is done to the nodes.
 """
 
 from __future__ import annotations
 
-import asyncio
+import json
 import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
-from whimbrel import Client, WhimbrelError
+import gevent
+from gevent.event import Event
+from gevent.pool import Pool
 
-BEGIN_S = 60.0
+from loadtest.swarm.chain import Chain
+from loadtest.swarm.client import GeventClient
+from whimbrel import events
+
+CONNECTING = 64
+"""How many connect at the same time before it begins."""
+SUBSCRIBE_S = 30.0
+BEGIN_S = 120.0
 SETTLE_S = 60.0
+POLL_S = 0.1
 
 
 class Load:
@@ -31,95 +42,137 @@ class Load:
             per_second: Messages that all clients together publish.
         """
         self._servers = list(servers)
-        self._subjects = [subjects[number % len(subjects)] for number in range(clients)]
         self._every_s = clients / per_second
-        self._acknowledged: dict[str, set[str]] = defaultdict(set)
-        self._received: list[list[str]] = [[] for _ in range(clients)]
-        self._begun = threading.Barrier(2)
-        self._over = asyncio.Event()
-        self._publishing = clients
-        """Those that have not had the answer to their last publish: until then nobody has everything."""
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=lambda: self._loop.run_until_complete(self._run()), daemon=True)
-        self.unanswered = 0
-        """Publishes that failed, so that nobody knows whether they are there."""
-        self.pauses_s = [0.0] * clients
-        """By client: the longest time from a publish to its acknowledgement, or to its arrival here."""
+        self._clients = [_Client(number, subjects[number % len(subjects)]) for number in range(clients)]
+        self._begun, self._over = threading.Event(), threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Load:
         self._thread.start()
-        self._begun.wait(BEGIN_S)
+        assert self._begun.wait(BEGIN_S), "the clients could not subscribe"
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._over.set)
+        self._over.set()
         self._thread.join(SETTLE_S * 2)
         assert not self._thread.is_alive()
 
     @property
     def acknowledged(self) -> int:
         """How many publishes were."""
-        return sum(map(len, self._acknowledged.values()))
+        return sum(len(client.acknowledged) for client in self._clients)
+
+    @property
+    def unanswered(self) -> int:
+        """Publishes that failed, so that nobody knows whether they are there."""
+        return sum(client.unanswered for client in self._clients)
+
+    @property
+    def pauses_s(self) -> list[float]:
+        """By client: the longest time from a publish to its acknowledgement, or to its arrival there."""
+        return [client.pause_s for client in self._clients]
 
     def problems(self) -> list[str]:
         """What was lost, repeated or out of order, client by client."""
-        found = []
-        for number, (subject, received) in enumerate(zip(self._subjects, self._received, strict=True)):
-            if lost := self._acknowledged[subject] - {*received}:
-                found.append(f"client {number} lost {sorted(lost)[:5]} ({len(lost)}) of {subject}")
-            if repeated := [text for text, count in Counter(received).items() if count > 1]:
-                found.append(f"client {number} had {repeated[:5]} ({len(repeated)}) of {subject} repeated")
-            last: dict[str, int] = {}
-            for text in received:
-                publisher, sequence, _ = text.split()
-                if int(sequence) < last.get(publisher, -1):
-                    found.append(f"client {number} had {text} out of order")
-                last[publisher] = int(sequence)
+        acknowledged = self._acknowledged()
+        return [problem for client in self._clients for problem in client.problems(acknowledged[client.subject])]
+
+    def _acknowledged(self) -> dict[str, set[str]]:
+        found: dict[str, set[str]] = defaultdict(set)
+        for client in self._clients:
+            found[client.subject].update(client.acknowledged)
         return found
 
-    async def _run(self) -> None:
-        ready = [asyncio.Event() for _ in self._subjects]
-        tasks = [asyncio.create_task(self._client(number, event)) for number, event in enumerate(ready)]
-        for event in ready:
-            await event.wait()
-        await asyncio.to_thread(self._begun.wait, BEGIN_S)
-        await asyncio.gather(*tasks)
-
-    async def _client(self, number: int, ready: asyncio.Event) -> None:
-        first = number % len(self._servers)
-        subject = self._subjects[number]
-        async with Client(self._servers[first:] + self._servers[:first]) as client:
-            subscription = await client.subscribe(subject)
-            receiving = asyncio.create_task(self._receive(number, subscription))
-            ready.set()
-            await self._publish(number, client, subject)
-            self._publishing -= 1
-            with_all = asyncio.get_running_loop().time() + SETTLE_S
-            while self._publishing or self._acknowledged[subject] - {*self._received[number]}:
-                if asyncio.get_running_loop().time() > with_all:
-                    break  # `problems` tells
-                await asyncio.sleep(0.1)
-            receiving.cancel()
-
-    async def _publish(self, number: int, client: Client, subject: str) -> None:
-        sequence = 0
-        await asyncio.sleep(self._every_s * number / len(self._subjects))
+    def _run(self) -> None:
+        connecting = Pool(CONNECTING)
+        for client in self._clients:
+            connecting.spawn(client.join, self._servers)
+        connecting.join()
+        self._begun.set()
+        over = Event()
+        publishing = [gevent.spawn(client.publish, over, self._every_s, len(self._clients)) for client in self._clients]
         while not self._over.is_set():
+            gevent.sleep(POLL_S)
+        over.set()
+        gevent.joinall(publishing)
+        acknowledged = self._acknowledged()
+        with gevent.Timeout(SETTLE_S, False):  # `problems` tells
+            while any(acknowledged[client.subject] - {*client.received} for client in self._clients):
+                gevent.sleep(POLL_S)
+        for client in self._clients:
+            client.leave()
+
+
+class _Client:
+    """One of them, and what it has seen."""
+
+    def __init__(self, number: int, subject: str) -> None:
+        self.subject = subject
+        self.acknowledged: list[str] = []
+        self.received: list[str] = []
+        self.unanswered = 0
+        self.pause_s = 0.0
+        self._number = number
+        self._client: GeventClient | None = None
+        self._chain = Chain()
+        self._faults: Counter[str] = Counter()
+        """What the messages' chain, or the session, said."""
+
+    def join(self, servers: Sequence[str]) -> None:
+        """Connect, and subscribe."""
+        first = self._number % len(servers)
+        self._client = GeventClient((*servers[first:], *servers[:first]), self._event)
+        self._client.start()
+        self._client.subscribe(self.subject, timeout_s=SUBSCRIBE_S)
+
+    def publish(self, over: Event, every_s: float, clients: int) -> None:
+        """Publish until it is over; the clients begin one after the other."""
+        assert self._client is not None
+        sequence = 0
+        over.wait(every_s * self._number / clients)
+        while not over.is_set():
             begun = time.monotonic()
-            text = f"{number} {sequence} {begun}"
             try:
-                await client.publish(subject, text=text)
-                self._acknowledged[subject].add(text)
-            except WhimbrelError:
+                self._client.publish(self.subject, [self._number, sequence, begun])
+            except RuntimeError:
                 self.unanswered += 1
-            self._note(number, begun)
+            else:
+                self.acknowledged.append(f"{self._number} {sequence}")
+            self._note(time.monotonic(), begun)
             sequence += 1
-            await asyncio.sleep(max(0.0, begun + self._every_s - time.monotonic()))
+            over.wait(max(0.0, begun + every_s - time.monotonic()))
 
-    async def _receive(self, number: int, subscription: object) -> None:
-        async for message in subscription:  # type: ignore[attr-defined]
-            self._received[number].append(message.text)
-            self._note(number, float(message.text.split()[2]))
+    def leave(self) -> None:
+        """Disconnect."""
+        if self._client is not None:
+            self._client.close()
 
-    def _note(self, number: int, begun: float) -> None:
-        self.pauses_s[number] = max(self.pauses_s[number], time.monotonic() - begun)
+    def problems(self, acknowledged: set[str]) -> list[str]:
+        """What is wrong with what it received, of all that was acknowledged of its subject."""
+        who, found = f"client {self._number} of {self.subject}", []
+        if lost := acknowledged - {*self.received}:
+            found.append(f"{who} lost {sorted(lost)[:5]} ({len(lost)})")
+        if repeated := [text for text, count in Counter(self.received).items() if count > 1]:
+            found.append(f"{who} had {repeated[:5]} ({len(repeated)}) repeated")
+        last: dict[str, int] = {}
+        for text in self.received:
+            publisher, sequence = text.split()
+            if int(sequence) < last.get(publisher, -1):
+                found.append(f"{who} had {text} out of order")
+            last[publisher] = int(sequence)
+        return found + [f"{who}: {count} times {fault}" for fault, count in self._faults.items()]
+
+    def _event(self, now: float, event: events.Event) -> None:
+        match event:
+            case events.Received(_, message):
+                if fault := self._chain.take(message):
+                    self._faults[fault.value] += 1
+                publisher, sequence, begun = json.loads(message.value or b"")
+                self.received.append(f"{publisher} {sequence}")
+                self._note(now, begun)
+            case events.Gap() | events.Missing() | events.Closed():
+                if not isinstance(event, events.Closed) or event.code is not None:
+                    self._faults[str(event)] += 1
+
+    def _note(self, now: float, begun: float) -> None:
+        self.pause_s = max(self.pause_s, now - begun)

@@ -17,6 +17,13 @@ CLIENTS = 80
 PER_S = 40.0
 SUBJECTS = [f"/{topic}/load{number}" for topic in ("notes", "chat") for number in range(25)]
 
+RELEASES = "/opt/whimbrel/releases"
+OLDER = f"""
+for name in oldest older; do mkdir -p {RELEASES}/$name; touch {RELEASES}/$name/complete; done
+touch -d 2026-01-01 {RELEASES}/oldest/complete
+"""
+"""Two releases besides the one that runs: with a new one, there is one too many."""
+
 
 @pytest.fixture
 def changed_checkout(tmp_path: Path) -> Path:
@@ -32,7 +39,9 @@ def changed_checkout(tmp_path: Path) -> Path:
 @pytest.mark.usefixtures("deployed")
 def test_an_upgrade_loses_and_repeats_nothing(machines: Machines, ansible: Ansible, changed_checkout: Path) -> None:
     before = {name: (main_pid(machines, name), release(machines, name)) for name in machines.addresses}
-    change = {"whimbrel_checkout": str(changed_checkout)}
+    change = {"whimbrel_checkout": str(changed_checkout), "whimbrel_releases_kept": 3}
+    for name in machines.addresses:
+        machines.run(name, OLDER)
 
     foretold = ansible.must("upgrade.yml", "--check", "--limit", ALL_ROLES, **change)
     assert {name: (main_pid(machines, name), release(machines, name)) for name in machines.addresses} == before
@@ -49,6 +58,7 @@ def test_an_upgrade_loses_and_repeats_nothing(machines: Machines, ansible: Ansib
         assert main_pid(machines, name) != pid
         assert release(machines, name) != old
         assert f"{name} is back" in played.text
+        assert {*machines.run(name, f"ls {RELEASES}").split()} == {old, release(machines, name), "older"}
 
 
 def release(machines: Machines, name: str) -> str:
