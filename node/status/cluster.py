@@ -9,6 +9,7 @@ from collections import Counter
 from typing import Any
 
 from mesh.membership.packets import MemberState
+from mesh.placement import rank
 from mesh.slots.slot import Role, Slot
 from node.cluster.network import Network
 from node.core import NodeCore
@@ -47,6 +48,8 @@ def _members(settings: Settings, core: NodeCore, now: float, uptime_s: float) ->
     feeds = Counter(
         core.feed.feeder(source.log_id) for sources in core.topics.sources.values() for source in sources.values()
     )
+    # Where slots are when all voters are there, and have been for a while.
+    placed = Counter(rank(f"slot {slot.number}", core.slots.config.voters)[0] for slot in core.slots.by_number)
     delay_s = core.slots.delay_s()
     rows = [
         {"name": settings.node.name, "state": "alive", "url": _http(core.peers.url), "for_s": round(uptime_s, 1),
@@ -63,7 +66,7 @@ def _members(settings: Settings, core: NodeCore, now: float, uptime_s: float) ->
     for row in rows:
         name = str(row["name"])
         row["is_voter"] = name in core.slots.config.voters
-        row["coordinates"] = coordinates[name]
+        row["coordinates"], row["placed"] = coordinates[name], placed[name]
         row["feeds"] = feeds[name]
         row["delay_ms"] = round(delay_s[name] * 1000, 2) if name in delay_s else None
     return sorted(rows, key=lambda row: str(row["name"]))

@@ -10,6 +10,7 @@ import time
 
 import pytest
 
+from tests.hosts.ansible import Ansible
 from tests.hosts.machines import HostError, Machines
 from tests.hosts.test_site import status
 
@@ -85,6 +86,15 @@ def test_a_node_that_stands_still_is_started_again(machines: Machines) -> None:
     machines.run("b", f"kill -STOP {before}")
     wait_restarted(machines, "b", before)
     assert status(machines, "b")["ready"]
+
+
+def test_a_restart_waits_for_the_share_of_the_node_and_no_more(machines: Machines, ansible: Ansible) -> None:
+    """Those of a node that has just come back are still at the others, and go back to it while another restarts."""
+    before = main_pid(machines, "b")
+    machines.run("b", f"kill -KILL {before}")
+    wait_restarted(machines, "b", before)
+    played = ansible.must("restart.yml", "--limit", "a")
+    assert "a is back" in played.text
 
 
 def main_pid(machines: Machines, name: str) -> str:

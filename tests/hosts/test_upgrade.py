@@ -11,7 +11,7 @@ from tests.hosts.ansible import ANSIBLE, Ansible
 from tests.hosts.load import Load
 from tests.hosts.machines import Machines
 from tests.hosts.test_service import main_pid
-from tests.hosts.test_site import ALL_ROLES
+from tests.hosts.test_site import ALL_ROLES, status
 
 CLIENTS = 80
 PER_S = 40.0
@@ -58,6 +58,8 @@ def test_an_upgrade_loses_and_repeats_nothing(machines: Machines, ansible: Ansib
         assert main_pid(machines, name) != pid
         assert release(machines, name) != old
         assert f"{name} is back" in played.text
+        (member,) = (one for one in status(machines, name)["cluster"]["members"] if one["name"] == name)
+        assert member["coordinates"] == member["placed"] > 0
         assert {*machines.run(name, f"ls {RELEASES}").split()} == {old, release(machines, name), "older"}
 
 
