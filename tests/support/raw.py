@@ -31,6 +31,7 @@ class Raw:
             subprotocols=[Subprotocol(f"whimbrel.v1.{encoding}")],
             compression=None,
             max_size=None,
+            max_queue=None,  # else pings are not answered while a test reads of another connection
             ping_interval=None,
             open_timeout=PATIENCE_S,
             **options,
