@@ -199,3 +199,23 @@ def test_a_topic_created_again_between_two_looks_at_kafka(
         sub.wait_messages(old + 12)
         assert_exactly([m for m in settled(sub) if m.log != first], real_kafka.read_all(topic))
         assert sorted(int(m.value or b"") for m in sub.messages if m.log == first)[:old] == list(range(old))
+
+
+def test_topics_without_ids_are_logs_of_their_own(
+    embedded_kafka: EmbeddedKafka, embedded_source: Source, start_node: StartNode, unique_topic: Callable[[], str]
+) -> None:
+    """As of a broker that gives no topic ids; what that costs is said once."""
+    one, other = unique_topic(), unique_topic()
+    for topic in (one, other):
+        embedded_kafka.create_topic(topic, 1)
+    topics = f"{one},{other}"
+    node = start_node(embedded_kafka.bootstrap, topics, settings={"kafka.consumer.fetch.wait.max.ms": "5"})
+    (log,), (other_log,) = node.wait_for_topic(one, 1), node.wait_for_topic(other, 1)
+    assert log != other_log
+    with live_subscriber(node, one, f"/{one}/*") as first, live_subscriber(node, other, f"/{other}/*") as second:
+        for topic in (one, other, one):
+            embedded_source.send(topic, "k", topic.encode())
+        assert [(m.log, m.at[1], m.value) for m in first.wait_messages(2)] == [(log, n, one.encode()) for n in (0, 1)]
+        assert [(m.log, m.at[1], m.value) for m in second.wait_messages(1)] == [(other_log, 0, other.encode())]
+    assert node.log.count("topics_without_ids") == 1
+    assert "deleted and created again between two looks is taken for the same log" in node.log
