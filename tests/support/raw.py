@@ -31,10 +31,10 @@ class Raw:
             subprotocols=[Subprotocol(f"whimbrel.v1.{encoding}")],
             compression=None,
             max_size=None,
-            max_queue=None,  # else pings are not answered while a test reads of another connection
             ping_interval=None,
             open_timeout=PATIENCE_S,
-            **options,
+            # Without a bound: else pings are not answered while a test reads of another connection.
+            **{"max_queue": None, **options},
         )
         self._socket: ClientConnection = self._manager.__enter__()
         self.send("hello", client="raw", token=token)
