@@ -63,16 +63,17 @@ class Node:
             )
 
     def wait_ready(self) -> None:
-        """Return when it is ready.
+        """Return when it is ready, again if it was so before.
 
         Raises:
             Failed: It ended, or it takes too long.
         """
         assert self._process is not None
+        waiting_since = time.monotonic()
         while not self._ready():
             if self._process.poll() is not None:
                 raise Failed(f"the node ended with {self._process.returncode}: {self._log_end()}")
-            if time.monotonic() - self._began > READY_TIMEOUT_S:
+            if time.monotonic() - waiting_since > READY_TIMEOUT_S:
                 raise Failed(f"the node was not ready after {READY_TIMEOUT_S} s: {self._log_end()}")
             time.sleep(0.02)
         self.ready_s = time.monotonic() - self._began
