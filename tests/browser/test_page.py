@@ -51,7 +51,7 @@ def test_the_map_lives_and_the_counters_move(visitor: Visitor) -> None:
     assert visitor.run("return document.getElementById('map').toDataURL()") != before, "they move"
     visitor.until(lambda: visitor.number("received-rate") > 50, "there is a rate")
     visitor.until(lambda: "flights in the air" in visitor.text("map-summary"), "the map is summed up")
-    assert visitor.text("node-state") in ("Node: ready", "Node: filling")
+    visitor.until(lambda: visitor.text("node-state") in ("Node: ready", "Node: filling"), "the node is well")
     visitor.nothing_is_wrong()
 
 

@@ -22,6 +22,7 @@ from whimbrel.message import Message, Value
 
 ROOT = Path(__file__).parents[2]
 FILE = "loadtest/locustfile.py"
+UNTIL_SEEN = f"{FILE},tests/loadtest/until_seen.py"
 
 
 def message(
@@ -119,7 +120,7 @@ def locust(
 def test_users_receive_what_they_publish_and_nothing_is_missing(node: Node, tmp_path: Path) -> None:
     report = tmp_path / "report"
     ran, stats = locust(
-        node, tmp_path, FILE, "Subscriber", "Publisher", "-u", "18", "-r", "100", "-t", "5s", "--rate", "5",
+        node, tmp_path, UNTIL_SEEN, "Subscriber", "Publisher", "-u", "18", "-r", "100", "--rate", "5",
         "--limit", "failures=0", "--limit", "receive.p99=60000", "--report", str(report),
     )  # fmt: skip
     assert ran.returncode == 0, ran.stdout + ran.stderr
@@ -138,7 +139,7 @@ def test_users_receive_what_they_publish_and_nothing_is_missing(node: Node, tmp_
 @pytest.mark.slow
 def test_workers_add_up_and_a_limit_decides_the_exit_code(node: Node, tmp_path: Path) -> None:
     ran, stats = locust(
-        node, tmp_path, FILE, "Subscriber", "Publisher", "-u", "20", "-r", "100", "-t", "6s", "--rate", "5",
+        node, tmp_path, UNTIL_SEEN, "Subscriber", "Publisher", "-u", "20", "-r", "100", "--rate", "5",
         "--processes", "2", "--limit", "receive.p50=0.001", "--limit", "receive.p99=60000",
     )  # fmt: skip
     assert int(stats["connect"]["Request Count"]) == 20
