@@ -36,7 +36,7 @@ def test_an_unknown_scenario_is_named() -> None:
 def test_scenarios_from_kafka_to_the_file(tmp_path: Path) -> None:
     require("java", "maven")
     out = tmp_path / "bench.json"
-    ran = bench("connect", "publish", "--seconds", "1", "--out", str(out), "--artifacts", str(tmp_path))
+    ran = bench("connect", "publish", "--seconds", "3", "--out", str(out), "--artifacts", str(tmp_path))
     assert ran.returncode == 0, ran.stdout + ran.stderr
     rows = {row["name"]: row for row in json.loads(out.read_text())}
     assert set(rows) == CONNECT | PUBLISH
