@@ -69,3 +69,11 @@ def test_a_transcript_says_what_happened() -> None:
     text = "\n".join(transcript.lines)
     for words in ("starts as a1", "subscribes to", "message (", "are healed", "Vote("):
         assert words in text
+
+
+def test_values_before_the_latest_that_was_handed_over_are_not_missed() -> None:
+    """A client of `latest` was cut off amid the latest values, and came back where the topic was not known yet.
+
+    So it was sent the whole log, and what precedes a latest value it has is a repeat. The checker took it for a loss.
+    """
+    assert run(905319, None).problem == ""

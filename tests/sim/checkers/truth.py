@@ -23,6 +23,7 @@ class Due(Protocol):
     """A message that a log holds."""
 
     at: Position
+    subject: str
 
     @property
     def is_due(self) -> bool:
