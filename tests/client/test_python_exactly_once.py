@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.client.fake_cluster import FakeCluster, FakeConnection, matches
-from tests.support.seeds import examples, rounds
+from tests.support.seeds import examples
 from whimbrel.encodings import ENCODINGS
 from whimbrel.events import Gap, Received, Resumed, Subscribed
 from whimbrel.interest import Interest
@@ -223,11 +223,10 @@ def test_gaps_are_true_and_forgetting_the_chain_repeats_nothing(
 
 
 @pytest.mark.parametrize("fault", ["lose a message", "retain"])
-@pytest.mark.parametrize("first", rounds(4, 50))
-def test_every_way_to_recover_is_taken_often(first: int, fault: str) -> None:
+def test_every_way_to_recover_is_taken_often(fault: str) -> None:
     """The same with chances that make each of them likely, and counted."""
     missing = repeated = gaps = 0
-    for seed in range(first, first + 50):
+    for seed in range(200):
         rng = Random(seed)
         world = World(rng.sample(STARTS, 2), seed, CHAIN_MAX if fault == "lose a message" else 1)
         for _ in range(60):
@@ -246,8 +245,8 @@ def test_every_way_to_recover_is_taken_often(first: int, fault: str) -> None:
         missing += world.session.stats.missing
         repeated += world.session.stats.repeated
         gaps += sum(map(len, world.gaps.values()))
-    assert repeated > 50
-    assert missing > 20 if fault == "lose a message" else gaps > 5, (missing, gaps)
+    assert repeated > 500
+    assert missing > 200 if fault == "lose a message" else gaps > 50, (missing, gaps)
 
 
 def test_the_checker_sees_a_client_that_does_not_check_prev(monkeypatch: pytest.MonkeyPatch) -> None:

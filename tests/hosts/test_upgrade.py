@@ -13,8 +13,8 @@ from tests.hosts.machines import Machines
 from tests.hosts.test_service import main_pid
 from tests.hosts.test_site import ALL_ROLES, status
 
-CLIENTS = 80
-PER_S = 40.0
+CLIENTS = 200
+PER_S = 100.0
 SUBJECTS = [f"/{topic}/load{number}" for topic in ("notes", "chat") for number in range(25)]
 
 RELEASES = "/opt/whimbrel/releases"

@@ -8,7 +8,7 @@ Not here: in which lives each of them shows (controls.py).
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,6 +47,22 @@ from whimbrel.place import Track
 from whimbrel.start import Positions, Start
 
 ONE_LOG = "onlylog1"
+
+
+def world_with(broken: type, where: Callable[[NodeCore], Iterable[Any]]) -> type[World]:
+    """A world whose nodes have a broken part where the shipped one is."""
+
+    class Core(NodeCore):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments)
+            for part in where(self):
+                part.__class__ = broken
+
+    class BrokenWorld(World):
+        core_type = Core
+
+    return BrokenWorld
+
 
 # The cluster's own logs. R + W = N.
 
@@ -103,15 +119,7 @@ class SelfPromotion(Election):
         self._win(now)
 
 
-class SelfPromotedCore(NodeCore):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        for election in self.slots.elections:
-            election.__class__ = SelfPromotion
-
-
-class SelfPromotedWorld(World):
-    core_type = SelfPromotedCore
+SelfPromotedWorld = world_with(SelfPromotion, lambda core: core.slots.elections)
 
 
 class OldAcknowledgements(Election):
@@ -126,15 +134,7 @@ class OldAcknowledgements(Election):
         self.replication._advance()
 
 
-class OldAcknowledgementsCore(NodeCore):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        for election in self.slots.elections:
-            election.__class__ = OldAcknowledgements
-
-
-class OldAcknowledgementsWorld(World):
-    core_type = OldAcknowledgementsCore
+OldAcknowledgementsWorld = world_with(OldAcknowledgements, lambda core: core.slots.elections)
 
 
 class OwnWord(Replication):
@@ -145,15 +145,7 @@ class OwnWord(Replication):
         self._commit_to(self.slot.log.end)
 
 
-class OwnWordCore(NodeCore):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        for replication in self.slots.replications:
-            replication.__class__ = OwnWord
-
-
-class OwnWordWorld(World):
-    core_type = OwnWordCore
+OwnWordWorld = world_with(OwnWord, lambda core: core.slots.replications)
 
 
 class AlwaysWhole(Election):
@@ -163,15 +155,7 @@ class AlwaysWhole(Election):
         return True
 
 
-class AlwaysWholeCore(NodeCore):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        for election in self.slots.elections:
-            election.__class__ = AlwaysWhole
-
-
-class AlwaysWholeWorld(World):
-    core_type = AlwaysWholeCore
+AlwaysWholeWorld = world_with(AlwaysWhole, lambda core: core.slots.elections)
 
 
 class NoWayAround(Reach):
@@ -181,14 +165,7 @@ class NoWayAround(Reach):
         return {}
 
 
-class NoWayAroundCore(NodeCore):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.slots.reach.__class__ = NoWayAround
-
-
-class NoWayAroundWorld(World):
-    core_type = NoWayAroundCore
+NoWayAroundWorld = world_with(NoWayAround, lambda core: [core.slots.reach])
 
 
 class HopefulCore(NodeCore):
@@ -244,14 +221,7 @@ class Rash(Backfills):
         backfill.give_up_unknown()
 
 
-class RashCore(NodeCore):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.backfills.__class__ = Rash
-
-
-class RashWorld(World):
-    core_type = RashCore
+RashWorld = world_with(Rash, lambda core: [core.backfills])
 
 
 class NewestFirst(Backfill):
@@ -269,14 +239,7 @@ class NewestFirsts(Backfills):
         super()._open(backfill, sources)
 
 
-class NewestFirstCore(NodeCore):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.backfills.__class__ = NewestFirsts
-
-
-class NewestFirstWorld(World):
-    core_type = NewestFirstCore
+NewestFirstWorld = world_with(NewestFirsts, lambda core: [core.backfills])
 
 
 class Credulous(Intake):
@@ -287,14 +250,7 @@ class Credulous(Intake):
             super().apply(record[6] / 1000, source, [record], read_at)
 
 
-class CredulousCore(NodeCore):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.intake.__class__ = Credulous
-
-
-class CredulousWorld(World):
-    core_type = CredulousCore
+CredulousWorld = world_with(Credulous, lambda core: [core.intake])
 
 
 class ForgetsPublishes(Slots):
@@ -304,14 +260,7 @@ class ForgetsPublishes(Slots):
         super().cache_filled(now, slot, end, None if repeats is None else Repeats(repeats.window_ms))
 
 
-class ForgetsPublishesCore(NodeCore):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.slots.__class__ = ForgetsPublishes
-
-
-class ForgetsPublishesWorld(World):
-    core_type = ForgetsPublishesCore
+ForgetsPublishesWorld = world_with(ForgetsPublishes, lambda core: [core.slots])
 
 
 # The rest of a node, the link, clients.
@@ -324,14 +273,7 @@ class NeverResyncs(AttachedWorkers):
         pass
 
 
-class NeverResyncsCore(NodeCore):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.workers.__class__ = NeverResyncs
-
-
-class NeverResyncsWorld(World):
-    core_type = NeverResyncsCore
+NeverResyncsWorld = world_with(NeverResyncs, lambda core: [core.workers])
 
 
 class LatePagesLink(Link):
@@ -384,14 +326,7 @@ class Careless(CatchUps):
         super().begin(worker, CatchUp(event.number, {}))
 
 
-class CarelessCore(NodeCore):
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
-        self.catch_ups.__class__ = Careless
-
-
-class CarelessWorld(World):
-    core_type = CarelessCore
+CarelessWorld = world_with(Careless, lambda core: [core.catch_ups])
 
 
 class SinceForgotten(Track):

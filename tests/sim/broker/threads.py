@@ -85,6 +85,15 @@ class _Assigned:
         self.is_stalled: bool | None = None
 
 
+class _Thread:
+    """What a thread has said and the node has not heard yet: in order, whatever each of it took."""
+
+    def __init__(self) -> None:
+        self.said: deque[list[KafkaEvent]] = deque()
+        self.heard_at = 0.0
+        """When the last of it is heard."""
+
+
 class _Inbox:
     def __init__(self) -> None:
         self.events: list[KafkaEvent] = []
@@ -136,6 +145,7 @@ class KafkaThreads:
             self._discoverer._make()
         with _instead(replay, **threadless):
             self._replay = replay.Replay({}, config.limits, self._inbox)  # type: ignore[arg-type]
+        self._discovering, self._replaying = _Thread(), _Thread()
         self._looked_at = -1e9
         self._queues: dict[tuple[str, int], deque[tuple[Produce, float]]] = {}
         self._later(rng.uniform(0.0, 0.05), self._look_around, 0.0)
@@ -201,7 +211,7 @@ class KafkaThreads:
         now, discoverer = self._kafka.now, self._discoverer
         is_asked = discoverer._look_up > discoverer._looked_up and now - self._looked_at >= LOOK_UP_PAUSE_S
         if now >= look_at or is_asked or not discoverer.is_idle:
-            with self._time():
+            with self._time(self._discovering):
                 if now >= look_at or is_asked:
                     self._looked_at = now
                     is_found = discoverer._look()
@@ -215,7 +225,7 @@ class KafkaThreads:
             return
         where, questions = next(iter(self._replay._waiting.items()))
         del self._replay._waiting[where]
-        with self._time():
+        with self._time(self._replaying):
             self._replay._answer(self._partition(where), questions)
         if self._replay._waiting:
             self._later(self._rng.uniform(0.001, 0.03), self._answer)
@@ -224,7 +234,7 @@ class KafkaThreads:
         return replay.Partition(self._consumer, *where, self._config.limits)
 
     @contextmanager
-    def _time(self) -> Iterator[None]:
+    def _time(self, thread: _Thread) -> Iterator[None]:
         """The thread works; what it says comes after what it has waited for."""
         self._clock.wall_s = self._wall_ms() / 1000
         self._clock.begun_s, self._clock.waited_s = self._kafka.now, 0.0
@@ -232,11 +242,14 @@ class KafkaThreads:
             yield
         events, self._inbox.events = self._inbox.events, []
         if events:
+            now = self._kafka.now
             wait_s = min(self._clock.waited_s, self._rng.uniform(0.2, WAIT_MAX_S))
-            self._later(wait_s + self._rng.uniform(0.0, 0.003), self._tell, events)
+            thread.heard_at = max(thread.heard_at, now + wait_s + self._rng.uniform(0.0, 0.003))
+            thread.said.append(events)
+            self._later(thread.heard_at - now, self._tell, thread)
 
-    def _tell(self, events: list[KafkaEvent]) -> None:
-        for event in events:
+    def _tell(self, thread: _Thread) -> None:
+        for event in thread.said.popleft():
             self._put(event)
 
     # Reading.
@@ -276,7 +289,8 @@ class KafkaThreads:
                     behind.append(EndReached(self._obeyed, topic, partition, assigned.offset))
         if records:
             self._put(Records(self._obeyed, records, 200 * len(records), self._kafka.now))
-        self._tell(behind)
+        for reached in behind:
+            self._put(reached)
         self._later(self._rng.uniform(0.01, 0.06), self._read)
 
     def _obey(self, command: ReadFrom | StopReading) -> None:
