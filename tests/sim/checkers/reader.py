@@ -58,6 +58,8 @@ class Reader:
         self._got: dict[str, dict[Position, str]] = {}
         self._last: dict[tuple[str, str], Position] = {}
         self._snapshots: dict[tuple[str, str], Position] = {}
+        self._earlier: dict[tuple[str, str], Position] = {}
+        """Those that came before the last answer to a new subscription."""
         self._covered: list[tuple[str, Position, Position]] = []
         self._is_fresh = self._is_answer = False
 
@@ -96,6 +98,7 @@ class Reader:
                 self._close()
                 self._is_fresh = self._is_answer = True
                 self._answered_at.clear()
+                self._earlier = self._snapshots.copy()
             case Resumed():
                 self._is_fresh = False
             case Gap():
@@ -186,8 +189,8 @@ class Reader:
             return
         got = self._got.get(log, {})
         for due in self._truth.log(log).between(subject, after, to):
-            if due.at <= self._snapshots.get((log, due.subject), BEGINNING):
-                continue  # a later value of its subject was handed over before: it would be a step back
+            if due.at <= self._earlier.get((log, due.subject), BEGINNING):
+                continue  # a later value of its subject came with an answer before: this would be a step back
             if due.is_due and due.at not in got and (due.at < to or not before):
                 what = "is handed" if before else "has, it is said, everything up to"
                 raise Violation(f"{self} {what} {to} of {log}, but was never handed {due.at}")
