@@ -203,6 +203,8 @@ class Discoverer:
                 described = future.result()
                 said[name] = topics.identify(cluster_id, name, str(described.topic_id), len(described.partitions))
             except KafkaException as failure:
+                if failure.args[0].code() < 0:
+                    raise  # librdkafka's own: no broker has answered, so nothing is known of any topic
                 said[name] = silence_of(failure.args[0].code())
         return said
 

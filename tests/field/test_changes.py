@@ -192,17 +192,23 @@ def test_quotas_that_let_little_through(
         assert not sub.all(events.Reconnecting)
 
 
-def test_brokers_that_tell_an_address_at_which_they_are_not(own_kafka: RealKafka, tmp_path: Path) -> None:
+def test_brokers_that_tell_an_address_at_which_they_are_not(
+    own_kafka: RealKafka, unique_topic: Callable[[], str], tmp_path: Path
+) -> None:
     """The node reaches the bootstrap address, and the broker says it is elsewhere, where nobody listens (advertised
-    listeners that were forgotten): the node runs, and the reason has that address in it."""
+    listeners that were forgotten): the node runs, the reason has that address in it, and it is not ready with a topic
+    that it could not even look at."""
+    topic = unique_topic()
+    own_kafka.create_topic(topic)
     nowhere = free_port()
     own_kafka.stop()
     own_kafka._properties["advertised.listeners"] = f"PLAINTEXT://127.0.0.1:{nowhere},USERS://127.0.0.1:{nowhere}"
     own_kafka._server_properties(1)
     own_kafka.start()
-    node = RunningNode(tmp_path, own_kafka.bootstrap, "t")
+    node = RunningNode(tmp_path, own_kafka.bootstrap, topic)
     try:
         node.start(ready=False)
         node.wait(lambda: f"127.0.0.1:{nowhere}" in str(node.status()["problems"]), "that address in a problem")
+        assert not node.status()["ready"]
     finally:
         node.__exit__(None)
