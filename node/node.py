@@ -96,11 +96,14 @@ KILL_AFTER_S = 0.1
 
 
 class Node:
-    """One node process."""
+    """One node process.
 
-    _has_news = False
-    """Performing effects has given the core an input, so it is to be asked once more. (Not always: asking costs
-    something.)"""
+    Whoever gives the core an input says `perform` afterwards, also where that happens while effects are performed.
+    """
+
+    _is_fed = False
+    """The core has had an input since it was asked last what is to be done. (Asking costs something.)"""
+    _is_performing = False
 
     def __init__(
         self,
@@ -264,7 +267,6 @@ class Node:
 
     def worker_lost_place(self, worker: WorkerId) -> None:
         """A worker's queue was full."""
-        self._has_news = True
         self.core.worker_lost_place(time.monotonic(), worker)
 
     def worker_gone(self, worker: WorkerId) -> None:
@@ -381,15 +383,21 @@ class Node:
     # Effects.
 
     def perform(self) -> None:
-        """Do all that the core wants done, in order."""
-        self._has_news = True
-        while self._has_news:
-            self._has_news = False
-            for effect in self.core.take_effects(time.monotonic()):
-                self._performers[type(effect)](effect)
-            if self._network is not None:
-                self._network.flush()
-            self.workers.flush()
+        """Do all that the core wants done, in order: what follows from an effect comes behind all of its turn."""
+        self._is_fed = True
+        if self._is_performing:
+            return
+        self._is_performing = True
+        try:
+            while self._is_fed:
+                self._is_fed = False
+                for effect in self.core.take_effects(time.monotonic()):
+                    self._performers[type(effect)](effect)
+                if self._network is not None:
+                    self._network.flush()
+                self.workers.flush()
+        finally:
+            self._is_performing = False
         if self.core.has_work:
             self._work.start(self._do_work)
 
@@ -413,7 +421,6 @@ class Node:
         self.workers.resync(effect.worker)
 
     def _save_promises(self, effect: SavePromises) -> None:
-        self._has_news = True
         try:
             if self._promises is not None:
                 self._promises.save(effect.promises)
@@ -423,6 +430,7 @@ class Node:
             self.core.promises_failed(time.monotonic())
         else:
             self.core.promises_saved(time.monotonic())
+        self.perform()
 
     def _log_line(self, effect: LogLine) -> None:
         event(log, effect.name, effect.level, **effect.fields)

@@ -164,12 +164,13 @@ class Workers:
             return
         outgoing, self._outgoing = self._outgoing, {}
         now = time.monotonic()
+        cut: list[Worker] = []
         for id, said in outgoing.items():
             worker = self._by_id.get(id)
             if worker is None or worker.cut_off:
                 continue
             if worker.queue.bytes > QUEUE_BYTES_MAX or worker.queue.stuck_s(now) > STUCK_S:
-                self._cut(worker)
+                cut.append(worker)
                 continue
             packet = self._encode(said)
             try:
@@ -179,8 +180,12 @@ class Workers:
                 worker.numbers.use()
                 worker.queue.put(now, len(packet))
             except zmq.ZMQError:
-                self._cut(worker)  # not connected: it has died, or will find the jump when it is back
+                cut.append(worker)  # not connected: it has died, or will find the jump when it is back
         self._pump.check(self._socket)
+        for worker in cut:
+            self._cut(worker)
+        if cut:
+            self._owner.perform()  # not before all others have got theirs
 
     def tick(self, now: float) -> None:
         """About every 50 ms: kill workers that stand still (the kernel gives them connections that nobody serves)."""

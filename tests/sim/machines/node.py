@@ -142,9 +142,8 @@ class NodeMachine:
         self._pause_s = 0.0
         """How long the pause is that comes in the next turn."""
         self._unfinished: list[Effect] | None = None
-        self._is_performing = False
-        self._is_fed = False
-        """The core was told something while effects were performed."""
+        self._is_performing = self._is_fed = False
+        """Fed: the core has had an input since it was asked last what is to be done."""
 
     @property
     def now(self) -> float:
@@ -308,8 +307,8 @@ class NodeMachine:
         self._perform()
 
     def _lost_place(self, process: Process, worker: int) -> None:
-        self._is_fed = True
         process.core.worker_lost_place(self.now, worker)
+        self._perform()
 
     def _worker_ended(self, process: Process, index: int) -> None:
         schedule = self.setting.schedule
@@ -446,23 +445,24 @@ class NodeMachine:
     # Effects.
 
     def _perform(self) -> None:
-        """Do all that the core wants done."""
+        """Do all that the core wants done; after every input, also one that came while effects are performed."""
         process = self.process
+        self._is_fed = True
         if process is None or self._is_performing or self.paused_until is not None:
             return
-        self._is_performing = True
-        try:
-            self._is_fed = True
-            while self._is_fed and self.process is process and self.paused_until is None:
-                self._is_fed = False
-                effects = process.core.take_effects(self.now)
-                if effects:
-                    self._do(effects)
-            self._work_later(process)
-        finally:
-            self._is_performing = False
+        while self._is_fed and self.process is process and self.paused_until is None:
+            self._is_fed = False
+            effects = process.core.take_effects(self.now)
+            if effects:
+                self._do(effects)
+        self._work_later(process)
 
     def _do(self, effects: list[Effect]) -> None:
+        self._is_performing = True
+        self._do_in_order(effects)
+        self._is_performing = False
+
+    def _do_in_order(self, effects: list[Effect]) -> None:
         process = self.process
         assert process is not None
         struck_at = self._rng.randrange(len(effects) + 1) if self._strike == ANYWHERE and len(effects) > 1 else -1
@@ -548,13 +548,13 @@ class NodeMachine:
                 assert_never(effect)
 
     def _save(self, process: Process, effect: SavePromises) -> None:
-        self._is_fed = True
         if self.disk.is_full:
             self.setting.counts["promises not saved"] += 1
             process.core.promises_failed(self.now)
         else:
             self.disk.save(effect.promises)
             process.core.promises_saved(self.now)
+        self._perform()
 
     def _work_later(self, process: Process) -> None:
         if process.core.has_work and not process.is_working:

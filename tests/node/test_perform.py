@@ -1,0 +1,56 @@
+"""The shell of a node performs effects in order, also where performing one gives the core another input.
+
+Not here: what the effects are (the cores' tests), processes (test_cli_node.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gateway.link.events import RevokedTokens
+from mesh.revocations import Revocation
+from node.effects import ToWorker
+from node.node import Node
+from node.settings import load
+from node.tokens.store import RevocationStore
+
+WORKER = 1
+
+
+class RevokesOnce(RevocationStore):
+    """While it keeps the first revocation another one comes."""
+
+    node: Node | None = None
+
+    def save(self, entries: list[Revocation]) -> None:
+        super().save(entries)
+        node, self.node = self.node, None
+        if node is not None:
+            node.revoke("second", None, None)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    store = RevokesOnce(tmp_path)
+    flags = {"namespaces": "chat", "cluster.data_dir": str(tmp_path), "admin.listen": "off"}
+    settings = load(None, {}, [("--set", f"{name}={value}") for name, value in flags.items()], "n").settings
+    node = Node(settings, 0, f"ipc://{tmp_path}/link", 1, None, store)
+    store.node = node
+    yield node
+    node.stop()
+
+
+def test_what_follows_from_an_effect_comes_behind_all_of_its_turn(node: Node) -> None:
+    told: list[str | None] = []
+
+    def to_worker(effect: ToWorker) -> None:
+        if isinstance(effect.event, RevokedTokens):
+            told.extend(entry.token_id for entry in effect.event.entries)
+
+    node._performers[ToWorker] = to_worker
+    node.worker_joined(WORKER)
+    node.revoke("first", None, None)
+    assert told == ["first", "second"], "it was told at once, and before nothing that it follows"
