@@ -54,6 +54,25 @@ def test_a_second_run_changes_nothing(ansible: Ansible) -> None:
 
 
 @pytest.mark.usefixtures("deployed")
+def test_a_run_that_was_interrupted_is_made_good_by_the_next(machines: Machines, ansible: Ansible) -> None:
+    """It had written files, and was interrupted before they were loaded: the next run finds nothing to write."""
+    files = {"haproxy": "/etc/haproxy/haproxy.cfg", "prometheus": "/etc/prometheus/prometheus.yml"}
+    for service, file in files.items():
+        machines.run(ALL_ROLES, f"cp -p {file} /var/tmp/{service}.new && echo '# as it was' >> {file}")
+        machines.run(ALL_ROLES, f"systemctl reload {service}")
+        machines.run(ALL_ROLES, f"cat /var/tmp/{service}.new > {file}")
+    machines.run(ALL_ROLES, "nft delete table inet whimbrel")
+
+    def reloads(service: str) -> int:
+        return int(machines.run(ALL_ROLES, f"journalctl -u {service} --grep 'Reloaded ' -o cat | wc -l"))
+
+    before = {service: reloads(service) for service in files}
+    ansible.must("site.yml", "--limit", ALL_ROLES)
+    assert {service: reloads(service) for service in files} == {service: times + 1 for service, times in before.items()}
+    assert "tcp dport" in machines.run(ALL_ROLES, "nft list table inet whimbrel")
+
+
+@pytest.mark.usefixtures("deployed")
 @pytest.mark.parametrize(
     ("variables", "said"),
     [
