@@ -131,13 +131,14 @@ class Topics:
         self._ended: OrderedDict[str, Position] = OrderedDict()
 
     def update(
-        self, found: dict[str, tuple[str, int]], unsure: Collection[str] = ()
+        self, found: dict[str, tuple[str, int]], unsure: Collection[str] = (), recreated: Collection[str] = ()
     ) -> tuple[list[Source], list[Source]]:
         """What Kafka has now; returns new and ended sources.
 
         Args:
             found: Topic -> (incarnation, number of partitions).
             unsure: Topics that exist, or may exist, but of which Kafka does not say more now.
+            recreated: Topics that are new, though their incarnation is one that has ended.
         """
         first, self.known = not self.known, True
         begun, ended = [], []
@@ -156,7 +157,8 @@ class Topics:
                 log_id = _log_id(partition, incarnation)
                 if log_id not in sources:
                     # Not new: what was there all the time and could only not be seen, or seems to have come back.
-                    is_new = not (first or topic in self._unsure or log_id in self._ended)
+                    seems_old = log_id in self._ended and topic not in recreated
+                    is_new = not (first or topic in self._unsure or seems_old)
                     source = Source(topic, partition, log_id, rule, is_new, is_late=not first)
                     sources[log_id] = self.by_partition[topic, partition] = self._by_log[log_id] = source
                     begun.append(source)

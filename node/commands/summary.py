@@ -99,6 +99,7 @@ class Status(msgspec.Struct, frozen=True):
     ready: bool = False
     uptime_s: float = 0
     problems: list[str] = []
+    notes: list[str] = []
     clients: Clients = Clients()
     rates: Rates = Rates()
     workers: list[WorkerStatus] = []
@@ -120,6 +121,8 @@ def _lines(status: Status) -> Iterator[str]:
     yield f"node {status.node} ({status.version}), cluster {cluster.name}: {_state(status)}, up {up}"
     for problem in status.problems:
         yield f"problem: {problem}"
+    for note in status.notes:
+        yield f"note: {note}"
     yield ""
     rates, cache, kafka, publishes = status.rates, status.cache, status.kafka, status.publishes
     share = f" ({cache.bytes / cache.bytes_max:.0%})" if cache.bytes_max else ""

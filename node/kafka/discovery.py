@@ -16,6 +16,7 @@ import msgspec
 from confluent_kafka import IsolationLevel, KafkaError, KafkaException, TopicCollection, TopicPartition
 from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, ResourceType
 
+from mesh.log import Position
 from node.kafka.errors import is_lasting, silence_of
 from node.kafka.events import Found, KafkaEvent, Unreachable, Where
 from node.kafka.known_topics import KnownTopics, Said, Silence
@@ -118,7 +119,8 @@ class Discoverer:
         while not self._stopping:
             if time.monotonic() >= look_at or self._is_asked(look_at):
                 is_found, now = self._look(), time.monotonic()
-                look_at = now + (self._interval_s if is_found else min(1.0, self._interval_s))
+                is_sure = is_found and not self._topics.is_in_doubt
+                look_at = now + (self._interval_s if is_sure else min(1.0, self._interval_s))
                 if is_found:
                     answered_at = now
                 elif now - answered_at >= ANEW_S:
@@ -156,6 +158,7 @@ class Discoverer:
             metadata = self._admin.list_topics(timeout=ASK_S)
             listed = {name: topic for name, topic in metadata.topics.items() if self._is_mapped(name)}
             topics.take(self._said(listed, str(metadata.cluster_id or "")))
+            topics.measured(self._ends(topics.to_measure()))
             self._describe({name: topic.id for name, topic in topics.found.items() if name not in topics.forbidden})
         except KafkaException as failure:
             self._admin.poll(0)  # calls `_error`
@@ -181,6 +184,7 @@ class Discoverer:
             undescribed=frozenset(self._undescribed & topics.found.keys()),
             forbidden=frozenset(topics.forbidden),
             lacks_ids=topics.lacks_ids,
+            recreated=frozenset(topics.recreated),
         )
         self._inbox.put(found)
         return True
@@ -207,6 +211,16 @@ class Discoverer:
                     raise  # librdkafka's own: no broker has answered, so nothing is known of any topic
                 said[name] = silence_of(failure.args[0].code())
         return said
+
+    def _ends(self, wheres: Collection[Where]) -> dict[Where, Position]:
+        """Where partitions end, of those whose leaders tell."""
+        if not wheres:
+            return {}
+        asked = {TopicPartition(*where): _SPECS[LATEST] for where in wheres}
+        answers = self._admin.list_offsets(
+            asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_S
+        )
+        return {where: (epoch, offset) for where, (offset, epoch) in _offsets(answers).items()}
 
     def _describe(self, ids: dict[str, bytes]) -> None:
         """Learn how topics are configured: new ones at once, the others now and then."""

@@ -42,6 +42,8 @@ class Found(msgspec.Struct, gc=False):
     """Topics that this node may not describe: whether they are there Kafka does not say."""
     lacks_ids: bool = False
     """Kafka gives no topic ids: a topic that is deleted and created again looks the same."""
+    recreated: frozenset[str] = frozenset()
+    """Topics that have been, and everything in them is new."""
 
 
 class StartFound(msgspec.Struct, gc=False):

@@ -5,6 +5,9 @@ topics tells none of them apart: it leaves out what may not be seen, and a broke
 what is new. So a topic that is missing in the list is asked for by name, and it is gone when two answers in a row say
 that there is no such topic.
 
+A topic without an id that is created again is known by its end alone: within an incarnation that never goes back,
+unless the epoch rises. Two answers in a row that say so are believed.
+
 Not here: asking Kafka (discovery.py), which error is which answer (errors.py), what follows from it (node/topics.py).
 """
 
@@ -15,6 +18,8 @@ from enum import Enum, auto
 from typing import TypeAlias
 
 import msgspec
+
+from mesh.log import Position
 
 _NO_ID = "A" * 22
 """How Kafka's zero id is written: it comes from brokers that do not give topics ids."""
@@ -58,6 +63,14 @@ class KnownTopics:
         """Topics that Kafka does not let us describe, whether they were found before or not."""
         self.unsure: set[str] = set()
         """Topics that exist, but have not been identified yet."""
+        self.recreated: set[str] = set()
+        """Topics without an id that are there again, and new."""
+        self._ends: dict[tuple[str, int], Position] = {}
+        """Where partitions of topics without an id ended."""
+        self._went_back: set[str] = set()
+        """Topics whose end was before that, in the last answer."""
+        self._replaced: set[str] = set()
+        """Topics that have made way for another of their name since the last answer to `to_describe`."""
         self._absent: set[str] = set()
         """Topics that were not there in the last answer, and are believed to exist for now."""
 
@@ -87,6 +100,7 @@ class KnownTopics:
         """Go by an answer to `to_describe`. Within an incarnation partitions are never removed."""
         before, absent_before = self.found, self._absent
         self.found, self.forbidden, self.unsure, self._absent = {}, set(), set(), set()
+        self.recreated, self._replaced = self._replaced & said.keys(), set()
         for topic, one in said.items():
             known = before.get(topic)
             if isinstance(one, Known):
@@ -102,3 +116,29 @@ class KnownTopics:
                 self.found[topic] = known
                 if one is Silence.ABSENT:
                     self._absent.add(topic)
+
+    def to_measure(self) -> list[tuple[str, int]]:
+        """The partitions whose ends are to be asked for."""
+        return [
+            (name, partition)
+            for name, topic in self.found.items()
+            if topic.is_by_name
+            for partition in range(topic.partitions)
+        ]
+
+    @property
+    def is_in_doubt(self) -> bool:
+        """Whether the next answers should come soon."""
+        return bool(self._went_back or self._replaced)
+
+    def measured(self, ends: Mapping[tuple[str, int], Position]) -> None:
+        """Go by what Kafka has answered to `to_measure`. A topic that was created again is left out until the next
+        answer to `to_describe`: its old log ends before the new one begins.
+        """
+        went_back = {where[0] for where, end in ends.items() if end < self._ends.get(where, end)}
+        self._replaced = went_back & self._went_back
+        self._went_back = went_back - self._replaced
+        for topic in self._replaced:
+            del self.found[topic]
+        known = self._ends | {where: end for where, end in ends.items() if where[0] not in went_back}
+        self._ends = {where: end for where, end in known.items() if where[0] in self.found}

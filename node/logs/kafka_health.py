@@ -13,6 +13,11 @@ from node.settled import Settled
 from node.topics import Source
 
 UNREACHABLE_TOLD_EVERY_S = 60.0
+WITHOUT_IDS_TEXT = (
+    "Kafka gives topics no ids: one that is deleted, created again and written as far as the old one was at the last "
+    "look (kafka.metadata_interval), all before the next, is taken for the same log: what stands before that is missed"
+)
+"""For people."""
 
 
 class KafkaHealth:
@@ -84,8 +89,7 @@ class KafkaHealth:
             self._effects.log("topics_forbidden", WARNING, topics=sorted(found.forbidden), right="DESCRIBE")
         self.forbidden = found.forbidden
         if found.lacks_ids and not self.lacks_ids:
-            text = "a topic that is deleted and created again between two looks is taken for the same log"
-            self._effects.log("topics_without_ids", text=text)
+            self._effects.log("topics_without_ids", text=WITHOUT_IDS_TEXT)
         self.lacks_ids = found.lacks_ids
         if found.undescribed > self.undescribed:
             self._effects.log("configuration_not_seen", WARNING, topics=sorted(found.undescribed))

@@ -122,7 +122,7 @@ class KafkaLogs:
     def found(self, now: float, found: Found) -> None:
         """Kafka has told which topics and partitions there are."""
         self._health.found(now, found)
-        begun, ended = self._topics.update(found.topics, found.unsure | found.forbidden)
+        begun, ended = self._topics.update(found.topics, found.unsure | found.forbidden, found.recreated)
         ends = [(source, self._end(now, source)) for source in ended]
         self._tables.found(now, found.compacted)
         for source in begun:

@@ -12,7 +12,7 @@ from node.cluster.network import Network
 from node.core import NodeCore
 from node.settings import Settings
 from node.status.cluster import cluster_of
-from node.status.problems import cluster_problems
+from node.status.problems import cluster_problems, notes
 from node.status.recent import Recent
 from node.status.throughput import Throughput
 from node.topics import Source
@@ -42,6 +42,7 @@ def document(
         "ready": core.takes_clients,
         "uptime_s": round(uptime_s, 1),
         "problems": problems,
+        "notes": notes(core),
         "recent": [{"time": at, "text": text} for at, text in recent.events],
         "clients": {name: _total(workers, name) for name in ("connections", "subscriptions")},
         "rates": {"in_per_s": round(throughput.in_per_s, 1), "out_per_s": round(throughput.out_per_s, 1)},

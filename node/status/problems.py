@@ -10,7 +10,7 @@ from collections import Counter
 from node.audit.audit import Auditors
 from node.cluster.network import Network
 from node.core import NodeCore
-from node.logs.kafka_health import forbidden_text
+from node.logs.kafka_health import WITHOUT_IDS_TEXT, forbidden_text
 from node.settings import Settings
 from node.workers import Workers
 
@@ -43,6 +43,11 @@ def cluster_problems(core: NodeCore, network: Network | None) -> list[str]:
     for why, count in obstacles.items():
         found.append(f"{count} of {len(slots.by_number)} slots take no publishes now: {why}")
     return found + core.peers.problems() + network.problems()
+
+
+def notes(core: NodeCore) -> list[str]:
+    """What is as it should be, and has a price."""
+    return [WITHOUT_IDS_TEXT] if core.kafka_health.lacks_ids else []
 
 
 def missing_topics(settings: Settings, core: NodeCore) -> list[str]:

@@ -85,3 +85,54 @@ def test_a_broker_that_gives_no_ids_among_others_that_do_changes_nothing() -> No
     known.take({"t": known.identify("cluster", "t", ZERO_ID, 2)})
     assert known.found["t"] == Known(b"an id", 2)
     assert not known.lacks_ids
+
+
+def named(*names: str) -> KnownTopics:
+    """Topics without ids, of one partition each."""
+    known = KnownTopics(())
+    for _ in range(2):
+        known.take({name: known.identify("cluster", name, ZERO_ID, 1) for name in names})
+    return known
+
+
+def look(known: KnownTopics, **ends: tuple[int, int]) -> None:
+    """All of them are there, and end there."""
+    known.take({name: known.identify("cluster", name, ZERO_ID, 1) for name in ends})
+    known.measured({(name, 0): end for name, end in ends.items()})
+
+
+def test_a_topic_without_an_id_whose_end_goes_back_was_created_again() -> None:
+    known = named("a", "b")
+    look(known, a=(0, 6), b=(0, 6))
+    look(known, a=(0, 2), b=(0, 6))
+    assert known.found.keys() == {"a", "b"}
+    assert known.is_in_doubt
+    look(known, a=(0, 3), b=(0, 7))
+    assert known.found.keys() == {"b"}, "the old one ends first"
+    assert known.is_in_doubt
+    look(known, a=(0, 3), b=(0, 7))
+    assert known.found.keys() == {"a", "b"}
+    assert known.recreated == {"a"}
+    look(known, a=(0, 4), b=(0, 7))
+    assert known.recreated == set()
+    assert not known.is_in_doubt
+
+
+def test_an_epoch_that_falls_is_another_topics_and_one_that_rises_is_a_truncation() -> None:
+    known = named("a", "b")
+    look(known, a=(3, 6), b=(3, 6))
+    for _ in range(2):
+        look(known, a=(0, 60), b=(4, 2))
+    assert known.found.keys() == {"b"}
+
+
+def test_one_answer_of_a_broker_that_lags_behind_is_not_believed() -> None:
+    known = named("a")
+    for end in ((0, 6), (0, 2), (0, 7), (0, 3), (0, 8)):
+        look(known, a=end)
+        assert known.found.keys() == {"a"}
+
+
+def test_ends_of_topics_with_ids_are_not_asked_for() -> None:
+    assert knowing(t=ONE).to_measure() == []
+    assert named("a", "b").to_measure() == [("a", 0), ("b", 0)]
