@@ -115,5 +115,8 @@ def test_a_log_that_seemed_to_be_gone_is_not_new_when_it_is_back() -> None:
     assert back.is_late
     assert not back.is_new
     assert found.ended_at("0.x") == (0, 4)
+    found.update({})
+    (back,), _ = found.update({"a": ("x", 1)}, recreated={"a"})
+    assert back.is_new, "Kafka gives it no id, and it is known to be another"
     found.forget_end("0.x")
     assert found.ended_at("0.x") is None

@@ -1,6 +1,6 @@
 """A real broker as an older one would be: a TCP proxy before it that hides versions of its protocol, or topics' ids.
 
-What goes through it stays on it: of the brokers' addresses in every list it puts its own.
+What goes through it stays on it: it puts its own address wherever a broker tells one.
 
 Not here: the broker (loadtest/kafka/broker.py).
 """
@@ -14,9 +14,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 
-FETCH, LIST_OFFSETS, METADATA, API_VERSIONS = 1, 2, 3, 18
+PRODUCE, FETCH, LIST_OFFSETS, METADATA, FIND_COORDINATOR, API_VERSIONS = 0, 1, 2, 3, 10, 18
 """Kinds of requests, as Kafka numbers them."""
-KAFKA_2_7 = {0: 8, FETCH: 12, LIST_OFFSETS: 5, METADATA: 9, 22: 4, 32: 3}
+KAFKA_2_7 = {PRODUCE: 8, FETCH: 12, LIST_OFFSETS: 5, METADATA: 9, 22: 4, 32: 3}
 """The newest versions that Kafka 2.7 knows of what a node asks for: the last without topic ids. (Produce, Fetch,
 ListOffsets, Metadata, InitProducerId, DescribeConfigs.)
 """
@@ -90,6 +90,8 @@ class OldBroker:
         kind, version = kinds.pop(frame[:4])
         if kind == API_VERSIONS:
             return self._with_versions(frame, version)
+        if kind == FIND_COORDINATOR:
+            return self._with_own_coordinator(frame, version)
         return self._with_own_address(frame, version) if kind == METADATA else frame
 
     def _with_versions(self, frame: bytes, version: int) -> bytes:
@@ -120,6 +122,17 @@ class OldBroker:
         if self._hides_ids and version >= 10:
             for where in _ids_of_topics(frame, at):
                 changed[where : where + 16] = bytes(16)
+        return bytes(changed)
+
+    def _with_own_coordinator(self, frame: bytes, version: int) -> bytes:
+        """Correlation id, throttle time, error and its text, then the broker: id, host, port."""
+        assert version in (1, 2), f"answers of FindCoordinator in version {version} are not known here"
+        changed = bytearray(frame)
+        at = 10
+        for before in (0, 4):
+            (length,) = struct.unpack_from(">h", frame, at + before)
+            at += before + 2 + max(length, 0)
+        struct.pack_into(">i", changed, at, self.port)
         return bytes(changed)
 
 
