@@ -15,10 +15,11 @@ from loadtest.kafka.jars import kafka_jars
 from node.kafka.embedded import EmbeddedKafka
 from tests.lanes import Lanes, in_order
 from tests.support.require import require
+from tests.support.seeds import FEW, USUAL
 
 # A busy machine is no reason to fail.
-settings.register_profile("no deadline", deadline=None)
-settings.register_profile("few", deadline=None, max_examples=25)
+settings.register_profile("no deadline", deadline=None, max_examples=USUAL)
+settings.register_profile("few", deadline=None, max_examples=FEW)
 settings.load_profile("no deadline")
 
 # Thousands of collected tests live as long as the process, and the collector walked them again and again.

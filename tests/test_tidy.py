@@ -91,6 +91,7 @@ SHELLS = {
     "gateway/link/logs.py",
     "gateway/link/plugins.py",
     "gateway/link/trial.py",
+    "gateway/link/resolver.py",
     "gateway/link/timed_http.py",
     "gateway/http/site.py",
     "gateway/http/tls_socket.py",

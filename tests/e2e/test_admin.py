@@ -23,6 +23,7 @@ from node.admin.server import WAIT_S
 from tests.support.cluster import Cluster, ClusterNode
 from tests.support.node import ADMIN_TOKEN
 from tests.support.patience import PATIENCE_S
+from tests.support.seeds import examples
 from whimbrel import Client
 from whimbrel.events import Reconnecting
 
@@ -174,7 +175,7 @@ _TAILS = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(300), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(_HEADS, st.binary(max_size=200), _TAILS)
 def test_bytes_of_any_kind_do_no_harm(node: ClusterNode, head: bytes, middle: bytes, tail: bytes) -> None:
     with socket.create_connection((node.host, node.admin_port), timeout=PATIENCE_S) as sock:

@@ -1,13 +1,12 @@
 """Handshakes, frames and tokens that a generator makes, against a real worker and its cores: no input is a traceback.
 
-Counts of inputs are those of `EXAMPLES`, more with WHIMBREL_FUZZ=N, which multiplies them.
+FUZZ=N multiplies the number of inputs, as in all tests (tests/support/seeds.py).
 """
 
 from __future__ import annotations
 
 import base64
 import json
-import os
 import socket
 from typing import Any
 
@@ -27,9 +26,8 @@ from tests.gateway.sessions.core import Harness
 from tests.support.seeds import examples
 from whimbrel_server import Connection, Refusal
 
-MANY = int(os.environ.get("WHIMBREL_FUZZ", "1"))
-EXAMPLES = examples(150) * MANY
-HANDSHAKES = examples(100) * MANY
+EXAMPLES = examples(150)
+HANDSHAKES = examples(100)
 fuzzed = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
 
 texts = st.text(max_size=12)

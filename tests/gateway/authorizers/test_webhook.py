@@ -22,6 +22,7 @@ from gateway.sessions.session import Decision, Question
 from tests.gateway.sessions.core import Harness
 from tests.support.patience import PATIENCE_S
 from tests.support.raw_http import DRIPS, RawServer, endless, whole
+from tests.support.silent_resolver import SILENT, silent_resolver
 
 
 class Service:
@@ -194,6 +195,19 @@ def test_an_answer_that_drips_is_none_in_time(what: str) -> None:
         assert asked.harness.closed.pop()[1:] == (4019, "the authorizer failed")
         assert str(asked.failures[0]) == "TimeoutError: no whole answer within 0.5 s"
         assert len(dripping.paths) == 1
+
+
+def test_a_name_server_that_does_not_answer_is_waited_for_as_long_as_for_an_answer(service: Service) -> None:
+    with silent_resolver() as asked_for:
+        asked = Asked(service, url=f"http://{SILENT}:{service.server.server_port}/", allow_http=True, timeout_s=0.2)
+        asked.open()
+        assert asked.harness.closed.pop()[1] == 4019
+        assert asked_for.hosts == [SILENT]
+        assert "not found within 0.2 s" in str(asked.failures)
+        asked_for.answers.set()
+        asked.open("another")
+        assert asked.harness.closed == []
+        assert service.questions
 
 
 def test_an_answer_without_end_is_not_read_to_its_end() -> None:

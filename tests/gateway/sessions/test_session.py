@@ -16,6 +16,7 @@ from gateway.sockets.websocket import BINARY, TEXT
 from mesh.log import Gap
 from tests.gateway.sessions.core import Harness
 from tests.gateway.sessions.test_frames import ENCODINGS, TO_SERVER, VECTORS
+from tests.support.seeds import examples
 from whimbrel_server import Authorizer, Connection, Identity, Refusal
 
 PUBLISH: dict[str, Any] = {"op": "publish", "id": 7, "subject": "/t/a", "publisher": "p" * 16, "seq": 1, "text": "x"}
@@ -339,7 +340,7 @@ def test_a_page_comes_as_gaps_then_data_then_live() -> None:
     assert harness.writes == 1
 
 
-@settings(max_examples=50)
+@settings(max_examples=examples(50))
 @given(st.data())
 def test_any_sequence_of_changed_frames_ends_in_documented_outcomes(data: st.DataObject) -> None:
     encoding, column = data.draw(st.sampled_from(ENCODINGS))

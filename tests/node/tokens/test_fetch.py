@@ -13,6 +13,7 @@ from node.tokens.fetch import BYTES_MAX, THREADS, Fetcher
 from tests.gateway.authorizers.signing import RSA, jwks
 from tests.support.patience import PATIENCE_S
 from tests.support.raw_http import DRIPS, RawServer, endless, whole
+from tests.support.silent_resolver import SILENT, silent_resolver
 
 KEYS = jwks(one=RSA)
 
@@ -79,6 +80,15 @@ def test_what_drips_ends_in_time_and_keeps_nobody_waiting(what: str, monkeypatch
         assert late == [(b"", "no whole answer within 0.5 s")] * len(late)
         assert good == (KEYS, "")
     assert threading.active_count() <= before + 1  # the one that accepts may end a little later
+
+
+def test_a_name_server_that_does_not_answer_keeps_nobody_waiting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fetch, "TIMEOUT_S", 0.5)
+    with silent_resolver() as asked, RawServer(lambda path: whole(KEYS)) as other:
+        *late, good = Fetched().get(*[f"http://{SILENT}/{n}" for n in range(2 * THREADS)], other.url)
+        assert late == [(b"", f"the address of {SILENT} was not found within 0.5 s")] * len(late)
+        assert good == (KEYS, "")
+        assert asked.hosts.count(SILENT) == 1
 
 
 @pytest.mark.parametrize(
