@@ -76,6 +76,7 @@ class QuickLoad:
         self._load = load
         self._run = token_hex(4)
         self._chains: dict[Interest, Chain] = {}
+        self._publishes_failed = False
         self._no_connection = ""
         """Why the last attempt to connect failed."""
         self._offset_us = time.time_ns() // 1000 - int(time.monotonic() * 1e6)
@@ -142,6 +143,8 @@ class QuickLoad:
         try:
             for number in range(count):
                 gevent.sleep(max(began + number / self._load.rate - time.monotonic(), 0))
+                if self._publishes_failed and not self.outcome.published:
+                    break  # the others would fare no better
                 pool.spawn(self._publish, publisher, self._subject(number % self._load.clients))
             pool.join()
         finally:
@@ -153,6 +156,7 @@ class QuickLoad:
         try:
             publisher.publish(subject, {"t": int(began * 1e6) + self._offset_us, "run": self._run})
         except RuntimeError as error:
+            self._publishes_failed = True
             self.outcome.failures[f"publish: {error}"] += 1
         else:
             self.outcome.acknowledgements.add(int((time.monotonic() - began) * 1e6))

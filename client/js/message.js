@@ -11,6 +11,7 @@ import { decode, fromBase64, isBytes, toBase64, wellFormed } from "./utf8.js";
 /** @typedef {import("./place.js").Position} Position */
 /** @typedef {string | Uint8Array | null} HeaderValue a string; the bytes where they are not UTF-8; null */
 /** @typedef {[name: string, value: HeaderValue][]} Headers in the record's order */
+/** @typedef {Headers | { [name: string]: HeaderValue }} HeaderValues what may be published */
 /** @typedef {"json" | "text" | "bytes" | "tombstone"} Kind */
 /** @typedef {{ json: unknown } | { jsonText: string } | { text: string } | { bytes: Uint8Array } | { tombstone: true }} Value exactly one of them */
 
@@ -110,17 +111,17 @@ export function writeValue(value) {
   }
   throw new TypeError(
     "a value is exactly one of {json}, {jsonText: string}, {text: string}, {bytes: Uint8Array}, {tombstone: true}; " +
-      `found ${keys.length > 0 ? `keys: ${keys.join(", ")}` : String(value)}`,
+      `found ${keys.length > 0 ? `keys: ${keys.join(", ")}` : JSON.stringify(value)}`,
   );
 }
 
 /**
- * @param {Headers} headers
+ * @param {HeaderValues} headers
  * @throws {TypeError} If they are none.
  */
 export function writeHeaders(headers) {
-  if (!Array.isArray(headers)) throw new TypeError("headers are a list of [name, value]");
-  return headers.map((header) => {
+  if (headers === null || typeof headers !== "object") throw new TypeError("headers are an object, or a list of [name, value]");
+  return (Array.isArray(headers) ? headers : Object.entries(headers)).map((header) => {
     const [name, value] = Array.isArray(header) && header.length === 2 ? header : [undefined, undefined];
     if (typeof name !== "string") throw new TypeError(`a header is [name, value], found ${JSON.stringify(header)}`);
     checkText(name);

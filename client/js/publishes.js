@@ -14,7 +14,7 @@ import { writeHeaders, writeValue } from "./message.js";
 import { pauseAgain, pauseAsked } from "./servers.js";
 import { encode } from "./utf8.js";
 
-/** @typedef {import("./message.js").Headers} Headers */
+/** @typedef {import("./message.js").HeaderValues} HeaderValues */
 /** @typedef {import("./message.js").Value} Value */
 /** @typedef {import("./place.js").Position} Position */
 /** @typedef {{ type: "published", seq: number, log: string, at: Position | null }} Published `at` is null when the server could not read it back in time */
@@ -53,7 +53,7 @@ export class Publishes {
    * @param {number} deadline when to give up, in the clock of `now`
    * @param {string} subject
    * @param {Value} value
-   * @param {Headers} headers
+   * @param {HeaderValues} headers
    * @returns {number} its `seq`
    * @throws {Error} If the value cannot be sent or too many publishes are waiting.
    */

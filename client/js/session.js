@@ -134,7 +134,7 @@ export class Session {
    * @param {number} timeout_s when to give up
    * @param {string} subject
    * @param {import("./message.js").Value} value
-   * @param {import("./message.js").Headers} headers
+   * @param {import("./message.js").HeaderValues} headers
    * @returns {number} its `seq`, which the event `published` or `failed` repeats
    */
   publish(now, timeout_s, subject, value, headers) {

@@ -27,6 +27,7 @@ export { ClosedError, Message, PublishError, RequestError, SubjectError, Subscri
 export { isPattern, matches, parseSubject, subjectOf };
 
 /** @typedef {import("./message.js").Headers} Headers */
+/** @typedef {import("./message.js").HeaderValues} HeaderValues */
 /** @typedef {import("./message.js").HeaderValue} HeaderValue */
 /** @typedef {import("./message.js").Kind} Kind */
 /** @typedef {import("./message.js").Value} Value */
@@ -74,6 +75,8 @@ export { isPattern, matches, parseSubject, subjectOf };
  * @property {typeof WebSocket} [WebSocket] default: the global one, else that of the package `ws`
  * @property {object} [connectOptions] third argument of `new WebSocket`, where there is one: the package `ws` and React Native take `headers`
  */
+
+/** @typedef {{ headers?: HeaderValues, timeout_s?: number }} PublishOptions `timeout_s`: instead of the client's `publishTimeout_s` */
 
 const SUBPROTOCOL = "whimbrel.v1.json";
 const TICK_MS = 500;
@@ -207,11 +210,14 @@ export class Client {
    *
    * @param {string} subject
    * @param {Value} value exactly one of `{json}`, `{jsonText}`, `{text}`, `{bytes}`, `{tombstone: true}`
-   * @param {{ headers?: Headers, timeout_s?: number }} [options]
+   * @param {PublishOptions} [options]
    * @returns {Promise<Published>} rejected with a `PublishError`; a `SubjectError`, `TypeError` or `ClosedError` where nothing was sent
    */
-  async publish(subject, value, { headers = [], timeout_s = this.#options.publishTimeout_s ?? PUBLISH_TIMEOUT_S } = {}) {
+  async publish(subject, value, options = {}) {
     parseSubject(subject);
+    checkNames(options, PUBLISH_OPTIONS);
+    const { headers = [], timeout_s = this.#options.publishTimeout_s ?? PUBLISH_TIMEOUT_S } = options;
+    checkSeconds("timeout_s", timeout_s);
     this.#checkOpen();
     const seq = this.#session.publish(now(), timeout_s, subject, value, headers);
     return new Promise((resolve, reject) => {
@@ -479,13 +485,33 @@ function now() {
 }
 
 const OPTIONS = new Set(["token", "getToken", "onStatus", "name", "publishTimeout_s", "queueMax", "learnServers", "WebSocket", "connectOptions"]);
+const PUBLISH_OPTIONS = new Set(["headers", "timeout_s"]);
+
+/**
+ * @param {object} options
+ * @param {Set<string>} names
+ */
+function checkNames(options, names) {
+  for (const key of Object.keys(options)) {
+    if (!names.has(key)) throw new TypeError(`there is no option ${key}; there are ${[...names].join(", ")}`);
+  }
+}
+
+/**
+ * @param {string} name
+ * @param {unknown} seconds
+ */
+function checkSeconds(name, seconds) {
+  if (typeof seconds !== "number" || Number.isNaN(seconds)) {
+    throw new TypeError(`\`${name}\` is a number of seconds, found ${JSON.stringify(seconds)}`);
+  }
+}
 
 /** @param {object} options */
 function checkOptions(options) {
-  for (const key of Object.keys(options)) {
-    if (!OPTIONS.has(key)) throw new TypeError(`there is no option ${key}; there are ${[...OPTIONS].join(", ")}`);
-  }
-  const { token, getToken } = /** @type {any} */ (options);
+  checkNames(options, OPTIONS);
+  const { token, getToken, publishTimeout_s } = /** @type {any} */ (options);
+  if (publishTimeout_s !== undefined) checkSeconds("publishTimeout_s", publishTimeout_s);
   if (token !== undefined && typeof token !== "string") throw new TypeError("`token` is a string; a function that gives one is `getToken`");
   if (getToken !== undefined && (typeof getToken !== "function" || token !== undefined)) {
     throw new TypeError("`getToken` is a function that gives a token, instead of `token`");

@@ -47,6 +47,8 @@ ENCODINGS = {"whimbrel.v1.json": link.JSON, "whimbrel.v1.msgpack": link.MSGPACK}
 HEAD_BYTES_MAX = 16 * 1024
 HEADERS_MAX = 100
 HEAD_WAIT_S = 10.0
+_TLS_HANDSHAKE = b"\x16\x03"
+"""How a client that speaks TLS begins: a record of a handshake, and its version (RFC 8446 section 5.1)."""
 """For a whole request line and headers, from the first byte or from the end of the last request."""
 RESPONSE_WAIT_S = 30.0
 """For a client that does not read its response."""
@@ -146,6 +148,8 @@ class Head:
             end = data.find(b"\r\n\r\n", searched)
             if end >= 0:
                 break
+            if data.startswith(_TLS_HANDSHAKE):
+                raise HttpError("400 Bad Request", "this port does not speak TLS: use ws:// or http://")
             if len(data) > HEAD_BYTES_MAX + 3:
                 raise HttpError("431 Request Header Fields Too Large", f"more than {HEAD_BYTES_MAX} bytes")
             searched = max(len(data) - 3, 0)

@@ -12,6 +12,12 @@ from typing import Any
 from gateway.sockets.tls import TlsStream
 
 _RAW_BYTES = 16 * 1024
+_WHY = b"this port speaks TLS: use wss:// or https://\n"
+_PLAIN_REFUSED = (
+    b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n\r\n%b"
+    % (len(_WHY), _WHY)
+)
+"""To a request that comes without TLS."""
 
 
 class TlsSocket:
@@ -40,8 +46,8 @@ class TlsSocket:
                 data = self._raw.recv(_RAW_BYTES)
                 if not data:
                     raise ConnectionResetError
-        except ssl.SSLError:
-            self._raw.sendall(self.stream.last_words())
+        except ssl.SSLError as error:
+            self._raw.sendall(_PLAIN_REFUSED if error.reason == "HTTP_REQUEST" else self.stream.last_words())
             raise
 
     def recv(self, size: int) -> bytes:

@@ -24,8 +24,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("topic", metavar="TOPIC", help="a topic or namespace into which clients may publish")
     parser.add_argument("--clients", type=_positive, default=100, metavar="N", help="subscribers (default: 100)")
-    parser.add_argument("--rate", type=_rate, default=200.0, metavar="R", help="messages per second (default: 200)")
-    parser.add_argument("--seconds", type=_rate, default=10.0, metavar="S", help="for how long (default: 10)")
+    parser.add_argument(
+        "--rate", type=connecting.above_zero, default=200.0, metavar="R", help="messages per second (default: 200)"
+    )
+    parser.add_argument(
+        "--seconds", type=connecting.above_zero, default=10.0, metavar="S", help="for how long (default: 10)"
+    )
     parser.add_argument(
         "--broadcast",
         action="store_true",
@@ -81,13 +85,3 @@ def _positive(text: str) -> int:
     if not text.isascii() or not text.isdigit() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"found {text!r}, expected a whole number above 0")
     return int(text)
-
-
-def _rate(text: str) -> float:
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0")
-    return number

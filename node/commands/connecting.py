@@ -92,6 +92,21 @@ def read_token(path: str) -> str:
         raise ValueError(f"--token-file: {path} cannot be read: {reason}") from None
 
 
+def above_zero(text: str) -> float:
+    """A number from the command line: a rate, seconds.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is none.
+    """
+    try:
+        number = float(text)
+    except ValueError:
+        number = 0.0
+    if not 0 < number < 1e6:
+        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0")
+    return number
+
+
 class Teller:
     """Prints why there is no connection: each reason once, until there is a connection again."""
 

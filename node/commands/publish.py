@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kind.add_argument("--bytes-base64", action="store_true", help="the value is bytes, given in base64")
     kind.add_argument("--tombstone", action="store_true", help="no value: delete the subject's latest value")
     parser.add_argument("--header", action="append", default=[], metavar="NAME=VALUE", help="a header; may be repeated")
-    parser.add_argument("--timeout", type=float, default=30.0, metavar="SECONDS", help="for each message (default: 30)")
+    parser.add_argument(
+        "--timeout", type=connecting.above_zero, default=30.0, metavar="SECONDS", help="for each message (default: 30)"
+    )
     connecting.add_arguments(parser)
 
 
@@ -110,6 +112,8 @@ async def _messages(args: argparse.Namespace) -> AsyncIterator[dict[str, Any]]:
         number += 1
         try:
             message = _message(args, line.rstrip(b"\r\n").decode())
+        except UnicodeDecodeError:
+            raise ValueError(f"standard input, line {number}: not UTF-8: send bytes with --bytes-base64") from None
         except ValueError as error:
             raise ValueError(f"standard input, line {number}: {error}") from None
         yield message

@@ -20,6 +20,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 from node.demo.guard import Guard
 from node.demo.nodes import RESTART_S, DemoNode, how_it_ended, say
@@ -70,7 +71,7 @@ def run_demo(settings: Settings) -> int:
     directory = Path(tempfile.mkdtemp(prefix="whimbrel-demo-"))
     guard = Guard(directory)
     try:
-        with EmbeddedKafka({**TOPICS, NOTES: 1}) as kafka, _producer(kafka.bootstrap, settings.log.format):
+        with EmbeddedKafka({**TOPICS, NOTES: 1}) as kafka, _producer(kafka.bootstrap, settings.log.format) as flights:
             _write_files(directory, text_of(settings))
             environment = {name: value for name, value in os.environ.items() if not name.startswith("WHIMBREL_")}
             for place in places:
@@ -80,6 +81,7 @@ def run_demo(settings: Settings) -> int:
             try:
                 return _run(stop, places, kafka.bootstrap, directory)
             finally:
+                flights.close()
                 _end(stop.nodes, settings.node.drain_s + _GRACE_S)
     finally:
         guard.close()
@@ -120,12 +122,13 @@ def _end(nodes: Sequence[DemoNode], wait_s: float) -> None:
 
 
 @contextmanager
-def _producer(bootstrap: str, log_format: str) -> Iterator[None]:
+def _producer(bootstrap: str, log_format: str) -> Iterator[IO[bytes]]:
+    """The producer of flights; yields its standard input, with which it ends."""
     command = [sys.executable, "-m", "node.demo.producer", "--bootstrap", bootstrap, "--log-format", log_format]
     producer = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
     assert producer.stdin is not None
     try:
-        yield
+        yield producer.stdin
     finally:
         producer.stdin.close()
         try:

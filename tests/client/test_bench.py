@@ -42,6 +42,13 @@ def test_all_that_is_published_is_received_and_said(fake: ServerThread, shape: t
     assert "FAILED" not in out
 
 
+def test_a_topic_that_takes_no_publishes_is_not_tried_to_the_end(fake: ServerThread) -> None:
+    fake.server._connection = {"refuse": {"publish": 4313}}
+    code, out, err = bench("t", "--server", fake.server.url, "--clients", "2", "--rate", "50", "--seconds", "1000")
+    assert code == 1, out + err
+    assert re.search(r"FAILED +[0-9]+ x publish: 4313", out)
+
+
 @pytest.mark.slow
 def test_an_installation_out_of_reach_is_said_with_the_reason() -> None:
     port = free_port()

@@ -109,6 +109,14 @@ def test_what_cannot_be_done_is_said(arguments: list[str], said: str, capsys: py
     assert said in err
 
 
+@pytest.mark.parametrize("seconds", ["2s", "0", "-3", "nan"])
+def test_what_is_no_time_is_said(seconds: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.run(["publish", "/t/a", "1", "--timeout", seconds])
+    assert ended.value.code == 2
+    assert f"argument --timeout: found '{seconds}', expected a number above 0" in capsys.readouterr().err
+
+
 def test_a_refusal_is_said(fake: ServerThread, capsys: pytest.CaptureFixture[str]) -> None:
     fake.server._connection = {"refuse": {"subscribe": 4311, "publish": 4313}}
     assert cli.run(["subscribe", "/t/a"]) == 1
@@ -302,11 +310,15 @@ def test_what_cannot_be_printed_ends_publish_with_one_line(fake: ServerThread) -
 
 @pytest.mark.slow
 def test_a_wrong_line_is_named_after_those_before_it_are_sent(fake: ServerThread) -> None:
-    running = command(fake, "publish", "/t/a", "-", "--json", stdin=subprocess.PIPE)
-    _, err = running.communicate(b"1\n{\n3\n", timeout=20)
-    assert running.returncode == 1
-    assert b"standard input, line 2: --json: not JSON" in err
-    assert b"Traceback" not in err
+    for kind, lines, said in (
+        ("--json", b"1\n{\n3\n", b"line 2: --json: not JSON"),
+        ("--text", b"1\n\xff\n3\n", b"line 2: not UTF-8: send bytes with --bytes-base64"),
+    ):
+        running = command(fake, "publish", "/t/a", "-", kind, stdin=subprocess.PIPE)
+        _, err = running.communicate(lines, timeout=20)
+        assert running.returncode == 1
+        assert b"standard input, " + said in err
+        assert b"Traceback" not in err
 
 
 @pytest.mark.slow

@@ -26,6 +26,7 @@ from tests.client.fake_cluster import FakeCluster
 from tests.client.fake_server import FakeServer
 from tests.client.test_python_blocking import ServerThread
 from tests.client.test_python_client import asynchronous, until
+from tests.support.patience import PATIENCE_S
 from whimbrel import (
     After,
     BlockingClient,
@@ -37,6 +38,7 @@ from whimbrel import (
     PublishError,
     Resume,
     Since,
+    SubjectError,
     SubscribeError,
     SubscribeTimeoutError,
 )
@@ -87,6 +89,72 @@ async def test_started_and_closed_by_hand() -> None:
         assert client.state == "closed"
         with pytest.raises(ClosedError, match="by the application"):
             await client.subscribe("/t/a")
+
+
+@asynchronous
+async def test_a_client_is_started_once() -> None:
+    async with FakeServer(FakeCluster("0.x")) as server:
+        client = Client(server.url)
+        await client.start()
+        await client.subscribe("/t/a")
+        await client.start()
+        assert client.state == "connected"
+        await asyncio.wait_for(client.close(), PATIENCE_S)  # a second connection would never end
+        with pytest.raises(ClosedError, match="by the application"):
+            await client.start()
+
+
+def test_a_blocking_client_is_started_once() -> None:
+    client = BlockingClient(NOWHERE)
+    client.start()
+    client.start()
+    client.close()
+    with pytest.raises(ClosedError, match="by the application"):
+        client.start()
+
+
+@asynchronous
+async def test_a_client_whose_token_could_not_be_had_may_be_started_again() -> None:
+    answers = iter([OSError("no tokens now"), "t"])
+
+    def get_token() -> str:
+        answer = next(answers)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+    client = Client(NOWHERE, get_token=get_token)
+    with pytest.raises(OSError, match="no tokens now"):
+        await client.start()
+    await client.start()
+    await client.close()
+
+
+@pytest.mark.parametrize("servers", [None, 5, [5], [None], ["ftp://x"], [""]])
+def test_what_is_no_server_is_refused_here(servers: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"address \(such as ws://host:8080\)"):
+        Client(servers)
+
+
+@pytest.mark.parametrize("subject", [None, 5, b"/t/a"])
+@asynchronous
+async def test_what_is_no_string_is_no_subject(subject: Any) -> None:
+    async with Client(NOWHERE) as client:
+        with pytest.raises(SubjectError, match="a subject is a string, found"):
+            await client.subscribe(subject)
+        with pytest.raises(SubjectError, match="a subject is a string, found"):
+            await client.publish(subject, json=1)
+
+
+@pytest.mark.parametrize("timeout_s", ["5", None, float("nan")])
+@asynchronous
+async def test_what_is_no_time_is_refused_here(timeout_s: Any) -> None:
+    async with Client(NOWHERE) as client:
+        with pytest.raises(TypeError, match="timeout_s is a number of seconds, found"):
+            await client.publish("/t/a", json=1, timeout_s=timeout_s)
+        if timeout_s is not None:
+            with pytest.raises(TypeError, match="timeout_s is a number of seconds, found"):
+                await client.subscribe("/t/a", timeout_s=timeout_s)
 
 
 @pytest.mark.parametrize(
@@ -259,6 +327,19 @@ async def test_an_untrusted_certificate(tmp_path: Path) -> None:
         port = server.sockets[0].getsockname()[1]
         async with Client(f"wss://localhost:{port}") as client:
             with pytest.raises(PublishError, match=r"certificate verify failed: self.signed certificate"):
+                await client.publish("/t/a", json=1, timeout_s=1)
+
+
+@asynchronous
+async def test_tls_to_a_port_without_it() -> None:
+    async def refuse(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n")
+        writer.close()
+
+    async with await asyncio.start_server(refuse, "127.0.0.1", 0) as server:
+        port = server.sockets[0].getsockname()[1]
+        async with Client(f"wss://127.0.0.1:{port}") as client:
+            with pytest.raises(PublishError, match=r"does not speak TLS: ws:// or http://"):
                 await client.publish("/t/a", json=1, timeout_s=1)
 
 

@@ -149,6 +149,22 @@ def test_the_proxy_protocol_comes_before_tls(tmp_path: Path) -> None:
         client.close()
 
 
+def test_a_request_without_tls_is_told_what_this_port_speaks(tmp_path: Path) -> None:
+    with (
+        FakeNode(certificate=str(make(tmp_path, "here"))) as node,
+        socket.create_connection(("127.0.0.1", node.settings.port)) as sock,
+    ):
+        sock.settimeout(PATIENCE_S)
+        sock.sendall(b"GET /v1/ws HTTP/1.1\r\nHost: here\r\n\r\n")
+        answer = b""
+        while b"https://\n" not in answer:
+            more = sock.recv(1000)
+            assert more, answer
+            answer += more
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"this port speaks TLS" in answer
+
+
 def test_old_versions_and_other_protocols_are_refused_without_a_traceback(tmp_path: Path) -> None:
     file = make(tmp_path, "here")
     with FakeNode(certificate=str(file)) as node:

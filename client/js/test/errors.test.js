@@ -162,15 +162,21 @@ test("what cannot be sent is refused here, because the server would end the conn
   }
   const deep = JSON.parse("[".repeat(501) + "]".repeat(501));
   await assert.rejects(client.publish("/t/a", { json: deep }), /nested more than 500 deep/);
-  for (const headers of [{ a: "b" }, [["a"]], [["a", 5]], [[5, "a"]], [["a", "\ud800"]]]) {
+  for (const headers of [{ a: 5 }, "ab", null, [["a"]], [["a", 5]], [[5, "a"]], [["a", "\ud800"]]]) {
     await assert.rejects(client.publish("/t/a", { text: "" }, { headers }), TypeError, JSON.stringify(headers));
   }
+  for (const options of [{ timeout: 5 }, { timeoutMs: 5 }, { timeout_s: "5" }, { timeout_s: NaN }]) {
+    await assert.rejects(client.publish("/t/a", { text: "" }, options), /there is no option|a number of seconds/, JSON.stringify(options));
+  }
+  client.publish("/t/a", { text: "" }, { headers: { h: "v", n: null } }).catch(() => {});
+  await until(() => server.connections[0]?.raw?.includes('"headers":[["h","v"],["n",null]]'));
   client.publish("/t/a", { jsonText: ' {"n":12345678901234567890} ' }).catch(() => {});
   await until(() => server.connections[0]?.raw?.includes('"json":{"n":12345678901234567890}'));
 });
 
 test("options and servers are checked", () => {
   assert.throws(() => new Client(NOWHERE, { WebSocket, onstatus: () => {} }), /there is no option onstatus; there are token, getToken, onStatus/);
+  assert.throws(() => new Client(NOWHERE, { WebSocket, publishTimeout_s: "5" }), /`publishTimeout_s` is a number of seconds, found "5"/);
   for (const wrong of ["ftp://a", "", "a b", "ws://", "ws://a:0", "ws://a:65536", [], "http:a"]) assert.throws(() => new Client(wrong, { WebSocket }), TypeError, String(wrong));
 });
 

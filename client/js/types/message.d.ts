@@ -6,6 +6,9 @@
 export type Position = import("./place.js").Position;
 export type HeaderValue = string | Uint8Array | null;
 export type Headers = [name: string, value: HeaderValue][];
+export type HeaderValues = Headers | {
+    [name: string]: HeaderValue;
+};
 export type Kind = "json" | "text" | "bytes" | "tombstone";
 export type Value = {
     json: unknown;
@@ -67,9 +70,9 @@ export declare class Message<T = any> {
  */
 export declare function writeValue(value: Value): string;
 /**
- * @param {Headers} headers
+ * @param {HeaderValues} headers
  * @throws {TypeError} If they are none.
  */
-export declare function writeHeaders(headers: Headers): ((string | null)[] | (string | {
+export declare function writeHeaders(headers: HeaderValues): ((string | null)[] | (string | {
     base64: string;
 })[])[];

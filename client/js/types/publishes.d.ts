@@ -8,7 +8,7 @@
  *
  * Not here: connections and subscriptions (session.js).
  */
-export type Headers = import("./message.js").Headers;
+export type HeaderValues = import("./message.js").HeaderValues;
 export type Value = import("./message.js").Value;
 export type Position = import("./place.js").Position;
 export type Published = {
@@ -55,11 +55,11 @@ export declare class Publishes {
      * @param {number} deadline when to give up, in the clock of `now`
      * @param {string} subject
      * @param {Value} value
-     * @param {Headers} headers
+     * @param {HeaderValues} headers
      * @returns {number} its `seq`
      * @throws {Error} If the value cannot be sent or too many publishes are waiting.
      */
-    add(deadline: number, subject: string, value: Value, headers: Headers): number;
+    add(deadline: number, subject: string, value: Value, headers: HeaderValues): number;
     /** A server has said `welcome`. */
     connected(): void;
     /** The connection is gone: on the next one all is to be sent, in the order of `seq`. @param {string} why */

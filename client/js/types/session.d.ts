@@ -109,10 +109,10 @@ export declare class Session {
      * @param {number} timeout_s when to give up
      * @param {string} subject
      * @param {import("./message.js").Value} value
-     * @param {import("./message.js").Headers} headers
+     * @param {import("./message.js").HeaderValues} headers
      * @returns {number} its `seq`, which the event `published` or `failed` repeats
      */
-    publish(now: number, timeout_s: number, subject: string, value: import("./message.js").Value, headers: import("./message.js").Headers): number;
+    publish(now: number, timeout_s: number, subject: string, value: import("./message.js").Value, headers: import("./message.js").HeaderValues): number;
     /** @param {number} key @returns {Place} */
     placeOf(key: number): Place;
     /** A token, after `tokenExpiring`: for the connection that there is, if it still wants one. @param {string} token */

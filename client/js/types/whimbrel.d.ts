@@ -18,6 +18,7 @@ import { Subscription } from "./subscription.js";
 export { ClosedError, Message, PublishError, RequestError, SubjectError, SubscribeError, Subscription, WhimbrelError };
 export { isPattern, matches, parseSubject, subjectOf };
 export type Headers = import("./message.js").Headers;
+export type HeaderValues = import("./message.js").HeaderValues;
 export type HeaderValue = import("./message.js").HeaderValue;
 export type Kind = import("./message.js").Kind;
 export type Value = import("./message.js").Value;
@@ -140,6 +141,10 @@ export type ClientOptions = {
      */
     connectOptions?: object;
 };
+export type PublishOptions = {
+    headers?: HeaderValues;
+    timeout_s?: number;
+};
 export declare class Client {
     #private;
     /**
@@ -181,13 +186,10 @@ export declare class Client {
      *
      * @param {string} subject
      * @param {Value} value exactly one of `{json}`, `{jsonText}`, `{text}`, `{bytes}`, `{tombstone: true}`
-     * @param {{ headers?: Headers, timeout_s?: number }} [options]
+     * @param {PublishOptions} [options]
      * @returns {Promise<Published>} rejected with a `PublishError`; a `SubjectError`, `TypeError` or `ClosedError` where nothing was sent
      */
-    publish(subject: string, value: Value, { headers, timeout_s }?: {
-        headers?: Headers;
-        timeout_s?: number;
-    }): Promise<Published>;
+    publish(subject: string, value: Value, options?: PublishOptions): Promise<Published>;
     /** End all subscriptions and the connection. Publishes without an answer are rejected. */
     close(): void;
     /**

@@ -140,8 +140,16 @@ class BlockingClient:
     def start(self) -> None:
         """Begin to connect; does not wait for the connection. `with` does it, and `close` at the end.
 
-        Raises what `get_token` raises.
+        A client that is started already stays as it is.
+
+        Raises:
+            ClosedError: If it is closed already.
+            Exception: What `get_token` raises.
         """
+        if self._runs:
+            return
+        if self._thread.ident is not None:
+            raise ClosedError(None, "by the application")
         self._thread.start()
         self._runs = True
         try:

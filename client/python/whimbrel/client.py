@@ -23,7 +23,7 @@ from whimbrel.session import State as SessionState
 from whimbrel.start import Position, StartOrName, to_start
 from whimbrel.subscription import Callback, Subscription
 from whimbrel.subscriptions import Stats
-from whimbrel.values import NOT_GIVEN, HeaderValues, to_headers, to_value
+from whimbrel.values import NOT_GIVEN, HeaderValues, to_headers, to_timeout, to_value
 
 QUEUE_MAX = 1000
 SUSPEND_FACTOR = 4
@@ -88,6 +88,8 @@ class Client:
         if token is not None and get_token is not None:
             raise ValueError("a client has a token, or a function that gives one")
         self._get_token = get_token
+        if not isinstance(servers, Iterable):
+            raise TypeError(f"servers is an address (such as ws://host:8080), or several: found {servers!r}")
         servers = (servers,) if isinstance(servers, str) else tuple(servers)
         config = SessionConfig(servers, self._encoding, client_name, token, learn_servers)
         self._session = Session(config, SystemRandom())
@@ -138,11 +140,24 @@ class Client:
     async def start(self) -> None:
         """Begin to connect; does not wait for the connection. `async with` does it, and `close` at the end.
 
-        Raises what `get_token` raises.
+        A client that is started already stays as it is.
+
+        Raises:
+            ClosedError: If it is closed already.
+            Exception: What `get_token` raises.
         """
+        if self._closed is not None:
+            raise self._closed
+        if self._running is not None:
+            return
         self._running = asyncio.get_running_loop()
         if self._get_token is not None:
-            self._input(self._session.set_token, await self._new_token(self._get_token))
+            try:
+                token = await self._new_token(self._get_token)
+            except BaseException:
+                self._running = None
+                raise
+            self._input(self._session.set_token, token)
         self._input(self._session.start)
         self._compare_clocks()
 
@@ -189,6 +204,8 @@ class Client:
             ClosedError: If the client is closed.
         """
         subjects.check(subject)
+        if timeout_s is not None:
+            timeout_s = to_timeout(timeout_s)
         interest = Interest(subject, to_start("latest" if start is None else start))
         loop = self._loop()
         subscription = self._subscriptions[interest] = Subscription(self, interest)
@@ -239,7 +256,7 @@ class Client:
         """
         subjects.to_key(subject)
         value, pairs = to_value(json, json_text, text, data, tombstone), to_headers(headers)
-        loop = self._loop()
+        loop, timeout_s = self._loop(), to_timeout(timeout_s)
         item = Outgoing(subject, value, pairs, loop.time() + timeout_s)
         done = self._publishing[item] = loop.create_future()
         self._input(self._session.publish, item)

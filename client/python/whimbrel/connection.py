@@ -17,6 +17,8 @@ from websockets.typing import Subprotocol
 OPEN_TIMEOUT_S = 10.0
 CLOSE_TIMEOUT_S = 2.0
 TOO_LARGE = 1009
+_NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
+"""What versions of OpenSSL call an answer that is not TLS."""
 
 
 class ConnectionOwner(Protocol):
@@ -127,6 +129,8 @@ def _why(error: Exception) -> str:
         return ", ".join(dict.fromkeys(os.strerror(number).lower() for number in numbers))
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"certificate verify failed: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
+        return "what listens there does not speak TLS: ws:// or http:// may be meant"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     system = error.strerror if isinstance(error, OSError) else None

@@ -45,8 +45,10 @@ def server_url(server: str) -> str:
     A path that ends with `/` is what a proxy has in front of the node; another one is taken as it is.
 
     Raises:
-        ValueError: If it is no address of a server.
+        TypeError, ValueError: If it is no address of a server.
     """
+    if not isinstance(server, str):
+        raise TypeError(f"not a server's address (such as ws://host:8080): {server!r}")
     parts = urlsplit(server if "://" in server else f"ws://{server}")
     scheme = {"http": "ws", "https": "wss"}.get(parts.scheme, parts.scheme)
     try:

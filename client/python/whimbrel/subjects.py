@@ -31,6 +31,8 @@ def to_key(subject: str) -> tuple[str, bytes | None]:
     Raises:
         SubjectError: If it is not a subject in its one right form.
     """
+    if not isinstance(subject, str):
+        raise SubjectError(f"a subject is a string, found {subject!r}")
     if not subject.startswith("/"):
         raise SubjectError(f"a subject begins with `/`: {subject!r}")
     topic, slash, key = subject[1:].partition("/")
@@ -63,7 +65,7 @@ def check(subject: str) -> None:
 
 def is_pattern(subject: str) -> bool:
     """Whether this is `/topic/*` or `/topic/prefix/*` rather than a subject."""
-    return subject.endswith("/*") and subject != "/*"
+    return isinstance(subject, str) and subject.endswith("/*") and subject != "/*"
 
 
 def patterns_of(subject: str) -> list[str]:

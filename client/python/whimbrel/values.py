@@ -64,6 +64,17 @@ def to_headers(headers: HeaderValues | None) -> Headers:
     return [_header(*_pair(pair)) for pair in pairs]
 
 
+def to_timeout(timeout_s: float) -> float:
+    """A timeout, checked.
+
+    Raises:
+        TypeError: If it is no number.
+    """
+    if not isinstance(timeout_s, int | float) or isinstance(timeout_s, bool) or timeout_s != timeout_s:
+        raise TypeError(f"timeout_s is a number of seconds, found {timeout_s!r}")
+    return timeout_s
+
+
 def _pair(pair: object) -> tuple[object, object]:
     if not (isinstance(pair, tuple | list) and len(pair) == 2):
         raise TypeError(f"headers: a map, or pairs of name and value, are expected, found {pair!r}")

@@ -75,6 +75,12 @@ def test_a_head_has_a_greatest_length(pieces: int) -> None:
         Head(Socket([b"x" * 1000] * 100)).read_head()
 
 
+def test_tls_is_refused_at_once_where_it_is_not_spoken() -> None:
+    hello = b"\x16\x03\x01\x02\x00" + bytes(511)
+    with pytest.raises(HttpError, match="this port does not speak TLS"):
+        Head(Socket([], drips=True), hello).read_head()
+
+
 def test_a_head_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "HEAD_WAIT_S", 0.05)
     sock = Socket([], drips=True)
