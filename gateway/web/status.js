@@ -168,6 +168,7 @@ export class StatusView {
       const button = list.children[n].firstChild;
       say(button.firstChild, subject);
       say(button.lastChild, rate(per_s));
+      button.ariaLabel = `Watch ${subject}, ${rate(per_s)} per second`;
       button.style.setProperty("--share", `${(100 * per_s) / most}%`);
     });
   }

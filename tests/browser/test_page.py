@@ -7,6 +7,7 @@ Not here: the page's cores (test_page_cores.py).
 
 from __future__ import annotations
 
+import re
 import time
 from functools import partial
 from typing import Any
@@ -61,6 +62,8 @@ def test_the_node_shows_itself(visitor: Visitor) -> None:
     clients = "return Number(document.querySelector('#tiles dd').textContent)"
     visitor.until(lambda: visitor.run(clients) >= 1, "this page is a client")
     visitor.until(lambda: "/flights/" in visitor.text("busiest"), "the busiest subjects are flights")
+    name = visitor.run("return document.querySelector('#busiest button').ariaLabel")
+    assert re.fullmatch(r"Watch /flights/\S+, [0-9.]+ per second", name), name
     partitions = visitor.run(
         "return [...document.querySelectorAll('#partitions tbody tr')].map((row) => row.innerText)"
     )

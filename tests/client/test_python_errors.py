@@ -115,18 +115,19 @@ def test_a_blocking_client_is_started_once() -> None:
 
 @asynchronous
 async def test_a_client_whose_token_could_not_be_had_may_be_started_again() -> None:
-    answers = iter([OSError("no tokens now"), "t"])
+    tokens: list[str] = []
 
     def get_token() -> str:
-        answer = next(answers)
-        if isinstance(answer, OSError):
-            raise answer
-        return answer
+        if not tokens:
+            raise OSError("no tokens now")
+        return tokens[0]
 
     client = Client(NOWHERE, get_token=get_token)
     with pytest.raises(OSError, match="no tokens now"):
         await client.start()
+    tokens.append("t")
     await client.start()
+    assert client.state == "connecting"
     await client.close()
 
 
