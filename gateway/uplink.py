@@ -14,7 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 import zmq
@@ -24,6 +24,7 @@ from gateway.link.crash import crash
 from gateway.link.logs import event
 from gateway.link.numbering import Arrivals
 from gateway.link.packets import packets
+from mesh.loop import Watchers
 from mesh.transport.pump import Pump
 
 log = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ class Uplink:
 
     def __init__(
         self,
-        loop: Any,
+        loop: Watchers,
         address: str,
         routing_id: str,
         handle: Callable[[list[link.FromNode]], None],

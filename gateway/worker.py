@@ -17,7 +17,6 @@ import signal
 import ssl
 import sys
 import time
-from typing import Any
 
 import gevent
 import msgspec
@@ -53,6 +52,7 @@ from gateway.sockets.tls import TlsStream
 from gateway.sockets.websocket import close_reason
 from gateway.sockets.wheel import Wheel
 from gateway.uplink import Mark, Uplink
+from mesh.loop import READ, Loop, Watcher
 
 log = logging.getLogger(__name__)
 
@@ -76,7 +76,7 @@ class Worker:
         self.settings = settings
         self.frame_bytes_max = settings.frame_bytes_max
         self.outbox_bytes_max = settings.outbox_bytes_max
-        self.loop = get_hub().loop
+        self.loop: Loop = get_hub().loop
         authorizer = load(settings.authorizer, settings.authorizer_options, settings.authorizer_folder)
         self.sessions = Sessions(self.now(), settings, authorizer)
         self.connections_max = min(settings.connections_max, descriptors() - DESCRIPTORS_KEPT)
@@ -176,7 +176,7 @@ class Worker:
         client: whimbrel_server.Connection,
         data: bytes,
         tls: TlsStream | None = None,
-        reader: Any = None,
+        reader: Watcher | None = None,
     ) -> None:
         """A handshake is done: the socket is ours, with its TLS, bytes that came behind it and its watcher."""
         connection = ClientSocket(self, fd, tls, reader)
@@ -303,7 +303,7 @@ class Worker:
         for session, code, reason in round.closes:
             session.connection.close(code, reason)
         for session in round.drains:
-            if session.connection.outbox is None:
+            if not session.connection.waiting_bytes:
                 self.sessions.drained(session)
         self._uplink.done(self._round_mark)
         return True
@@ -524,10 +524,10 @@ def main() -> int:
 
 
 def _watch_stdin(worker: Worker) -> None:
-    watcher: Any = worker.loop.io(0, 1)
+    watcher = worker.loop.io(sys.stdin.fileno(), READ)
 
     def readable() -> None:
-        if not os.read(0, 4096):
+        if not os.read(sys.stdin.fileno(), 4096):
             watcher.stop()
             worker.node_lost()
 

@@ -98,6 +98,21 @@ GATEWAY = GatewaySettings(
 )
 
 
+class NoSocket:
+    """A client's connection that takes everything and does nothing."""
+
+    waiting_bytes = 0
+
+    def send(self, data: bytes) -> None:
+        """Nothing."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Nothing."""
+
+    def resume_reading(self) -> None:
+        """Nothing."""
+
+
 class Line:
     """A node's core, and a worker's sessions whose connections take everything and do nothing."""
 
@@ -163,9 +178,8 @@ class Line:
     def connect(self, subject: str) -> list[link.FromWorker]:
         """A client comes, says hello and subscribes; what the node is told."""
         subscribe = masked(TEXT, b'{"op":"subscribe","id":2,"subject":"%b","from":"latest"}' % subject.encode())
-        session = self.sessions.connected(
-            self.now, link.JSON, Connection("127.0.0.1:1234", host="127.0.0.1:8080"), None
-        )
+        client = Connection("127.0.0.1:1234", host="127.0.0.1:8080")
+        session = self.sessions.connected(self.now, link.JSON, client, NoSocket())
         self.sessions.heard(session)
         events, _ = receive(None, HELLO + subscribe, 1 << 20)
         for kind, data, _, _ in events:

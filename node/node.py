@@ -28,6 +28,7 @@ from gateway.link import events as link
 from gateway.link.crash import crash, or_crash
 from gateway.link.logs import event
 from mesh.histogram import Histogram
+from mesh.loop import Watchers
 from mesh.membership.packets import MemberChanged
 from mesh.packets import Packet
 from mesh.revocations import Revocation
@@ -172,8 +173,8 @@ class Node:
         }
         self._ticked_at = self._second_at = now
         self._late_s = 0.0
-        self._timer = get_hub().loop.timer(TICK_S, TICK_S)
-        self._work = get_hub().loop.timer(WORK_PAUSE_S)
+        loop: Watchers = get_hub().loop
+        self._timer, self._work = loop.timer(TICK_S, TICK_S), loop.timer(WORK_PAUSE_S)
         self._connect(now, port)
 
     def start(self) -> None:

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import os
 from subprocess import Popen
-from typing import Any
 
 from gevent.socket import wait_read
 
 
-def wait_ended(process: Popen[Any]) -> None:
+def wait_ended(process: Popen[bytes]) -> None:
     """Wait until a child has ended; only this greenlet waits. `process.returncode` is known afterwards."""
     if process.poll() is not None:
         return

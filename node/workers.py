@@ -30,6 +30,7 @@ from gateway.link.logs import event
 from gateway.link.numbering import Numbers
 from gateway.link.settings import GatewaySettings
 from mesh.histogram import Histogram
+from mesh.loop import Watchers
 from mesh.transport.pump import Pump
 from node.interest import WorkerId
 from node.link_queue import LinkQueue
@@ -137,7 +138,7 @@ class Workers:
         self._socket.setsockopt(zmq.SNDHWM, 0)  # what waits is counted by its bytes
         self._socket.setsockopt(zmq.RCVHWM, 0)
         self._socket.bind(settings[0].link)
-        loop = get_hub().loop
+        loop: Watchers = get_hub().loop
         self._again = loop.timer(PAUSE_S)
         self._pump = Pump(loop, crash, self._handle)
         self._pump.add(self._socket, self._fetch, self._take)

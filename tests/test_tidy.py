@@ -98,6 +98,7 @@ SHELLS = {
     "gateway/link/certificates.py",
     "gateway/sockets/tls.py",
     "gateway/link/files.py",
+    "gateway/link/listening.py",
     "gateway/uplink.py",
     "gateway/worker.py",
     "loadtest/",

@@ -9,9 +9,11 @@ Not here: what a head means, and greenlets (server.py).
 from __future__ import annotations
 
 import os
-from typing import Any, Protocol
+from typing import Protocol
 
-from gateway.sockets.readable import READ, Readable
+from gateway.link.listening import Address
+from gateway.sockets.readable import Readable
+from mesh.loop import READ, Watcher, Watchers
 
 FIRST_BYTES = 8192
 
@@ -19,10 +21,12 @@ FIRST_BYTES = 8192
 class ArrivalOwner(Protocol):
     """Who is told what an arrival brings."""
 
-    loop: Any
+    @property
+    def loop(self) -> Watchers:
+        """By which arrivals are watched."""
 
     def arrived(self, arrival: Arrival, data: bytes) -> None:
-        """The first bytes have come: `release` the descriptor, or `end`."""
+        """The first bytes have come: `detach` the descriptor, or `end`."""
 
     def ended(self, arrival: Arrival) -> None:
         """The client has gone, or was given up."""
@@ -33,19 +37,19 @@ class Arrival(Readable):
 
     __slots__ = ("_owner", "address")
 
-    def __init__(self, owner: ArrivalOwner, fd: int, address: Any) -> None:
+    def __init__(self, owner: ArrivalOwner, fd: int, address: Address) -> None:
         super().__init__(fd, owner.loop.io(fd, READ))
         self.address = address
         """The socket's other end."""
         self._owner = owner
         self._watch()
 
-    def hand_over(self) -> tuple[int, Any]:
+    def hand_over(self) -> tuple[int, Watcher]:
         """The descriptor and its watcher, which goes on: both are the caller's from now on."""
         fd, self._fd = self._fd, -1
         return fd, self._reader
 
-    def release(self) -> int:
+    def detach(self) -> int:
         """The descriptor, which is the caller's from now on."""
         fd, reader = self.hand_over()
         reader.stop()
@@ -53,14 +57,18 @@ class Arrival(Readable):
         return fd
 
     def end(self) -> None:
-        """Close it, unless it was released."""
+        """Close it, unless it is the caller's."""
         if self._fd >= 0:
-            os.close(self.release())
+            os.close(self.detach())
             self._owner.ended(self)
 
-    # As a socket.
+    # As a socket (gateway/http/stream.py).
 
-    def sendall(self, data: bytes) -> None:
+    def recv(self, size: int, /) -> bytes:
+        """Nothing: whoever uses it as a socket has what has come, and need not wait for more."""
+        return b""
+
+    def sendall(self, data: bytes, /) -> None:
         """Send what a socket that has sent nothing yet surely takes.
 
         Raises:
@@ -68,10 +76,10 @@ class Arrival(Readable):
         """
         os.write(self._fd, data)
 
-    def settimeout(self, wait_s: float) -> None:
+    def settimeout(self, wait_s: float | None, /) -> None:
         """Nothing waits."""
 
-    def shutdown(self, how: int) -> None:
+    def shutdown(self, how: int, /) -> None:
         """As `end`."""
         self.end()
 

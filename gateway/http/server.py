@@ -19,9 +19,9 @@ import os
 import re
 import time
 from base64 import b64encode
-from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Protocol
 from urllib.parse import unquote
+from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 from gevent import socket, spawn_raw
 from gevent.pywsgi import Input, WSGIServer
@@ -29,15 +29,18 @@ from geventwebsocket.handler import WebSocketHandler
 
 from gateway.http.arrival import Arrival
 from gateway.http.origins import Origins
-from gateway.http.proxies import PREAMBLE_BYTES_MAX, Proxies, preamble
+from gateway.http.proxies import PREAMBLE_BYTES_MAX, Endpoint, Proxies, preamble
+from gateway.http.stream import ClosableStream, Incoming, Stream
 from gateway.http.tls_socket import TlsSocket
 from gateway.http.wanted import Wanted
 from gateway.link import events as link
 from gateway.link.certificates import Certificates
+from gateway.link.listening import Address, Listener, listening
 from gateway.link.logs import event
 from gateway.link.rates import retry_text
 from gateway.sessions.stats import Stats
 from gateway.sockets.tls import TlsStream
+from mesh.loop import Loop, Watcher
 from whimbrel_server import Connection
 
 log = logging.getLogger(__name__)
@@ -83,7 +86,7 @@ class UpgradeOwner(Protocol):
         """Somebody from there may not connect."""
 
     def upgraded(
-        self, fd: int, encoding: int, client: Connection, data: bytes, tls: TlsStream | None, reader: Any
+        self, fd: int, encoding: int, client: Connection, data: bytes, tls: TlsStream | None, reader: Watcher | None
     ) -> None:
         """A handshake is done: take the socket, its TLS and bytes that came behind it, deciphered.
 
@@ -96,7 +99,7 @@ class HttpError(ValueError):
     """A request that is not HTTP as it is understood here. `args`: the status line, and why."""
 
 
-def listen(host: str, port: int) -> Any:
+def listen(host: str, port: int) -> Listener:
     """A listening socket that other workers may share.
 
     Raises:
@@ -106,25 +109,9 @@ def listen(host: str, port: int) -> Any:
         family, _, _, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return _listen_at(family, address)
+        return listening(family, address, BACKLOG, is_shared=True)
     except OSError as error:
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
-
-
-def _listen_at(family: int, address: Any) -> Any:
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        # Linux passes it on to the sockets that are accepted.
-        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        listener.bind(address)
-        listener.listen(BACKLOG)
-        listener.setblocking(False)
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 class Head:
@@ -132,7 +119,7 @@ class Head:
 
     __slots__ = ("_bytes", "_sock", "closed")
 
-    def __init__(self, sock: Any, data: bytes = b"") -> None:
+    def __init__(self, sock: Incoming, data: bytes = b"") -> None:
         self._sock = sock
         self._bytes = data
         self.closed = False
@@ -184,9 +171,12 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     SUPPORTED_VERSIONS = ("13",)
 
-    def __init__(self, sock: Any, address: Any, server: Server, data: bytes) -> None:
-        super().__init__(sock, address, server, rfile=Head(sock, data))
-        self.socket: Any = sock
+    def __init__(self, sock: Stream, address: Address, server: Server, data: bytes) -> None:
+        self.rfile = Head(sock, data)
+        super().__init__(sock, address, server, rfile=self.rfile)
+        self.server = server
+        self.socket: Stream | None = sock
+        self.client_address = address
         self._head = self._above = self._path = self._query = self._answer = ""
         self._fields: dict[str, str] = {}
         self._has_body = False
@@ -202,7 +192,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         if head is None:
             return ""
         line, _, self._head = head.partition("\r\n")
-        return str(line)
+        return line
 
     def read_request(self, raw_requestline: str) -> bool:
         words = raw_requestline.split(" ")
@@ -235,8 +225,8 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         )
         return True
 
-    def get_environ(self) -> dict[str, Any]:
-        environ: dict[str, Any] = {
+    def get_environ(self) -> WSGIEnvironment:
+        environ: WSGIEnvironment = {
             "REQUEST_METHOD": self.command,
             "SCRIPT_NAME": self._above,
             "PATH_INFO": self._path,
@@ -263,7 +253,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             f"HTTP/1.1 {status}\r\nConnection: close\r\nContent-Type: text/plain\r\nContent-Length: {len(body)}\r\n\r\n"
         )
         try:
-            self.socket.sendall(head.encode() + body)
+            self._stream.sendall(head.encode() + body)
         except OSError:
             pass
 
@@ -277,7 +267,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
             return False
         if not self._is_handshake():
             return False
-        self.environ: dict[str, Any] = {}  # what pywsgi and gevent-websocket ask it has been looked at
+        self.environ: WSGIEnvironment = {}  # what pywsgi and gevent-websocket ask it has been looked at
         try:
             self.result = self.upgrade_connection()
             if self.result is None:
@@ -305,8 +295,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     # gevent-websocket calls these.
 
-    def upgrade_websocket(self) -> Any:
-        return super().upgrade_websocket() if self._is_handshake() else None
+    def upgrade_websocket(self) -> list[bytes] | None:
+        refusal: list[bytes] | None = super().upgrade_websocket() if self._is_handshake() else None
+        return refusal
 
     def upgrade_connection(self) -> list[bytes] | None:
         fields = self._fields
@@ -326,7 +317,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         chosen = next((one for one in offered if one in ENCODINGS), None)
         if offered and chosen is None:
             return self._no("400 Bad Request", f"the sub-protocols here are {', '.join(ENCODINGS)}")
-        if wait_s := server.owner.refused_s(self._client_host()):
+        if wait_s := server.owner.refused_s(self._client()[0]):
             server.stats.limited_connects += 1
             why = retry_text(wait_s, "too many connections from this address")
             return self._no("429 Too Many Requests", why, ("Retry-After", str(int(wait_s) + 1)))
@@ -341,9 +332,9 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     def run_websocket(self) -> None:
         """The client may connect: say so, and take the socket away."""
-        fields, wanted, sock = self._fields, self.server.wanted, self.socket
+        fields, wanted, sock = self._fields, self.server.wanted, self._stream
         sock.sendall(self._answer.encode())
-        host, port = self.server.proxies.client((self.client_address[0], self.client_address[1]), fields)
+        host, port = self._client()
         tls = sock.stream if isinstance(sock, TlsSocket) else None
         client = Connection(
             f"{host}:{port}",
@@ -364,12 +355,17 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         fd, reader = sock.hand_over() if isinstance(sock, Arrival) else (sock.detach(), None)
         self.server.owner.upgraded(fd, self.encoding, client, rest, tls, reader)
 
-    def _client_host(self) -> str:
-        host, _ = self.server.proxies.client((self.client_address[0], self.client_address[1]), self._fields)
-        return str(host)
+    @property
+    def _stream(self) -> Stream:
+        """The socket, which is here until it is taken away."""
+        assert self.socket is not None
+        return self.socket
+
+    def _client(self) -> Endpoint:
+        return self.server.proxies.client((self.client_address[0], self.client_address[1]), self._fields)
 
     def _no(self, status: str, why: str, *headers: tuple[str, str]) -> list[bytes]:
-        self.server.owner.handshake_refused(self._client_host(), why)
+        self.server.owner.handshake_refused(self._client()[0], why)
         body = f"{why}\n".encode()
         self.start_response(
             status,
@@ -391,8 +387,8 @@ class Server(WSGIServer):  # type: ignore[misc]
 
     def __init__(
         self,
-        listener: Any,
-        application: Callable[..., Any],
+        listener: Listener,
+        application: WSGIApplication,
         owner: UpgradeOwner,
         origins: Origins,
         wanted: Wanted,
@@ -402,6 +398,8 @@ class Server(WSGIServer):  # type: ignore[misc]
         path: str = "",
     ) -> None:
         super().__init__(listener, application, spawn=spawn_raw, log=None, error_log=log)
+        self.loop: Loop
+        self.socket = listener
         self.owner = owner
         self.origins = origins
         self.wanted = wanted
@@ -415,7 +413,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         self._address = listener.getsockname()
         self._pause = self.loop.timer(ACCEPT_PAUSE_S)
         self._is_exhausted = False
-        self._under_way: dict[Any, float] = {}
+        self._under_way: dict[Stream, float] = {}
         """Sockets of HTTP connections, and arrivals, oldest first, and until when something has to come of them."""
         self._late = self.loop.timer(LOOK_S, LOOK_S)
 
@@ -437,7 +435,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         Raises:
             OSError: If that is not possible now.
         """
-        self.socket = _listen_at(self.family, self._address)
+        self.socket = listening(self.family, self._address, BACKLOG, is_shared=True)
         self._make_socket_stdlib(False)
         self.is_listening = True
         self.start_accepting()
@@ -450,7 +448,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         for waiting in [one for one in self._under_way if isinstance(one, Arrival)]:
             waiting.end()
 
-    def do_read(self) -> Any:
+    def do_read(self) -> tuple[int, Address] | None:
         """Accept; without descriptors, pause instead. Nothing that comes of it ends accepting."""
         try:
             accepted = self._accept()
@@ -466,16 +464,16 @@ class Server(WSGIServer):  # type: ignore[misc]
             self._pause.start(self._accept_again)
             return None
 
-    def _accept(self) -> tuple[int, Any] | None:
+    def _accept(self) -> tuple[int, Address] | None:
         """A descriptor, and where it comes from; None if nobody waits."""
         try:
-            accepted: tuple[int, Any] = self.socket._accept()
+            accepted = self.socket._accept()
         except BlockingIOError:
             return None
         os.set_blocking(accepted[0], False)
         return accepted
 
-    def do_handle(self, fd: int, address: Any) -> None:
+    def do_handle(self, fd: int, address: Address) -> None:
         """A connection has come."""
         if self._certificates is not None or self.proxies.has_preamble(address[0]):
             self._give_greenlet(fd, address)
@@ -488,7 +486,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         try:
             handler = Handler(arrival, arrival.address, self, data) if b"\r\n\r\n" in data else None
             if handler is None or not handler.upgrade_at_once():
-                self._give_greenlet(arrival.release(), arrival.address, data)
+                self._give_greenlet(arrival.detach(), arrival.address, data)
         finally:
             arrival.end()
 
@@ -496,10 +494,10 @@ class Server(WSGIServer):  # type: ignore[misc]
         """A client has gone before it said anything."""
         self._under_way.pop(arrival, None)
 
-    def _give_greenlet(self, fd: int, address: Any, data: bytes = b"") -> None:
+    def _give_greenlet(self, fd: int, address: Address, data: bytes = b"") -> None:
         super().do_handle(socket.socket(self.family, socket.SOCK_STREAM, fileno=fd), address, data)
 
-    def _begin(self, connection: Any, until: float) -> None:
+    def _begin(self, connection: Stream, until: float) -> None:
         if len(self._under_way) >= HTTP_MAX:
             self._push_out()
         self._under_way[connection] = until
@@ -510,7 +508,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         """End arrivals that have said nothing for too long; what has a greenlet looks after itself."""
         now = time.monotonic()
         for connection in [one for one, until in self._under_way.items() if until <= now]:
-            connection.end()
+            connection.shutdown(socket.SHUT_RDWR)
         if not self._under_way:
             self._late.stop()
 
@@ -521,7 +519,7 @@ class Server(WSGIServer):  # type: ignore[misc]
     def update_environ(self) -> None:
         """Nothing: theirs asks the name service."""
 
-    def handle(self, sock: Any, address: Any, data: bytes) -> None:
+    def handle(self, sock: ClosableStream, address: Address, data: bytes) -> None:
         try:
             self._begin(sock, math.inf)
             self._serve(sock, address, data)
@@ -532,15 +530,15 @@ class Server(WSGIServer):  # type: ignore[misc]
         finally:
             self._under_way.pop(sock, None)
 
-    def _serve(self, sock: Any, address: Any, data: bytes) -> None:
+    def _serve(self, raw: ClosableStream, address: Address, data: bytes) -> None:
         """What comes before HTTP, and HTTP."""
         if self.proxies.has_preamble(address[0]):
-            address, data = self._preamble(sock, address)
+            address, data = self._preamble(raw, address)
+        sock: Stream = raw
         if self._certificates is not None:
-            raw = sock
-            sock = TlsSocket(raw, self._certificates.context)
+            sock = tls = TlsSocket(raw, self._certificates.context)
             try:
-                sock.handshake(data, HEAD_WAIT_S)
+                tls.handshake(data, HEAD_WAIT_S)
             except OSError as error:
                 self.stats.tls_failures += 1
                 self.owner.handshake_refused(address[0], f"TLS: {error}")
@@ -550,7 +548,7 @@ class Server(WSGIServer):  # type: ignore[misc]
             data = b""
         Handler(sock, address, self, data).handle()
 
-    def _preamble(self, sock: Any, address: Any) -> tuple[Any, bytes]:
+    def _preamble(self, sock: ClosableStream, address: Address) -> tuple[Address, bytes]:
         """Where the client is, as a trusted proxy says, and what has come behind that.
 
         Raises:

@@ -10,7 +10,7 @@ listener (node/admin/).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from wsgiref.types import StartResponse, WSGIEnvironment
 
 from gateway.http.controls import CUT, CUT_S_MAX, KILL, MARK, cut_s
 from gateway.http.origins import Origins
@@ -46,7 +46,7 @@ class Site:
         self._has_insides = has_insides
         self._has_controls = has_controls
 
-    def __call__(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method, path = environ["REQUEST_METHOD"], environ["PATH_INFO"]
         origin, host = environ.get("HTTP_ORIGIN"), environ.get("HTTP_HOST", "")
         is_shared = path == STATUS and self._has_insides
@@ -87,7 +87,7 @@ class Site:
         is_ready = response.status.startswith("200")
         return text(response.status, "ready" if is_ready else "not ready", ("Cache-Control", "no-store"))
 
-    def _control(self, method: str, path: str, environ: dict[str, Any]) -> Response:
+    def _control(self, method: str, path: str, environ: WSGIEnvironment) -> Response:
         """Kill this node or cut it off, if this request may have that done."""
         origin = environ.get("HTTP_ORIGIN")
         if origin is not None and not self._origins.knows(origin, environ.get("HTTP_HOST", "")):

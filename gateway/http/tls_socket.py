@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import ssl
 import time
-from typing import Any
 
+from gateway.http.stream import ClosableStream
 from gateway.sockets.tls import TlsStream
 
 _RAW_BYTES = 16 * 1024
@@ -23,7 +23,7 @@ _PLAIN_REFUSED = (
 class TlsSocket:
     """What the server uses of a socket, over one of gevent's."""
 
-    def __init__(self, sock: Any, context: ssl.SSLContext) -> None:
+    def __init__(self, sock: ClosableStream, context: ssl.SSLContext) -> None:
         self._raw = sock
         self.stream = TlsStream(context)
         self._plain = b""
@@ -50,7 +50,7 @@ class TlsSocket:
             self._raw.sendall(_PLAIN_REFUSED if error.reason == "HTTP_REQUEST" else self.stream.last_words())
             raise
 
-    def recv(self, size: int) -> bytes:
+    def recv(self, size: int, /) -> bytes:
         while not self._plain:
             found = self.stream.decipher(b"")
             while found is None:
@@ -69,17 +69,17 @@ class TlsSocket:
         rest, self._plain = self._plain, b""
         return rest
 
-    def sendall(self, data: bytes) -> None:
+    def sendall(self, data: bytes, /) -> None:
         self._raw.sendall(self.stream.encipher(data))
 
-    def settimeout(self, wait_s: float | None) -> None:
+    def settimeout(self, wait_s: float | None, /) -> None:
         self._raw.settimeout(wait_s)
 
-    def shutdown(self, how: int) -> None:
+    def shutdown(self, how: int, /) -> None:
         self._raw.shutdown(how)
 
     def detach(self) -> int:
-        return int(self._raw.detach())
+        return self._raw.detach()
 
     def close(self) -> None:
         self._raw.close()

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Collection
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 from gateway.link.events import Start
 from gateway.sessions import frames
@@ -56,6 +56,23 @@ class Subscription:
         return self.is_final and not self.waiting
 
 
+class ClientConnection(Protocol):
+    """A client's connection, as the shell drives it."""
+
+    @property
+    def waiting_bytes(self) -> int:
+        """How much has been sent that the client's socket has not taken yet."""
+
+    def send(self, data: bytes) -> None:
+        """Send whole WebSocket frames now, or as soon as the client takes them."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Say why, and end."""
+
+    def resume_reading(self) -> None:
+        """Read on, if reading had been stopped."""
+
+
 class Session:
     """One client, from the handshake to its end."""
 
@@ -79,9 +96,9 @@ class Session:
         "wake",
     )
 
-    def __init__(self, encoding: int, client: Connection, connection: Any) -> None:
+    def __init__(self, encoding: int, client: Connection, connection: ClientConnection) -> None:
         self.connection = connection
-        """The shell's own; never looked at by a core."""
+        """For the shell, which performs what the sessions want; no core touches it."""
         self.encoding = encoding
         self.address = client.address
         self.client: Connection | None = client

@@ -9,7 +9,6 @@ Not here: the rules of requests (requests.py) and of subscriptions (subscribing.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from gateway.link import codes
 from gateway.link import events as link
@@ -25,7 +24,7 @@ from gateway.sessions.reachable import reachable
 from gateway.sessions.requests import Requests
 from gateway.sessions.revoked import Revoked
 from gateway.sessions.selecting import selected
-from gateway.sessions.session import GONE, NEW, OPEN, Decision, Question, Session
+from gateway.sessions.session import GONE, NEW, OPEN, ClientConnection, Decision, Question, Session
 from gateway.sessions.slowing import Slowing
 from gateway.sessions.stats import Stats
 from gateway.sessions.subscribing import Subscribing
@@ -106,7 +105,7 @@ class Sessions:
         """So many bytes have come from the client."""
         self._slowing.took(now, session, size)
 
-    def connected(self, now: float, encoding: int, client: Connection, connection: Any) -> Session:
+    def connected(self, now: float, encoding: int, client: Connection, connection: ClientConnection) -> Session:
         """The handshake of a client is done. `connection` is kept in the session for the shell."""
         session = Session(encoding, client, connection)
         self._sessions[session] = None

@@ -10,14 +10,14 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any, Protocol
+from typing import Protocol
 
 from gateway.link import codes
 from gateway.link.crash import crash
 from gateway.link.logs import event
 from gateway.sessions.session import Session
 from gateway.sockets.outbox import Outbox
-from gateway.sockets.readable import READ, Readable
+from gateway.sockets.readable import Readable
 from gateway.sockets.tls import TlsStream
 from gateway.sockets.websocket import (
     CLOSE,
@@ -29,6 +29,7 @@ from gateway.sockets.websocket import (
     receive,
 )
 from gateway.sockets.wheel import NEVER
+from mesh.loop import READ, WRITE, Watcher, Watchers
 
 log = logging.getLogger(__name__)
 
@@ -37,7 +38,6 @@ READ_BYTES = 16384
 CLOSE_WAIT_S = 2.0
 """How long a client has to answer our close frame, and to take what is left."""
 
-_WRITE = 2
 _UP, _CLOSING, _LAST_WORDS = range(3)
 """In use; our close frame is out and the client's is awaited; ends once the outbox is empty."""
 
@@ -45,7 +45,10 @@ _UP, _CLOSING, _LAST_WORDS = range(3)
 class SocketOwner(Protocol):
     """What has connections: it is told what comes, and sends what is to go out in `flush`."""
 
-    loop: Any
+    @property
+    def loop(self) -> Watchers:
+        """By which sockets are watched."""
+
     frame_bytes_max: int
     outbox_bytes_max: int
     counts_bytes: bool
@@ -102,7 +105,9 @@ class ClientSocket(Readable):
 
     __slots__ = ("_owner", "_partial", "_state", "_tls", "_writer", "outbox", "session", "wake")
 
-    def __init__(self, owner: SocketOwner, fd: int, tls: TlsStream | None = None, reader: Any = None) -> None:
+    def __init__(
+        self, owner: SocketOwner, fd: int, tls: TlsStream | None = None, reader: Watcher | None = None
+    ) -> None:
         """Take a descriptor, with its TLS, and the watcher that has read it so far, where there is one."""
         super().__init__(fd, owner.loop.io(fd, READ) if reader is None else reader)
         self.session: Session
@@ -114,7 +119,7 @@ class ClientSocket(Readable):
         self._state = _UP
         self._tls = tls
         self._partial: Partial | None = None
-        self._writer: Any = None
+        self._writer: Watcher | None = None
 
     @property
     def waiting_bytes(self) -> int:
@@ -145,7 +150,7 @@ class ClientSocket(Readable):
         if sent < len(data):
             self.outbox = Outbox(self._owner.outbox_bytes_max)
             self._owner.blocked(self)
-            self._writer = self._owner.loop.io(self._fd, _WRITE)
+            self._writer = self._owner.loop.io(self._fd, WRITE)
             self._writer.start(self._writable)
             self._keep(self.outbox, data, sent)
 
@@ -257,9 +262,10 @@ class ClientSocket(Readable):
         if outbox.sent(sent):
             return
         self.outbox = None
-        self._writer.stop()
-        self._writer.close()
-        self._writer = None
+        if self._writer is not None:
+            self._writer.stop()
+            self._writer.close()
+            self._writer = None
         self._owner.drained(self)
         if self._state == _LAST_WORDS:
             self.end()

@@ -3,7 +3,7 @@
 Invariant: `size` is what is waiting, in bytes; besides the frame on its way it is above `limit` only by the last piece.
 Of many small pieces less waits: each counts for PIECE_BYTES more than its length.
 
-Not here: the socket (connection.py), what becomes of a slow consumer (`Worker.overflowed`: closed with 4001).
+Not here: the socket (client_socket.py), what becomes of a slow consumer (`Worker.overflowed`: closed with 4001).
 """
 
 from __future__ import annotations

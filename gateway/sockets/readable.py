@@ -1,16 +1,12 @@
 """A descriptor that the loop reads as soon as something has come. It is no socket object and has no greenlet.
 
-Not here: what comes of what was read (connection.py, http/arrival.py).
+Not here: what comes of what was read (client_socket.py, http/arrival.py).
 """
 
 from __future__ import annotations
 
-from typing import Any
-
 from gateway.link.crash import crash
-
-READ = 1
-"""The loop's word for it."""
+from mesh.loop import Watcher
 
 
 class Readable:
@@ -18,7 +14,7 @@ class Readable:
 
     __slots__ = ("_fd", "_reader")
 
-    def __init__(self, fd: int, reader: Any) -> None:
+    def __init__(self, fd: int, reader: Watcher) -> None:
         """Take a descriptor, and a watcher of the loop for it; it may be one that has begun to watch."""
         self._fd = fd
         self._reader = reader

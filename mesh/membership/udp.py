@@ -20,12 +20,13 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TypeAlias
 
 import gevent
 import msgspec
 from gevent import get_hub
 
+from mesh.loop import READ, Watchers
 from mesh.membership.link import MembershipLink
 from mesh.membership.packets import MembershipEvent, Sender
 from mesh.membership.seal import DATAGRAM_BYTES_MAX
@@ -46,7 +47,8 @@ NAMES_MAX = 1_000
 FAULTS_SHOWN_S = 10.0
 """Between log lines about datagrams that could not be handled."""
 
-SocketAddress = tuple[Any, ...]
+SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+"""Of IPv4, or of IPv6."""
 
 
 class UdpStats(msgspec.Struct):
@@ -100,8 +102,8 @@ class Udp:
         self.port: int = self._socket.getsockname()[1]
         self._is_ipv6 = self._socket.family == socket.AF_INET6
         self._names: dict[str, _Name] = {}
-        loop = get_hub().loop
-        self._watcher = loop.io(self._socket.fileno(), 1)
+        loop: Watchers = get_hub().loop
+        self._watcher = loop.io(self._socket.fileno(), READ)
         self._again = loop.timer(PAUSE_S)
         self._timer = loop.timer(TICK_S, TICK_S)
 

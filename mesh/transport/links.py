@@ -18,9 +18,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-from mesh.transport.wire import Envelope
+from mesh.transport.wire import Envelope, P
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +110,7 @@ class Links:
         link = self._links.get(peer)
         return now - link.heard_at if link is not None else 0.0
 
-    def admits(self, now: float, envelope: Envelope[Any], name: str | None, is_numbered: bool) -> bool:
+    def admits(self, now: float, envelope: Envelope[P], name: str | None, is_numbered: bool) -> bool:
         """Whether this message counts.
 
         Args:

@@ -12,9 +12,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 import zmq
+
+from mesh.loop import READ, Watcher, Watchers
 
 SAFETY_POLL_S = 0.02
 TURN_S = 0.005
@@ -25,11 +27,11 @@ T = TypeVar("T")
 _EVENTS, _POLLIN = int(zmq.EVENTS), int(zmq.POLLIN)
 
 
-class _Source:
+class _Source(Generic[T]):
     __slots__ = ("fetch", "is_open", "socket", "take", "watcher")
 
     def __init__(
-        self, socket: zmq.Socket[bytes], fetch: Callable[[], Any], take: Callable[[Any], None], watcher: Any
+        self, socket: zmq.Socket[bytes], fetch: Callable[[], T], take: Callable[[T], None], watcher: Watcher
     ) -> None:
         self.socket = socket
         self.fetch = fetch
@@ -38,23 +40,27 @@ class _Source:
         self.is_open = True
 
 
+_AnySource: TypeAlias = _Source[Any]
+"""Each has its own kind of message."""
+
+
 class Pump:
     """Fetches messages and has them taken. An exception in that ends the process: the loop would only print it."""
 
-    def __init__(self, loop: Any, crash: Callable[[], None], turned: Callable[[], None] | None = None) -> None:
+    def __init__(self, loop: Watchers, crash: Callable[[], None], turned: Callable[[], None] | None = None) -> None:
         """Begin with no socket. `turned` is called after each turn: what it has brought can be handled together."""
         self._loop = loop
         self._crash = crash
         self._turned = turned
-        self._sources: dict[zmq.Socket[bytes], _Source] = {}
-        self._ready: dict[_Source, None] = {}
+        self._sources: dict[zmq.Socket[bytes], _AnySource] = {}
+        self._ready: dict[_AnySource, None] = {}
         self._again = loop.timer(0.0)
         self._safety = loop.timer(SAFETY_POLL_S, SAFETY_POLL_S)
         self._safety.start(self._look)
 
     def add(self, socket: zmq.Socket[bytes], fetch: Callable[[], T], take: Callable[[T], None]) -> None:
         """Read from this socket: `fetch` gets one message or raises zmq.Again. `take` may add and remove sockets."""
-        source = _Source(socket, fetch, take, self._loop.io(socket.getsockopt(zmq.FD), 1))
+        source = _Source(socket, fetch, take, self._loop.io(int(socket.getsockopt(zmq.FD)), READ))
         self._sources[socket] = source
         source.watcher.start(self._readable, source)
         self._ready[source] = None  # an edge from before the watcher is lost
@@ -83,7 +89,7 @@ class Pump:
             timer.stop()
             timer.close()
 
-    def _readable(self, source: _Source) -> None:
+    def _readable(self, source: _AnySource) -> None:
         self._ready[source] = None
         if not self._again.active:
             self._turn()
@@ -110,7 +116,7 @@ class Pump:
         if self._ready:
             self._again.start(self._turn)
 
-    def _share(self, source: _Source, until: float) -> bool:
+    def _share(self, source: _AnySource, until: float) -> bool:
         """Read a share of what there is; returns whether there may be more."""
         for _ in range(SHARE):
             try:

@@ -19,17 +19,18 @@ import logging
 import time
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic
 
 import zmq
 from gevent import get_hub
 
+from mesh.loop import Watchers
 from mesh.transport import zap
 from mesh.transport.addresses import cannot_listen, numeric_host
 from mesh.transport.keys import Keys
 from mesh.transport.links import Links, LinkStats, PeerAddress
 from mesh.transport.pump import Pump
-from mesh.transport.wire import MESSAGE_BYTES_MAX, Codec, TooLarge, WireError
+from mesh.transport.wire import MESSAGE_BYTES_MAX, Codec, P, TooLarge, WireError
 
 log = logging.getLogger(__name__)
 
@@ -48,8 +49,6 @@ TO_ALL = b"*"
 _DONTWAIT = int(zmq.DONTWAIT)
 """As a plain integer: pyzmq's own enumeration costs more than the sending."""
 
-Receive = Callable[[str, str, list[Any]], None]
-
 
 @dataclass(slots=True)
 class _Sockets:
@@ -57,7 +56,7 @@ class _Sockets:
     dealer: zmq.Socket[bytes]
 
 
-class Transport:
+class Transport(Generic[P]):
     """This node's end of all links. `receive(sender, boot, packets)` is called in the loop, then `received`."""
 
     def __init__(
@@ -67,10 +66,10 @@ class Transport:
         host: str,
         port: int,
         keys: Keys,
-        codec: Codec[Any],
-        receive: Receive,
+        codec: Codec[P],
+        receive: Callable[[str, str, list[P]], None],
         crash: Callable[[], None],
-        loop: Any = None,
+        loop: Watchers | None = None,
         received: Callable[[], None] | None = None,
     ) -> None:
         """Listen at `port` and the next one; 0 stands for two free ones.
@@ -149,7 +148,7 @@ class Transport:
 
     # Sending.
 
-    def send(self, peer: str, packets: list[Any]) -> None:
+    def send(self, peer: str, packets: list[P]) -> None:
         """Send to one peer, or drop."""
         sockets = self._sockets.get(peer)
         stats = self._links.stats
@@ -167,7 +166,7 @@ class Transport:
             except zmq.Again:
                 stats.dropped[peer] += 1
 
-    def broadcast(self, packets: list[Any]) -> None:
+    def broadcast(self, packets: list[P]) -> None:
         """Send to all that are connected, or drop for those whose queue is full; they see the jump in the numbers."""
         stats = self._links.stats
         reached = self._links.reached(time.monotonic())
@@ -186,7 +185,7 @@ class Transport:
         self._context.destroy(linger=0)
         self._sockets.clear()
 
-    def _encoded(self, link_seq: int, packets: list[Any]) -> list[bytes]:
+    def _encoded(self, link_seq: int, packets: list[P]) -> list[bytes]:
         """As one message; as several if one would be too large. Broadcasts are numbered from `link_seq` on."""
         try:
             return [self._codec.encode(self._me, self._boot, link_seq, packets)]
@@ -317,6 +316,6 @@ def _bind(made: zmq.Socket[bytes], host: str, port: int) -> int:
     return int(made.getsockopt_string(zmq.LAST_ENDPOINT).rpartition(":")[2])
 
 
-def _say(name: str, **fields: Any) -> None:
+def _say(name: str, **fields: object) -> None:
     """One line of the log, in the form of gateway/link/logs.py, which this package may not import."""
     log.warning("%s", name, extra={"fields": fields})

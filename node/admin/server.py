@@ -11,11 +11,13 @@ import secrets
 import socket as system
 import stat
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from itertools import count
 from pathlib import Path
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Protocol
 from urllib.parse import quote
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 import gevent
 import msgspec
@@ -26,6 +28,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from gateway.link import events as link
 from gateway.link.files import file_response
+from gateway.link.listening import Address, Listener, listening
 from gateway.link.logs import event
 from gateway.link.responses import Response, fresh, text
 from mesh.revocations import TooManyRevocations
@@ -132,7 +135,7 @@ class AdminListener:
 
     # Requests.
 
-    def _application(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def _application(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         try:
             response = self._answer(environ)
         except Exception:
@@ -144,7 +147,7 @@ class AdminListener:
         start_response(response.status, headers)
         return [] if environ["REQUEST_METHOD"] == "HEAD" else [response.body]
 
-    def _answer(self, environ: dict[str, Any]) -> Response:
+    def _answer(self, environ: WSGIEnvironment) -> Response:
         headers = {
             name[5:].replace("_", "-").lower(): value for name, value in environ.items() if name.startswith("HTTP_")
         }
@@ -183,7 +186,7 @@ class AdminListener:
             del self._selecting[select.number]
         answers = [one.value for one in asked if one.ready()]
         total = sum(answer.count for answer in answers)
-        body: dict[str, Any] = {"count": total, "workers_silent": len(asked) - len(answers)}
+        body: dict[str, object] = {"count": total, "workers_silent": len(asked) - len(answers)}
         if select.close is None:
             body["connections"] = [row for answer in answers for row in answer.rows][: select.rows_max]
         return fresh(200, _JSON, msgspec.json.encode(body))
@@ -203,7 +206,7 @@ class AdminListener:
         }
         return fresh(200, _JSON, msgspec.json.encode(body))
 
-    def _publish(self, asked: PublishThis, environ: dict[str, Any]) -> Response:
+    def _publish(self, asked: PublishThis, environ: WSGIEnvironment) -> Response:
         try:
             value = environ["wsgi.input"].read(BODY_BYTES_MAX + 1)
         except OSError as error:  # it ended too soon, or is not in the chunks that it says
@@ -226,7 +229,7 @@ class AdminListener:
             self._publishing.pop(number, None)
             return text("504 Gateway Timeout", "no answer yet whether the message was taken")
         if isinstance(outcome, link.Refused):
-            body: dict[str, Any] = {"code": outcome.code, "reason": outcome.reason}
+            body: dict[str, object] = {"code": outcome.code, "reason": outcome.reason}
             return fresh(503 if outcome.code < 4300 else 400, _JSON, msgspec.json.encode(body))
         return fresh(200, _JSON, msgspec.json.encode({"log": outcome.log, "at": outcome.at}))
 
@@ -247,6 +250,16 @@ def address_of(settings: Settings, clients_port: int) -> str:
     return f"127.0.0.1:{port if port <= 65535 else clients_port - PORT_STEP}" if settings.node.port else "127.0.0.1:0"
 
 
+class _Stream(Protocol):
+    """What is used of a client's socket."""
+
+    def settimeout(self, wait_s: float | None, /) -> None:
+        """How long each call may wait."""
+
+    def shutdown(self, how: int, /) -> None:
+        """Hang up."""
+
+
 class _Handler(WSGIHandler):  # type: ignore[misc]
     """Says nothing of requests, right or wrong, in the log."""
 
@@ -262,12 +275,12 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
         super().run_application()
         self.server.waits_for(self.socket)
 
-    def _handle_client_error(self, error: Exception) -> Any:
+    def _handle_client_error(self, error: Exception) -> None:
         if not isinstance(error, (ValueError, OSError)):
             error = ValueError(str(error))
-        return super()._handle_client_error(error)
+        super()._handle_client_error(error)
 
-    def handle_error(self, kind: Any, error: Any, trace: Any) -> None:
+    def handle_error(self, kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
         if isinstance(error, OSError):
             return  # the client is gone, or does not read
         event(log, "admin_failed", logging.ERROR, error=f"{kind.__name__}: {error}")
@@ -277,16 +290,16 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
 class _Server(WSGIServer):  # type: ignore[misc]
     handler_class = _Handler
 
-    def __init__(self, listener: Any, application: Callable[..., Any]) -> None:
+    def __init__(self, listener: Listener, application: WSGIApplication) -> None:
         super().__init__(listener, application, spawn=Pool(CONNECTIONS_MAX), log=None, error_log=None)
-        self._waiting: dict[Any, None] = {}
+        self._waiting: dict[_Stream, None] = {}
         """Sockets on which no whole request has come yet, oldest first."""
 
-    def waits_for(self, sock: Any) -> None:
+    def waits_for(self, sock: _Stream) -> None:
         """A request is to come there."""
         self._waiting[sock] = None
 
-    def has_come(self, sock: Any) -> None:
+    def has_come(self, sock: _Stream) -> None:
         """It has come, or nothing will."""
         self._waiting.pop(sock, None)
 
@@ -294,7 +307,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
         """Nothing: theirs asks the name service."""
         self.environ.update(SERVER_NAME="", SERVER_PORT="")
 
-    def handle(self, sock: Any, address: Any) -> None:
+    def handle(self, sock: _Stream, address: Address) -> None:
         sock.settimeout(WAIT_S)
         if self.pool.full() and self._waiting:
             self._push_out()
@@ -316,40 +329,32 @@ class _Server(WSGIServer):  # type: ignore[misc]
             pass
 
 
-def _listen(address: str) -> Any:
+def _listen(address: str) -> Listener:
     host, port = host_of(address), port_of(address)
     try:
         family, _, _, _, where = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
-        listener = socket.socket(family, socket.SOCK_STREAM)
-        try:
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listener.bind(where)
-            listener.listen(CONNECTIONS_MAX)
-            listener.setblocking(False)
-        except OSError:
-            listener.close()
-            raise
-        return listener
+        return listening(family, where, CONNECTIONS_MAX)
     except OSError as error:
         why = f"cannot listen on {address}: {error.strerror} (another with --set admin.listen=HOST:PORT)"
         raise OSError(why) from error
 
 
-def _listen_unix(path: Path) -> Any:
+def _listen_unix(path: Path) -> Listener:
     """A socket that only this user reaches; one that a killed node has left is replaced."""
     try:
         if path.exists() and stat.S_ISSOCK(path.stat().st_mode):
             with system.socket(system.AF_UNIX) as probe:
                 if probe.connect_ex(str(path)):
                     path.unlink()
-        listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        unbound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         mask = os.umask(0o177)
         try:
-            listener.bind(str(path))
+            unbound.bind(str(path))
         finally:
             os.umask(mask)
-        listener.listen(CONNECTIONS_MAX)
-        listener.setblocking(False)
+        unbound.listen(CONNECTIONS_MAX)
+        unbound.setblocking(False)
+        listener: Listener = unbound
         return listener
     except OSError as error:
         raise OSError(f"cannot listen on unix:{path}: {error.strerror}") from error

@@ -91,7 +91,7 @@ class Network:
         self._owner = owner
         keys = mesh_keys(settings)
         cluster = settings.cluster
-        self._transport: Transport = Transport(
+        self._transport = Transport(
             settings.node.name, boot, cluster.host, cluster.port, keys, Codec(Packet), owner.peer_packets, crash,
             received=owner.perform,
         )  # fmt: skip

@@ -16,6 +16,7 @@ from typing import Generic, TypeVar
 from gevent import get_hub
 
 from gateway.link.crash import crash
+from mesh.loop import Loop
 
 T = TypeVar("T")
 
@@ -35,7 +36,8 @@ class Inbox(Generic[T]):
         self._receive = receive
         self._received = received
         self._values: deque[T] = deque()
-        self._wake = get_hub().loop.async_()
+        loop: Loop = get_hub().loop
+        self._wake = loop.async_()
         self._wake.start(self._turn)
 
     def put(self, value: T) -> None:

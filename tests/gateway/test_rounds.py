@@ -22,7 +22,7 @@ from whimbrel_server import Connection
 class Socket:
     """Takes what is sent, or the close."""
 
-    outbox = None
+    waiting_bytes = 0
 
     def __init__(self) -> None:
         self.taken: list[bytes] = []
@@ -32,6 +32,9 @@ class Socket:
 
     def close(self, code: int, reason: str) -> None:
         self.taken.append(b"close")
+
+    def resume_reading(self) -> None:
+        pass
 
 
 @pytest.fixture

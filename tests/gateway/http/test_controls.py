@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -43,11 +44,12 @@ def send(method: str, path: str, settings: Any = DEMO, **headers: str) -> tuple[
 
     path, _, query = path.partition("?")
     environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": query, "HTTP_HOST": "10.0.0.2:8080"}
-    b"".join(
-        Site(ask, origins_of(settings), settings.controls, settings.console)(
-            environ | headers, lambda *answer: found.extend(answer)
-        )
-    )
+
+    def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[[bytes], None]:
+        found.extend([status, headers])
+        return list[bytes]().append
+
+    b"".join(Site(ask, origins_of(settings), settings.controls, settings.console)(environ | headers, start_response))
     return found[0], dict(found[1]), asked
 
 

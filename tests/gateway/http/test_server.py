@@ -30,10 +30,11 @@ class Socket:
         self.drips = drips
         self.timeout = 0.0
 
-    def settimeout(self, timeout: float) -> None:
+    def settimeout(self, timeout: float | None, /) -> None:
+        assert timeout is not None
         self.timeout = timeout
 
-    def recv(self, size: int) -> bytes:
+    def recv(self, size: int, /) -> bytes:
         if self.drips:
             time.sleep(0.005)
             return b"x"

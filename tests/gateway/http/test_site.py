@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,9 +45,12 @@ def get(
         return reply
 
     environ = {"REQUEST_METHOD": method, "PATH_INFO": path, "QUERY_STRING": ""} | headers
-    body = b"".join(
-        Site(ask, Origins(), has_insides=True)(environ, lambda status, headers: found.extend([status, dict(headers)]))
-    )
+
+    def start_response(status: str, headers: list[tuple[str, str]], _: object = None) -> Callable[[bytes], None]:
+        found.extend([status, dict(headers)])
+        return list[bytes]().append
+
+    body = b"".join(Site(ask, Origins(), has_insides=True)(environ, start_response))
     return found[0], found[1] | {"asked": ",".join(asked)}, body
 
 

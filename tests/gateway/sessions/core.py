@@ -33,6 +33,21 @@ def frames_in(data: bytes) -> list[dict[str, Any]]:
     return found
 
 
+class NoConnection:
+    """Of a client that is only looked at in its session."""
+
+    waiting_bytes = 0
+
+    def send(self, data: bytes) -> None:
+        raise NotImplementedError
+
+    def close(self, code: int, reason: str) -> None:
+        raise NotImplementedError
+
+    def resume_reading(self) -> None:
+        raise NotImplementedError
+
+
 class Blocking(Authorizer):
     """Makes any authorizer one that blocks: its questions wait for the test."""
 
@@ -63,7 +78,7 @@ class Harness:
         self.writes = 0
 
     def connect(self, encoding: int = link.JSON) -> Session:
-        return self.sessions.connected(self.now, encoding, Connection("1.2.3.4:5"), None)
+        return self.sessions.connected(self.now, encoding, Connection("1.2.3.4:5"), NoConnection())
 
     def open(self, encoding: int = link.JSON) -> Session:
         """A client that has said hello."""

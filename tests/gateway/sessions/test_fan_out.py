@@ -10,10 +10,12 @@ from hypothesis import strategies as st
 from gateway.link.events import JSON, Start
 from gateway.sessions.fan_out import FanOut
 from gateway.sessions.session import Session, Subscription
+from tests.gateway.sessions.core import NoConnection
 from tests.support.truth import covers
 from whimbrel_server import Connection
 
-SESSIONS = {name: Session(JSON, Connection("1.2.3.4:5"), name) for name in "ABCD"}
+SESSIONS = {name: Session(JSON, Connection("1.2.3.4:5"), NoConnection()) for name in "ABCD"}
+NAMES = {session: name for name, session in SESSIONS.items()}
 
 
 def held_by(sid: int, subject: str, is_live: bool, session: str) -> Subscription:
@@ -26,13 +28,12 @@ SUBJECTS = ["/t", "/t/", "/t/a", "/t/a/", "/t/a/b", "/t/a/b/c", "/u/a"]
 PATTERNS = ["/t/*", "/t/a/*", "/t/a/b/*", "/t//*", "/u/*"]
 
 
-def delivered(table: FanOut, subjects: list[str]) -> dict[Any, list[int]]:
-    """Connection -> indices of the messages that it is sent, in order."""
+def delivered(table: FanOut, subjects: list[str]) -> dict[str, list[int]]:
+    """Name of the session -> indices of the messages that it is sent, in order."""
     sends: dict[Session, list[bytes]] = {}
     count = table.deliver(subjects, [b"%d," % index for index in range(len(subjects))], sends)
     found = {
-        session.connection: [int(index) for index in b"".join(pieces).split(b",")[:-1]]
-        for session, pieces in sends.items()
+        NAMES[session]: [int(index) for index in b"".join(pieces).split(b",")[:-1]] for session, pieces in sends.items()
     }
     assert count == sum(map(len, found.values()))
     return found
@@ -58,7 +59,7 @@ def test_as_if_each_subscription_were_asked_about_each_message(data: st.DataObje
         session: [
             index
             for index, subject in enumerate(batch)
-            if any(one.is_live and one.session.connection == session and covers(one.subject, subject) for one in held)
+            if any(one.is_live and one.session is SESSIONS[session] and covers(one.subject, subject) for one in held)
         ]
         for session in "ABCD"
     }

@@ -6,7 +6,7 @@ import pytest
 
 from gateway.link import events as link
 from gateway.sessions.reachable import reachable, vantage
-from tests.gateway.sessions.core import Harness
+from tests.gateway.sessions.core import Harness, NoConnection
 from whimbrel_server import Connection
 
 LOOPBACK, WILDCARD, PRIVATE, PUBLIC = (
@@ -67,7 +67,8 @@ def test_welcome_and_move_name_what_the_client_can_use() -> None:
     harness = Harness()
     found = {}
     for host in ("push.example:8080", "127.0.0.1:8080"):
-        session = harness.sessions.connected(harness.now, link.JSON, Connection("1.2.3.4:5", host=host), None)
+        client = Connection("1.2.3.4:5", host=host)
+        session = harness.sessions.connected(harness.now, link.JSON, client, NoConnection())
         harness.say(link.Servers([LOOPBACK, NAME]))
         (welcome,) = harness.send(session, {"op": "hello", "id": 1})
         found[session] = welcome["servers"]

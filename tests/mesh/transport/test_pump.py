@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import zmq
 
+from mesh.loop import Args
 from mesh.transport import pump
 from mesh.transport.pump import SHARE, Pump
 
 
 class Watcher:
     active = False
-    callback: Callable[..., None]
-    args: tuple[Any, ...] = ()
+    fired: Callable[[], object]
 
-    def start(self, callback: Callable[..., None], *args: Any) -> None:
-        self.active, self.callback, self.args = True, callback, args
+    def start(self, callback: Callable[[*Args], object], *args: *Args) -> None:
+        self.active, self.fired = True, partial(callback, *args)
 
     def stop(self) -> None:
         self.active = False
@@ -30,7 +30,7 @@ class Watcher:
 
     def fire(self) -> None:
         assert self.active
-        self.callback(*self.args)
+        self.fired()
 
 
 class Loop:
@@ -40,11 +40,11 @@ class Loop:
         self.timers: list[Watcher] = []
         self.watchers: list[Watcher] = []
 
-    def timer(self, after_s: float, repeat_s: float = 0.0) -> Watcher:
+    def timer(self, after_s: float, repeat_s: float = 0.0, /) -> Watcher:
         self.timers.append(Watcher())
         return self.timers[-1]
 
-    def io(self, fd: int, events: int) -> Watcher:
+    def io(self, fd: int, events: int, /) -> Watcher:
         self.watchers.append(Watcher())
         return self.watchers[-1]
 
@@ -77,7 +77,7 @@ class Bench:
 
     def run_again(self) -> None:
         self.again.stop()  # as the loop does with a timer that does not repeat
-        self.again.callback()
+        self.again.fired()
 
 
 def test_what_was_there_before_is_read_without_an_edge() -> None:

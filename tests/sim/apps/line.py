@@ -96,10 +96,13 @@ class Line:
         if not self.is_silent:
             self._setting.schedule.after(self._delay_s(), self._lose, None, "connection reset")
 
+    def resume_reading(self) -> None:
+        """Reading is never stopped."""
+
     @property
-    def is_backed_up(self) -> bool:
-        """Whether something waits that the sockets do not take."""
-        return self._was_backed_up
+    def waiting_bytes(self) -> int:
+        """What the sockets did not take; until the client has taken all of it, there is something."""
+        return max(self._bytes - SOCKET_BYTES, 1) if self._was_backed_up else 0
 
     # The client's end.
 

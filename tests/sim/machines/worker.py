@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from random import Random
-from typing import Protocol
 
 import msgspec
 
@@ -21,7 +20,7 @@ from gateway.link.numbering import Arrivals
 from gateway.link.settings import GatewaySettings
 from gateway.sessions.farewell import NODE_SILENT, SHUTTING_DOWN
 from gateway.sessions.node_watch import NodeWatch
-from gateway.sessions.session import Session
+from gateway.sessions.session import ClientConnection, Session
 from gateway.sessions.sessions import TICK_S, Sessions
 from tests.sim.machines.link import Link
 from tests.sim.setting import Setting
@@ -33,20 +32,6 @@ AWAY_S = 0.2
 """Over which clients are sent away; less than of the shipped, for lives are short."""
 SILENT_S = 2.0
 """A node that says nothing for so long is taken for lost until it speaks again."""
-
-
-class ClientLine(Protocol):
-    """A worker's end of the line to a client, instead of a connection's."""
-
-    def send(self, data: bytes) -> None:
-        """Whole WebSocket frames."""
-
-    def close(self, code: int, reason: str) -> None:
-        """Say why, then end."""
-
-    @property
-    def is_backed_up(self) -> bool:
-        """Whether something waits that the client has not taken."""
 
 
 class WorkerMachine:
@@ -72,7 +57,7 @@ class WorkerMachine:
         self.is_over = False
         self.is_draining = False
         self.stalled_until = 0.0
-        self.lines: dict[Session, ClientLine] = {}
+        self.lines: dict[Session, ClientConnection] = {}
         self._setting = setting
         self._settings = settings
         self._offset_s = offset_s
@@ -124,7 +109,7 @@ class WorkerMachine:
 
     # From lines.
 
-    def connect(self, encoding: int, address: str, line: ClientLine) -> Session:
+    def connect(self, encoding: int, address: str, line: ClientConnection) -> Session:
         """A handshake is done."""
         session = self._sessions.connected(self.now, encoding, Connection(address), line)
         self.lines[session] = line
@@ -230,7 +215,7 @@ class WorkerMachine:
                     line.close(code, reason)
             drains, outputs.drains = outputs.drains, []
             for session in drains:
-                if (line := self.lines.get(session)) is not None and not line.is_backed_up:
+                if (line := self.lines.get(session)) is not None and not line.waiting_bytes:
                     self._sessions.drained(session)
         if outputs.has_events and self._link is not None:
             for events in outputs.take_events():
