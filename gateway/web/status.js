@@ -69,6 +69,7 @@ export class StatusView {
       }
       if (this.#sources.current === origin) this.#sources.failed();
     }
+    this.#rawLinks.pointTo(this.#sources.current);
     return null;
   }
 

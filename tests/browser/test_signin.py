@@ -75,5 +75,14 @@ def test_the_node_shows_itself_to_those_with_its_admin_token(driver: Any, tmp_pa
             until(partial(shows, driver, content), "what the link leads to is shown")
             driver.back()
             until(lambda: "Node: ready" in one("node-state").text, "the page is back, and signed in")
+            assert one(link).get_attribute("href") is None, "a browser that opened it would be refused"
+            page = driver.current_window_handle
+            for in_new_tab in ("new MouseEvent('auxclick', {button: 1})", "new MouseEvent('click', {ctrlKey: true})"):
+                driver.execute_script(f"document.getElementById('{link}').dispatchEvent({in_new_tab})")
+                until(lambda: len(driver.window_handles) == 2, "it is in a new tab")
+                driver.switch_to.window(next(tab for tab in driver.window_handles if tab != page))
+                until(partial(shows, driver, content), "what the link leads to is shown there")
+                driver.close()
+                driver.switch_to.window(page)
         one("signout").click()
         until(lambda: bool(one("admin-signin").is_displayed()), "it is signed out")
