@@ -12,7 +12,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +20,7 @@ from pathlib import Path
 from loadtest.bench import Bench, Broker, warm_up
 from loadtest.beside import LIMIT, Beside, beside_json, beside_table, compare
 from loadtest.bystanders import bystanders
+from loadtest.compacted import table as compacted_table
 from loadtest.market.all import SHAPES
 from loadtest.mesh_scenarios import MESH_SCENARIOS
 from loadtest.peer.scenario import peer
@@ -32,7 +33,15 @@ from loadtest.tls import tls
 from loadtest.violators import violators
 
 ALL = {**SCENARIOS, **MESH_SCENARIOS}
-LONG = {"up": up, "out": out, "peer": peer, "violators": violators, "bystanders": bystanders, "tls": tls}
+LONG = {
+    "up": up,
+    "out": out,
+    "peer": peer,
+    "violators": violators,
+    "bystanders": bystanders,
+    "table": compacted_table,
+    "tls": tls,
+}
 """Only when they are named: they take many minutes, or need what is not installed with the rest."""
 ALSO = {**LONG, **SHAPES}
 WITHOUT_KAFKA = ("mesh_commit", "commit", "violators", "tls")
@@ -170,7 +179,7 @@ class NoKafka:
 
     bootstrap = ""
 
-    def create_topic(self, topic: str, partitions: int = 1) -> None:
+    def create_topic(self, topic: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None:
         raise NotImplementedError
 
     def pid(self, broker: int = 1) -> int:

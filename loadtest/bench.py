@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -42,7 +42,7 @@ class Broker(Protocol):
 
     bootstrap: str
 
-    def create_topic(self, topic: str, partitions: int = 1) -> None: ...
+    def create_topic(self, topic: str, partitions: int = 1, config: Mapping[str, str] | None = None) -> None: ...
 
     def pid(self, broker: int = 1) -> int: ...
 
@@ -92,10 +92,10 @@ class Bench:
         self.missing.append(words)
         self.say(f"not measured: {words}")
 
-    def topic(self, name: str) -> str:
+    def topic(self, name: str, config: Mapping[str, str] | None = None) -> str:
         """A new topic."""
         topic = f"{name}-{self.run}" if self.run else name
-        self.kafka.create_topic(topic, PARTITIONS)
+        self.kafka.create_topic(topic, PARTITIONS, config)
         return topic
 
     def node(self, topic: str, settings: dict[str, str] | None = None, *flags: str) -> Node:

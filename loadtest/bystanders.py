@@ -27,8 +27,8 @@ from loadtest.bench import Bench
 from loadtest.kafka_load import PARTITIONS
 from loadtest.process import Child, Failed, Shares
 from loadtest.report import Row, percentile
-from loadtest.violators import until_words
-from loadtest.wire import HELLO, TEXT, handshake, hello_and_subscribe, masked
+from loadtest.violators import connected, until_words
+from loadtest.wire import HELLO, TEXT, hello_and_subscribe, masked
 
 NAMESPACE = "bench"
 SUBJECTS = 20_000
@@ -61,7 +61,7 @@ class Bystander:
     def connect(self, port: int, topic: str) -> None:
         """Come, and be live."""
         self._subject = f"/{topic}/00/100"
-        self._sock = _connected(port)
+        self._sock = connected(port)
         self._sock.sendall(hello_and_subscribe(f"/{NAMESPACE}/bystander", None))
         until_words(self._sock, b'"op":"live"')
 
@@ -169,7 +169,7 @@ class _Attacker:
     def __init__(self, kind: Kind, port: int, wants: list[dict[str, Any]]) -> None:
         self.served = 0
         self._kind = kind
-        self._sock = _connected(port)
+        self._sock = connected(port)
         self._sock.sendall(HELLO)
         until_words(self._sock, b'"op":"welcome"')
         self._sock.setblocking(False)
@@ -257,14 +257,6 @@ def bystanders(bench: Bench) -> Iterator[Row]:
 
 def _p99_ms(samples: array[int]) -> float:
     return percentile(samples, [1] * len(samples), 0.99) / 1000
-
-
-def _connected(port: int) -> socket.socket:
-    sock = socket.create_connection(("127.0.0.1", port), timeout=30)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.sendall(handshake("127.0.0.1", port))
-    until_words(sock, b"\r\n\r\n")
-    return sock
 
 
 def _frame(op: str, request: int, **keys: Any) -> bytes:

@@ -158,6 +158,12 @@ def resident_kb(pid: int) -> float:
     return pages * PAGE_KB
 
 
+def peak_kb(pid: int) -> float:
+    """The most resident memory that the process has had, without its descendants."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return float(status.partition("VmHWM:")[2].split()[0])
+
+
 class Shares:
     """What share of a core each named process tree takes between two moments."""
 

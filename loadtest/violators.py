@@ -77,6 +77,15 @@ class Bystanders:
         return found
 
 
+def connected(port: int) -> socket.socket:
+    """A connection that has become a WebSocket's."""
+    sock = socket.create_connection(("127.0.0.1", port), timeout=30)
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.sendall(handshake("127.0.0.1", port))
+    until_words(sock, b"\r\n\r\n")
+    return sock
+
+
 def until_words(sock: socket.socket, words: bytes) -> None:
     """Read until these have come."""
     read = b""

@@ -15,8 +15,8 @@ from node.intake import subject_of
 from node.kafka.events import Record
 from node.publish_mark import marked
 
-STRETCH_RECORDS = 50_000
-STRETCH_BYTES = 32 << 20
+STRETCH_RECORDS = 10_000
+STRETCH_BYTES = 4 << 20
 REPEATS_BACK = 10_000
 """Records before the first that is wanted which are read where clients may publish."""
 

@@ -9,8 +9,9 @@ A table has no age and no limit but the disk's: nothing leaves it but by a tombs
                       what was to be written has become too much; the store was lost -------+------------+
 
 FILLING: Kafka is read from the table's position up to where the log stood; what the log gets meanwhile is collected,
-within bounds, and written behind it. COMPLETE: what the log gets is written about every tick, of a subject only the
-last.
+within bounds, and written behind it. Few tables do so at a time, in small stretches: what is on its way takes memory,
+and questions wait in the store behind what is written. COMPLETE: what the log gets is written about every tick, of a
+subject only the last.
 
 Rules:
 - The store's position is true: the table is as the log was there.
@@ -57,6 +58,8 @@ COLLECTED_BYTES_MAX = 16 << 20
 """Of what waits to be written of one table; beyond it Kafka is read again."""
 CHANGE_BYTES = 100
 """Of a change that waits, besides its subject and value."""
+FILLS_MAX = 2
+"""Tables that are filled at the same time: one is read while another's stretch is written."""
 RETRY_S = 1.0
 PAGE_ROWS = 2_000
 PAGE_BYTES = 1 << 20
@@ -135,6 +138,10 @@ class Tables:
         """Questions to Kafka."""
         self._asked: set[Ticket] = set()
         """Questions to the store."""
+        self._turns: dict[str, Table] = {}
+        """Those that are being read from Kafka."""
+        self._due: dict[str, Table] = {}
+        """Those that wait for a turn."""
         self._generation = 0
         """Of the store."""
         self._is_usable = True
@@ -225,6 +232,7 @@ class Tables:
         table = self._tables.pop(source.log_id, None)
         if table is not None:
             self._tickets.pop(table.ticket, None)
+            self._end_turn(table)
             self._effects.add(DropTable(self._generation, source.log_id))
 
     # Inputs: what a log gets.
@@ -234,6 +242,8 @@ class Tables:
         table = self._tables.get(source.log_id)
         log = source.log
         if table is None or log is None or table.stage not in (TableStage.FILLING, TableStage.COMPLETE):
+            return
+        if source.log_id in self._due:  # it will be read up to where the log is then
             return
         count, table.appended = log.appended - table.appended, log.appended
         if count > log.held:  # some have left again
@@ -323,6 +333,7 @@ class Tables:
         if table is not None:
             table.failure = reason
             table.retry_at = now + RETRY_S
+            self._end_turn(table)
 
     # Inputs: the clock, and who asks.
 
@@ -390,20 +401,22 @@ class Tables:
 
     def _fill(self, table: Table) -> None:
         """Read from Kafka what the table lacks, up to the log's end; what follows there is collected from here on."""
+        self._move(table, TableStage.FILLING)
+        self._aim(table)
+        self._go_on(table)
+
+    def _aim(self, table: Table) -> None:
         log = table.source.log
         assert log is not None
-        self._move(table, TableStage.FILLING)
         table.goal = log.end
         table.appended = log.appended
-        self._go_on(table)
+        table.collected.clear()
+        table.collected_bytes = 0
 
     def _overflow(self, table: Table) -> None:
         """What was collected is too much, or not all: Kafka has it, too."""
         if table.stage is TableStage.FILLING:
-            assert table.source.log is not None
-            table.goal = table.source.log.end
-            table.collected.clear()
-            table.collected_bytes = 0
+            self._aim(table)
         else:
             self._fill(table)
 
@@ -413,8 +426,25 @@ class Tables:
             self._move(table, TableStage.COMPLETE)
             table.source.is_table_complete = True
             self._backfills.table_completed(table.source)
-        else:
+        elif table.source.log_id in self._turns:
             self._ask(table, ReadTable(table.source, table.at, table.goal))
+        else:
+            table.retry_at = None
+            self._due[table.source.log_id] = table
+            self._give_turns()
+
+    def _give_turns(self) -> None:
+        while self._due and len(self._turns) < FILLS_MAX:
+            log_id, table = next(iter(self._due.items()))
+            del self._due[log_id]
+            self._turns[log_id] = table
+            self._aim(table)
+            self._go_on(table)
+
+    def _end_turn(self, table: Table) -> None:
+        self._due.pop(table.source.log_id, None)
+        if self._turns.pop(table.source.log_id, None) is not None:
+            self._give_turns()
 
     def _take_read(self, table: Table) -> None:
         """Have what was read written, once what was written before is."""
@@ -440,6 +470,7 @@ class Tables:
         table.stage = stage
         self._tickets.pop(table.ticket, None)
         table.read, table.retry_at = None, None
+        self._end_turn(table)
         if stage is not TableStage.COMPLETE:
             table.source.is_table_complete = False
             table.collected.clear()

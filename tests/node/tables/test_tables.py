@@ -10,8 +10,9 @@ from gateway.link import events as link
 from mesh.log import BEGINNING, Entry, Position
 from node.backfill.questions import Measure, ReadTable, TableRead
 from node.effects import AskKafka, AskTable, BeginTable, OpenTable, WriteTables
-from node.kafka.events import MeasureDone, TableReadDone
+from node.kafka.events import MeasureDone, TableReadDone, Unanswered
 from node.tables.events import StoreChanged, TableAnswer, TableOpened, TablesWritten
+from node.tables.tables import FILLS_MAX
 from tests.node.cores import ALONE, OneNode, record
 
 CONFIG = replace(ALONE, compacted=frozenset({"orders"}))
@@ -129,3 +130,74 @@ def test_a_store_that_is_lost_is_filled_again_and_questions_are_asked_again() ->
     node.core.tick(node.now)
     [ask] = node.all(AskTable)
     assert ask.generation == 1
+
+
+class Partitioned(OneNode):
+    """A node with tables of many partitions, all opened and empty."""
+
+    def __init__(self, partitions: int) -> None:
+        super().__init__(CONFIG)
+        for find in self.find(partitions):
+            number = find.source.partition
+            generation = self.begin(find, 9, (0, 8)).generation
+            self.read(generation, record(9, partition=number))
+            self.reach_end(generation, number)
+        for opening in self.all(OpenTable):
+            self.core.table_event(self.now, TableOpened(opening.log, None, 0.0))
+        self.asked = self.all(AskKafka)
+        """Questions to Kafka that have not been answered."""
+        self.was_asked = dict.fromkeys(range(partitions), 0)
+        self.most = 0
+
+    def pass_time(self) -> None:
+        self.now += 1.1
+        self.core.tick(self.now)
+
+    def step(self, is_answering: bool = True) -> None:
+        """Kafka answers one question, and the store writes what is to be written."""
+        self.most = max(self.most, len(self.asked))
+        asked = self.asked.pop(0)
+        assert isinstance(asked.question, ReadTable)
+        self.was_asked[asked.question.source.partition] += 1
+        reached = min((0, asked.question.after[1] + 5), asked.question.until)
+        answer = TableReadDone(asked.ticket, TableRead([ROW], reached, False))
+        self.core.kafka_event(self.now, answer if is_answering else Unanswered(asked.ticket, "it does not answer"))
+        for writing in self.all(WriteTables):
+            self.core.table_event(self.now, TablesWritten([one.log for one in writing.writes], 1))
+        self.asked += self.all(AskKafka)
+
+
+def test_few_tables_are_filled_at_a_time_and_all_in_the_end() -> None:
+    node = Partitioned(20)
+    while node.asked:
+        node.step()
+    assert node.most == FILLS_MAX
+    assert node.core.tables.complete_count == 20
+    assert node.core.is_ready
+
+
+def test_a_table_that_cannot_be_read_keeps_none_from_its_turn() -> None:
+    node = Partitioned(6)
+    for _ in range(6):
+        node.step(is_answering=False)
+    assert [*node.was_asked.values()] == [1] * 6
+    assert not node.asked
+    node.pass_time()
+    assert node.core.is_ready, "it has read what can be read, and says what cannot"
+    node.asked += node.all(AskKafka)
+    while node.asked:
+        node.step()
+    assert node.most == FILLS_MAX
+    assert node.core.tables.complete_count == 6
+
+
+def test_what_comes_while_a_table_waits_for_its_turn_is_read_then() -> None:
+    node = Partitioned(3)
+    last = node.core.topics.by_partition["orders", 2]
+    node.read(last.generation, record(10, partition=2), record(11, partition=2))
+    questions = []
+    while node.asked:
+        questions += [one.question for one in node.asked if isinstance(one.question, ReadTable)]
+        node.step()
+    assert {one.until for one in questions if one.source is last} == {(0, 11)}
+    assert node.core.tables.complete_count == 3
