@@ -242,6 +242,46 @@ class Worker:
         self.connection_count -= 1
         self._blocked.pop(connection, None)
 
+    # From the link.
+
+    def _handle(self, events: list[link.FromNode]) -> None:
+        self.sessions.handle(events)
+        for one in events:
+            match one:
+                case link.Reply():
+                    self._queries.replied(one)
+                case link.Select():
+                    self._select(one)
+                case link.Servers():
+                    self._origins.learn(one.servers)
+                case link.IssuerKeys():
+                    self._keys_came(one)
+                case link.Room():
+                    self.others_have_room = one.others
+                    self._join_or_leave()
+                case link.Drain():
+                    gevent.spawn(or_crash(self._drain), one)
+        self.flush()
+
+    def _keys_came(self, keys: link.IssuerKeys) -> None:
+        if isinstance(self._authorizer, KeyedAuthorizer):
+            why = self._authorizer.keys_fetched(keys.url, keys.jwks)
+            if why:
+                event(log, "keys_unusable", logging.WARNING, url=keys.url, error=why)
+        self._authority.keys_came(keys.url)
+
+    def _select(self, select: link.Select) -> None:
+        found = self.sessions.select(select)
+        rows = [row(one, one.connection.waiting_bytes) for one in found[: select.rows_max]]
+        self._outputs.events.append(link.Selected(select.number, len(found), rows))
+
+    def _link_jumped(self) -> None:
+        self._queries.link_jumped()
+        self.sessions.link_jumped()
+        self.flush()
+
+    # To clients and to the node.
+
     def flush(self) -> None:
         """Do what the sessions want, for a bounded time: what is left follows once everything else had its turn.
 
@@ -407,42 +447,6 @@ class Worker:
     def _want_keys(self, url: str) -> None:
         self._outputs.events.append(link.WantKeys(url))
         self.flush()
-
-    def _keys_came(self, keys: link.IssuerKeys) -> None:
-        if isinstance(self._authorizer, KeyedAuthorizer):
-            why = self._authorizer.keys_fetched(keys.url, keys.jwks)
-            if why:
-                event(log, "keys_unusable", logging.WARNING, url=keys.url, error=why)
-        self._authority.keys_came(keys.url)
-
-    def _handle(self, events: list[link.FromNode]) -> None:
-        self.sessions.handle(events)
-        for one in events:
-            match one:
-                case link.Reply():
-                    self._queries.replied(one)
-                case link.Select():
-                    self._select(one)
-                case link.Servers():
-                    self._origins.learn(one.servers)
-                case link.IssuerKeys():
-                    self._keys_came(one)
-                case link.Room():
-                    self.others_have_room = one.others
-                    self._join_or_leave()
-                case link.Drain():
-                    gevent.spawn(or_crash(self._drain), one)
-        self.flush()
-
-    def _link_jumped(self) -> None:
-        self._queries.link_jumped()
-        self.sessions.link_jumped()
-        self.flush()
-
-    def _select(self, select: link.Select) -> None:
-        found = self.sessions.select(select)
-        rows = [row(one, one.connection.waiting_bytes) for one in found[: select.rows_max]]
-        self._outputs.events.append(link.Selected(select.number, len(found), rows))
 
     # The end.
 

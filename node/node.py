@@ -79,7 +79,7 @@ from node.tables.keeper import TableKeeper
 from node.tokens.fetch import Fetcher
 from node.tokens.key_store import KeyStore
 from node.tokens.store import RevocationStore, StoreError
-from node.workers import Worker, Workers
+from node.workers import SupervisedWorker, Workers
 
 log = logging.getLogger(__name__)
 
@@ -234,7 +234,7 @@ class Node:
         """A process has begun to speak."""
         self.core.worker_joined(time.monotonic(), worker)
 
-    def worker_event(self, worker: Worker, said: link.FromWorker) -> None:
+    def worker_event(self, worker: SupervisedWorker, said: link.FromWorker) -> None:
         """One event of a worker."""
         now, wall_ms = time.monotonic(), int(time.time() * 1000)
         match said:

@@ -61,8 +61,8 @@ FAST_DEATH_S = 5.0
 """A worker that lived shorter than this is restarted after a pause that doubles."""
 
 
-class Worker:
-    """One worker process."""
+class SupervisedWorker:
+    """A worker and its process, which is started again when it has ended."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.settings = settings
@@ -94,7 +94,7 @@ class WorkersOwner(Protocol):
     def worker_joined(self, worker: WorkerId) -> None:
         """A process has begun to speak."""
 
-    def worker_event(self, worker: Worker, event: FromWorker) -> None:
+    def worker_event(self, worker: SupervisedWorker, event: FromWorker) -> None:
         """One event of a worker; `workers_said` follows the last of a turn."""
 
     def workers_said(self) -> None:
@@ -118,11 +118,11 @@ class Workers:
 
     def __init__(self, settings: list[GatewaySettings], owner: WorkersOwner) -> None:
         """Listen on the link."""
-        self.all = [Worker(one) for one in settings]
+        self.all = [SupervisedWorker(one) for one in settings]
         self.cut_offs = 0
         self._owner = owner
-        self._by_route: dict[bytes, Worker] = {}
-        self._by_id: dict[WorkerId, Worker] = {}
+        self._by_route: dict[bytes, SupervisedWorker] = {}
+        self._by_id: dict[WorkerId, SupervisedWorker] = {}
         self._next_id = 0
         self._stopping = False
         self._standstill = Standstill(time.monotonic())
@@ -165,7 +165,7 @@ class Workers:
             return
         outgoing, self._outgoing = self._outgoing, {}
         now = time.monotonic()
-        cut: list[Worker] = []
+        cut: list[SupervisedWorker] = []
         for id, said in outgoing.items():
             worker = self._by_id.get(id)
             if worker is None or worker.cut_off:
@@ -245,7 +245,7 @@ class Workers:
 
     # Processes.
 
-    def _start(self, worker: Worker) -> None:
+    def _start(self, worker: SupervisedWorker) -> None:
         worker.process = subprocess.Popen(
             [sys.executable, "-m", "gateway"],
             stdin=subprocess.PIPE,
@@ -258,7 +258,7 @@ class Workers:
             worker.process.stdin.flush()
         worker.started_at = time.monotonic()
 
-    def _supervise(self, worker: Worker) -> None:
+    def _supervise(self, worker: SupervisedWorker) -> None:
         try:
             while True:
                 assert worker.process is not None
@@ -283,7 +283,7 @@ class Workers:
         except Exception:
             crash()
 
-    def _forget(self, worker: Worker) -> None:
+    def _forget(self, worker: SupervisedWorker) -> None:
         if worker.id in self._by_id:
             del self._by_id[worker.id]
             self._by_route.pop(worker.route, None)
@@ -327,7 +327,7 @@ class Workers:
         except Exception:
             crash()
 
-    def _welcome(self, route: bytes) -> Worker | None:
+    def _welcome(self, route: bytes) -> SupervisedWorker | None:
         """The first packet of a worker: its route is `worker-<index>-<pid>`."""
         name = route.decode("latin-1").split("-")
         if len(name) != 3 or not name[1].isdigit() or int(name[1]) >= len(self.all):
@@ -342,7 +342,7 @@ class Workers:
         self._owner.worker_joined(worker.id)
         return worker
 
-    def _cut(self, worker: Worker) -> None:
+    def _cut(self, worker: SupervisedWorker) -> None:
         """It does not keep up, or is not connected."""
         worker.cut_off = True
         worker.numbers.use()  # by the packet that is not sent: the jump

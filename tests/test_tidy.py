@@ -52,18 +52,15 @@ NAMES_LEFT = {
     "Published": 3,
     "Publishing": 2,
     "Reader": 2,
-    "Received": 2,
     "Refused": 2,
-    "Replay": 2,
     "Servers": 2,
     "Session": 2,
-    "Stats": 3,
+    "Stats": 2,
     "SubjectError": 2,
     "Subscribe": 2,
     "Subscribed": 2,
     "Subscription": 2,
     "Waiting": 3,
-    "Worker": 2,
 }
 """Classes' names with several meanings, and how many. One name shall have one meaning."""
 ONE_MEANING = "client/python/whimbrel/frames.py", "gateway/sessions/frames.py"

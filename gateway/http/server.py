@@ -38,7 +38,7 @@ from gateway.link.certificates import Certificates
 from gateway.link.listening import Address, Listener, listening
 from gateway.link.logs import event
 from gateway.link.rates import retry_text
-from gateway.sessions.stats import Stats
+from gateway.sessions.stats import WorkerStats
 from gateway.sockets.tls import TlsStream
 from mesh.loop import Loop, Watcher
 from whimbrel_server import Connection
@@ -392,7 +392,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         owner: UpgradeOwner,
         origins: Origins,
         wanted: Wanted,
-        stats: Stats,
+        stats: WorkerStats,
         proxies: Proxies | None = None,
         certificates: Certificates | None = None,
         path: str = "",

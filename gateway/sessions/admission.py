@@ -12,13 +12,13 @@ from gateway.link.rates import network_of, retry_text
 from gateway.link.settings import GatewaySettings
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.session import GONE, Decision, Question, Session
-from gateway.sessions.stats import Stats
+from gateway.sessions.stats import WorkerStats
 
 
 class Admission:
     """Asks the node."""
 
-    def __init__(self, settings: GatewaySettings, outputs: SessionOutputs, stats: Stats) -> None:
+    def __init__(self, settings: GatewaySettings, outputs: SessionOutputs, stats: WorkerStats) -> None:
         self._has_addresses = bool(settings.limit_address_connections or settings.limit_address_connects)
         self._has_identities = bool(settings.limit_identity_connections or settings.limit_identity_connects)
         self._outputs = outputs

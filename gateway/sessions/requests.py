@@ -28,7 +28,7 @@ from gateway.sessions.reachable import reachable
 from gateway.sessions.revoked import Revoked
 from gateway.sessions.session import GONE, GREETED, NEW, OPEN, Decision, PutOff, Question, Session, Step, Subscription
 from gateway.sessions.slowing import Slowing
-from gateway.sessions.stats import Stats
+from gateway.sessions.stats import WorkerStats
 from gateway.sessions.subscribing import Subscribing
 from gateway.sessions.trail import Trail
 from gateway.sockets.websocket import BINARY, TEXT
@@ -53,7 +53,7 @@ class Requests:
         settings: GatewaySettings,
         authorizer: Authorizer,
         outputs: SessionOutputs,
-        stats: Stats,
+        stats: WorkerStats,
         subscribing: Subscribing,
         publishing: PendingPublishes,
         expiry: Expiry,

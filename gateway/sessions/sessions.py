@@ -26,7 +26,7 @@ from gateway.sessions.revoked import Revoked
 from gateway.sessions.selecting import selected
 from gateway.sessions.session import GONE, NEW, OPEN, ClientConnection, Decision, Question, Session
 from gateway.sessions.slowing import Slowing
-from gateway.sessions.stats import Stats
+from gateway.sessions.stats import WorkerStats
 from gateway.sessions.subscribing import Subscribing
 from gateway.sessions.trail import trail_of
 from gateway.sockets.websocket import PING, PONG, control_frame
@@ -51,7 +51,7 @@ class Sessions:
 
     def __init__(self, now: float, settings: GatewaySettings, authorizer: Authorizer) -> None:
         self.outputs = SessionOutputs()
-        self.stats = Stats()
+        self.stats = WorkerStats()
         self._settings = settings
         self._sessions: dict[Session, None] = {}
         """Also those that are GONE, as long as their connection is not."""

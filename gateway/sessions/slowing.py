@@ -14,7 +14,7 @@ from gateway.link.rates import Meter, Rate, rate_of, retry_text
 from gateway.link.settings import GatewaySettings
 from gateway.sessions import frames
 from gateway.sessions.session import GONE, Session
-from gateway.sessions.stats import Stats
+from gateway.sessions.stats import WorkerStats
 
 INSIST_S = 30.0
 """How long a client may be slowed without a pause."""
@@ -42,7 +42,7 @@ class Pace:
 class Slowing:
     """Who is slowed."""
 
-    def __init__(self, settings: GatewaySettings, stats: Stats) -> None:
+    def __init__(self, settings: GatewaySettings, stats: WorkerStats) -> None:
         self._publishes = rate_of(settings.limit_publishes)
         self._subscribes = rate_of(settings.limit_subscribes)
         self._bytes = rate_of(settings.limit_bytes)

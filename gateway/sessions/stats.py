@@ -12,7 +12,7 @@ from gateway.link.events import CLOSES
 from mesh.histogram import Histogram
 
 
-class Stats:
+class WorkerStats:
     """Names are the keys of `link.Stats.values`. Counters only grow; gauges are marked."""
 
     __slots__ = (

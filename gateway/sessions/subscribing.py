@@ -22,7 +22,7 @@ from gateway.sessions import frames
 from gateway.sessions.fan_out import FanOut
 from gateway.sessions.outputs import SessionOutputs
 from gateway.sessions.session import ASKED, GONE, HELD_BACK, NOBODY, TAKEN, Session, Subscription
-from gateway.sessions.stats import Stats
+from gateway.sessions.stats import WorkerStats
 from gateway.sessions.trail import Trail
 from mesh.log import Gap, Place
 from mesh.placement import slot_of
@@ -41,7 +41,7 @@ asked for no new ones. Clients that subscribe and disconnect, again and again, a
 class Subscribing:
     """What the node says of subscriptions, carried to the sessions, and what they want, carried to the node."""
 
-    def __init__(self, outputs: SessionOutputs, stats: Stats, trail: Trail | None) -> None:
+    def __init__(self, outputs: SessionOutputs, stats: WorkerStats, trail: Trail | None) -> None:
         self.ends: dict[str, Place] = {}
         """Topic -> log -> position up to which everything that live subscriptions want has been handed out."""
         self._outputs = outputs

@@ -40,7 +40,7 @@ FRAGMENTS_MAX = 1024
 _REASON_BYTES_MAX = 123
 
 
-class Received(NamedTuple):
+class WebSocketEvent(NamedTuple):
     """A whole message (TEXT, BINARY), a control frame (CLOSE, PING, PONG) or FAILED."""
 
     kind: int
@@ -71,7 +71,7 @@ class _TooManyFragments(Exception):
     """A message is in more pieces than are taken."""
 
 
-def receive(partial: Partial | None, data: bytes, size_max: int) -> tuple[list[Received], Partial | None]:
+def receive(partial: Partial | None, data: bytes, size_max: int) -> tuple[list[WebSocketEvent], Partial | None]:
     """Everything that is complete once `data` has arrived, and what is left over.
 
     Args:
@@ -86,7 +86,7 @@ def receive(partial: Partial | None, data: bytes, size_max: int) -> tuple[list[R
     elif partial.bytes:
         source = partial.bytes
         source += data
-    found: list[Received] = []
+    found: list[WebSocketEvent] = []
     start = 0
     try:
         while start < len(source):
@@ -131,8 +131,8 @@ def control_frame(kind: int, payload: bytes = b"") -> bytes:
     return server_frame(_FIN | kind, payload)
 
 
-def _failed(code: int, reason: str) -> Received:
-    return Received(FAILED, close_payload(code, reason), code, reason)
+def _failed(code: int, reason: str) -> WebSocketEvent:
+    return WebSocketEvent(FAILED, close_payload(code, reason), code, reason)
 
 
 class _Frame(NamedTuple):
@@ -177,13 +177,13 @@ def _frame(source: bytes | bytearray, start: int, size_max: int) -> _Frame:
     return _Frame(opcode, is_last, apply_mask(source[begin:end], source[at:begin]), end)
 
 
-def _event(partial: Partial, frame: _Frame, size_max: int) -> Received | None:
+def _event(partial: Partial, frame: _Frame, size_max: int) -> WebSocketEvent | None:
     """What a frame completes, if anything."""
     kind, is_last, data, _ = frame
     if kind >= CLOSE:
         if kind == CLOSE:
             Close.parse(data)
-        return Received(kind, data)
+        return WebSocketEvent(kind, data)
     if kind:
         if partial.message is not None:
             raise ProtocolError("a new message inside a fragmented one")
@@ -204,4 +204,4 @@ def _event(partial: Partial, frame: _Frame, size_max: int) -> Received | None:
         kind, data, partial.message = partial.kind, bytes(partial.message), None
     if kind == TEXT and not data.isascii():
         data.decode()
-    return Received(kind, data)
+    return WebSocketEvent(kind, data)

@@ -186,7 +186,6 @@ class StateTransfer:
         self._ticket = first_ticket(boot)
         self._sends: list[tuple[str, StateTransferPacket]] = []
         self._events: list[StateTransferEvent] = []
-        self.pages_sent = 0
         self.pages_received = 0
 
     # Inputs.
@@ -373,7 +372,6 @@ class StateTransfer:
 
     def _send_page(self, now: float, sender: str, served: _Served) -> None:
         served.heard_at = now
-        self.pages_sent += 1
         self._sends.append((sender, served.last))
 
     def _refuse(self, sender: str, ticket: int, why: str) -> None:

@@ -23,7 +23,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, Producer
 
 from gateway.link.logs import event, set_up
-from node.demo.flights import AIRPORTS, FLIGHTS, Airport, Flight, Record, Replay
+from node.demo.flights import AIRPORTS, FLIGHTS, Airport, Flight, FlightReplay, Record
 
 TOPICS: Final = {FLIGHTS: 12, AIRPORTS: 2}
 """Topics and their partitions: an embedded Kafka, which keeps 5 MiB of each, then keeps about ten minutes."""
@@ -55,7 +55,7 @@ def main() -> None:
     _Feed(options.bootstrap, stopping).run(load_replay(options.acceleration))
 
 
-def load_replay(acceleration: float) -> Replay:
+def load_replay(acceleration: float) -> FlightReplay:
     """The flights that come with the demo."""
     data = files("node.demo") / "data"
     airports = {
@@ -72,7 +72,7 @@ def load_replay(acceleration: float) -> Replay:
         )
         for row in csv.DictReader((data / "flights.csv").read_text(encoding="utf-8").splitlines())
     ]
-    return Replay(airports, flights, _DAY_S, acceleration)
+    return FlightReplay(airports, flights, _DAY_S, acceleration)
 
 
 class _Feed:
@@ -97,7 +97,7 @@ class _Feed:
             }
         )
 
-    def run(self, replay: Replay) -> None:
+    def run(self, replay: FlightReplay) -> None:
         """Produce what the replay says until told to stop."""
         self._produce(replay.opening())
         # Time stands still while the queue is full: afterwards the flights go on from where they were.

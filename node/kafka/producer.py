@@ -59,7 +59,7 @@ class KafkaProducer:
         self._thread(BATCH_BYTES_MAX)  # at once: it finds out whether Kafka lets this node produce
 
     def produce(self, produce: Produce) -> None:
-        """SendBatched; the report comes as `Delivered` or `NotDelivered`."""
+        """Send it, in a batch that its topic takes; the report comes as `Delivered` or `NotDelivered`."""
         until, said = self._forbidden.get(produce.topic, (0.0, ""))
         if time.monotonic() < until:
             self._receive(NotDelivered(produce.ticket, codes.FORBIDDEN, said))

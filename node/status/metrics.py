@@ -211,7 +211,9 @@ _STAT_OF = {"loop_delay_seconds": "loop_delay_s"}
 """Where a worker calls something otherwise."""
 
 
-class _Collector(Collector):
+class Metrics(Collector):
+    """The document at /metrics, made anew for each who asks."""
+
     def __init__(
         self,
         settings: Settings,
@@ -220,7 +222,6 @@ class _Collector(Collector):
         kafka: KafkaThreads | None,
         network: Network | None,
         audit: Auditors | None,
-        tick_late_s: float,
     ) -> None:
         self._settings = settings
         self._core = core
@@ -228,7 +229,14 @@ class _Collector(Collector):
         self._kafka = kafka
         self._network = network
         self._audit = audit
-        self._tick_late_s = tick_late_s
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(self)
+        self.tick_late_s = 0.0
+        """How late the core's tick was at most in the last second."""
+
+    def render(self) -> bytes:
+        """In the text format of Prometheus."""
+        return generate_latest(self._registry)
 
     def collect(self) -> Iterator[Metric]:
         yield from self._node()
@@ -284,7 +292,7 @@ class _Collector(Collector):
         meaning = "1 for the state in which this node takes a member to be"
         yield _metric("gauge", "whimbrel_cluster_member_state", meaning, ("member", "state"), member_rows)
         late = "How late the tick was at most in the last second"
-        yield _metric("gauge", "whimbrel_cluster_tick_late_seconds", late, (), [((), self._tick_late_s)])
+        yield _metric("gauge", "whimbrel_cluster_tick_late_seconds", late, (), [((), self.tick_late_s)])
         if self._network is not None:
             membership, stats = self._network.membership, self._network.stats
             meaning = "Lifeguard's local health: 0 (well) to 7"
@@ -298,6 +306,8 @@ class _Collector(Collector):
                 yield _metric("counter", f"whimbrel_cluster_{name}", meaning, (), rows)
             for name, meaning, count in _LINK:
                 yield _metric("counter", f"whimbrel_mesh_{name}", meaning, (), [((), float(count(stats)))])
+            meaning, refused = "Datagrams of other nodes that could not be read", self._network.datagrams_refused
+            yield _metric("counter", "whimbrel_mesh_datagrams_refused", meaning, (), [((), float(refused))])
 
     def _worker(self) -> Iterator[Metric]:
         workers = self._workers.all
@@ -357,21 +367,6 @@ class _Collector(Collector):
         is_forbidden = self._core.kafka_health.is_forbidden
         forbidden = [((one.topic, str(one.partition)), float(is_forbidden(one))) for one in sources]
         yield _metric("gauge", "whimbrel_kafka_forbidden", "1 while Kafka does not let it be read", labels, forbidden)
-
-
-def render(
-    settings: Settings,
-    core: NodeCore,
-    workers: Workers,
-    kafka: KafkaThreads | None,
-    network: Network | None,
-    audit: Auditors | None,
-    tick_late_s: float,
-) -> bytes:
-    """The document at /metrics."""
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(settings, core, workers, kafka, network, audit, tick_late_s))
-    return generate_latest(registry)
 
 
 def _metric(

@@ -18,7 +18,7 @@ from node.core import NodeCore
 from node.kafka.kafka import KafkaThreads
 from node.settings import Settings
 from node.status.document import document
-from node.status.metrics import render
+from node.status.metrics import Metrics
 from node.status.problems import Problems, missing_topics
 from node.status.recent import Observation, Recent
 from node.status.throughput import Throughput
@@ -46,9 +46,8 @@ class NodeStatus:
         self._settings = settings
         self._core = core
         self._workers = workers
-        self._kafka = kafka
         self._network = network
-        self._audit = audit
+        self._metrics = Metrics(settings, core, workers, kafka, network, audit)
         self._rates = Throughput(now, core, workers)
         self._problems = Problems(settings, core, workers, network, audit)
         self._recent = Recent()
@@ -56,12 +55,10 @@ class NodeStatus:
         self._unmapped = 0
         self._missing_told: set[str] = set()
         """Topics that were said once not to exist."""
-        self.tick_late_s = 0.0
-        """How late the core's tick was at most in the last second."""
 
     def second(self, now: float, tick_late_s: float) -> None:
         """Once a second."""
-        self.tick_late_s = tick_late_s
+        self._metrics.tick_late_s = tick_late_s
         self._rates.second(now)
         self._problems.second(now)
         self._recent.second(time.time_ns() // 1_000_000, self._observe())
@@ -112,8 +109,5 @@ class NodeStatus:
                 )  # fmt: skip
                 return Reply(query.rid, 200, "application/json", msgspec.json.encode(body))
             case "metrics":
-                text = render(
-                    self._settings, self._core, self._workers, self._kafka, self._network, self._audit, self.tick_late_s
-                )  # fmt: skip
-                return Reply(query.rid, 200, "text/plain; version=0.0.4; charset=utf-8", text)
+                return Reply(query.rid, 200, "text/plain; version=0.0.4; charset=utf-8", self._metrics.render())
         return Reply(query.rid, 404, "text/plain; charset=utf-8", b"not known\n")

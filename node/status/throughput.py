@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from node.core import NodeCore
-from node.workers import Worker, Workers
+from node.workers import SupervisedWorker, Workers
 
 BUSIEST = 10
 BUSIEST_EVERY_S = 5
@@ -36,7 +36,7 @@ class Throughput:
         """Messages sent to clients, of all workers."""
         return sum(self._out_per_s_of.values())
 
-    def out_per_s_of(self, worker: Worker) -> float:
+    def out_per_s_of(self, worker: SupervisedWorker) -> float:
         """Messages sent to clients, of one worker."""
         return self._out_per_s_of.get(worker.settings.index, 0.0)
 

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from node.demo.flights import AIRPORTS, FLIGHTS, Airport, Flight, Record, Replay, along_great_circle, course
+from node.demo.flights import AIRPORTS, FLIGHTS, Airport, Flight, FlightReplay, Record, along_great_circle, course
 from node.demo.producer import load_replay
 
 EARTH_MILES = 3958.8
@@ -33,7 +33,7 @@ def miles(a: tuple[float, float], b: tuple[float, float]) -> float:
     return 2 * EARTH_MILES * math.asin(min(1.0, math.sqrt(h)))
 
 
-def run(replay: Replay, until_s: float, step_s: float = 0.25) -> list[tuple[float, Record]]:
+def run(replay: FlightReplay, until_s: float, step_s: float = 0.25) -> list[tuple[float, Record]]:
     steps = round(until_s / step_s)
     return [(n * step_s, record) for n in range(1, steps + 1) for record in replay.advance(n * step_s)]
 
@@ -70,8 +70,8 @@ def test_courses_are_clockwise_from_north() -> None:
     assert course((0, 0), (0, -10)) == pytest.approx(270)
 
 
-def one_flight(departs_s: float = 3600.0) -> Replay:
-    return Replay(AIRPORTS_OF_TWO, [Flight(departs_s, "WST", "EST", 2475, -7)], DAY_S, 60)
+def one_flight(departs_s: float = 3600.0) -> FlightReplay:
+    return FlightReplay(AIRPORTS_OF_TWO, [Flight(departs_s, "WST", "EST", 2475, -7)], DAY_S, 60)
 
 
 def test_a_flight_from_its_departure_to_its_tombstone() -> None:

@@ -19,7 +19,7 @@ from gateway.http.origins import Origins
 from gateway.http.server import HEAD_BYTES_MAX, Head, HttpError, Server, listen
 from gateway.http.site import Site
 from gateway.http.wanted import Wanted
-from gateway.sessions.stats import Stats
+from gateway.sessions.stats import WorkerStats
 
 
 class Socket:
@@ -100,7 +100,7 @@ def test_workers_share_a_port_and_others_do_not() -> None:
         listen("192.0.2.1", 1)
 
 
-def serving(stats: Stats, **owner: Any) -> Server:
+def serving(stats: WorkerStats, **owner: Any) -> Server:
     origins = Origins()
     site, wanted = Site(lambda what: None, origins), Wanted((), ())
     listener = listen("127.0.0.1", 0)
@@ -124,7 +124,7 @@ def test_a_handshake_that_comes_at_once_needs_no_greenlet(pieces: int, monkeypat
         gevent.spawn_raw(*args)
 
     monkeypatch.setattr(http, "spawn_raw", spawn)
-    server = serving(Stats(), refused_s=lambda host: 0, upgraded=lambda *args: upgraded.append(args))
+    server = serving(WorkerStats(), refused_s=lambda host: 0, upgraded=lambda *args: upgraded.append(args))
     try:
         sock, data = gevent.socket.create_connection(server.address, timeout=5), HANDSHAKE + b"ab"
         for start in range(0, len(data), pieces):
@@ -151,7 +151,7 @@ def test_a_handshake_that_comes_at_once_needs_no_greenlet(pieces: int, monkeypat
 def test_clients_that_say_nothing_are_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "HEAD_WAIT_S", 0.05)
     monkeypatch.setattr(http, "LOOK_S", 0.01)
-    server = serving(Stats())
+    server = serving(WorkerStats())
     try:
         socks = [gevent.socket.create_connection(server.address, timeout=5) for _ in range(3)]
         assert [sock.recv(1) for sock in socks] == [b"", b"", b""]
@@ -161,7 +161,7 @@ def test_clients_that_say_nothing_are_given_up(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_server_that_ends_sends_those_away_who_have_said_nothing_yet() -> None:
-    server = serving(Stats())
+    server = serving(WorkerStats())
     sock = gevent.socket.create_connection(server.address, timeout=5)
     with gevent.Timeout(5):
         while not server._under_way:
@@ -176,7 +176,7 @@ def test_a_server_that_ends_sends_those_away_who_have_said_nothing_yet() -> None
 
 def test_sockets_that_say_nothing_do_not_keep_others_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http, "HTTP_MAX", 5)
-    stats = Stats()
+    stats = WorkerStats()
     server = serving(stats)
 
     def connect() -> Any:

@@ -18,7 +18,7 @@ from gateway.sockets.websocket import (
     PONG,
     TEXT,
     Partial,
-    Received,
+    WebSocketEvent,
     close_payload,
     control_frame,
     receive,
@@ -36,10 +36,10 @@ def raw(head: int, data: bytes = b"", *, masked: bool = True) -> bytes:
     return bytes([head, (0x80 if masked else 0) | len(data)]) + (bytes(4) if masked else b"") + data
 
 
-def everything(data: bytes, size: int = 0, size_max: int = MAX) -> list[Received]:
+def everything(data: bytes, size: int = 0, size_max: int = MAX) -> list[WebSocketEvent]:
     """All events of a stream that arrives in pieces of `size` bytes."""
     partial: Partial | None = None
-    found: list[Received] = []
+    found: list[WebSocketEvent] = []
     for start in range(0, len(data), size or len(data)):
         more, partial = receive(partial, data[start : start + (size or len(data))], size_max)
         found += more
@@ -48,7 +48,7 @@ def everything(data: bytes, size: int = 0, size_max: int = MAX) -> list[Received
     return found
 
 
-def shown(events: list[Received]) -> list[tuple[int, object]]:
+def shown(events: list[WebSocketEvent]) -> list[tuple[int, object]]:
     return [(event.kind, event.data if event.kind != FAILED else event.code) for event in events]
 
 
@@ -74,7 +74,7 @@ def test_nothing_is_kept_between_whole_messages() -> None:
     whole = frame(TEXT, b"abc")
     partial = receive(None, whole[:4], MAX)[1]
     assert partial is not None
-    assert receive(partial, whole[4:], MAX) == ([Received(TEXT, b"abc")], None)
+    assert receive(partial, whole[4:], MAX) == ([WebSocketEvent(TEXT, b"abc")], None)
 
 
 # 2 Pings and pongs.
