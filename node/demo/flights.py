@@ -1,9 +1,9 @@
 """Replays a day of real flights, faster than real time and over and over: where each flight is at any moment.
 
 `FlightReplay` turns elapsed time into Kafka records. A flight is a key in topic `flights`: an update a second while it
-is in the air, one more when it has landed, and a tombstone half a minute later. An airport is a key in topic `airports`,
-updated with each departure and arrival. Each round over the day begins while the last flights of the one before are
-still in the air, so the sky is equally full at any time; flights of another round have other keys.
+is in the air, one more when it has landed, and a tombstone half a minute later. An airport is a key in topic
+`airports`, updated with each departure and arrival. Each round over the day begins while the last flights of the one
+before are still in the air, so the sky is equally full at any time; flights of another round have other keys.
 
 Invariants:
 - The same flights and the same elapsed times give the same records.
