@@ -124,6 +124,11 @@ class Udp:
         for to, datagram in self._link.take_sends():
             self._send(to, datagram)
 
+    def host(self, address: str) -> str | None:
+        """The IP address of the host of an address, as far as that is known now; IPv6 in brackets."""
+        where = self._resolve(address)
+        return join_address(where[0], where[1]).rpartition(":")[0] if where is not None else None
+
     def leave(self) -> None:
         """Say goodbye; close half a second later, so that those hear it who are not told directly."""
         self._link.leave(time.monotonic())

@@ -35,6 +35,7 @@ from mesh.transport.secrecy import Secrecy
 from mesh.transport.transport import Transport
 from mesh.transport.wire import Codec
 from node.cluster.greeting import greets
+from node.cluster.locations import Locations
 from node.cluster.only_tcp import OnlyTcp, only_tcp_text
 from node.settings import Settings
 from node.settings.cluster_files import mesh_keys
@@ -111,6 +112,7 @@ class Network:
         self._is_joined = False
         self._outgoing: dict[str, list[Packet]] = {}
         self._linked: dict[str, PeerAddress] = {}
+        self._locations = Locations()
         self._strangers: list[str] = []
         """Addresses of nodes with another key, as they were logged."""
         self._only_tcp = OnlyTcp()
@@ -137,7 +139,7 @@ class Network:
     def link_peers(self, peers: dict[str, PeerAddress]) -> None:
         """Have links to exactly these nodes."""
         self._linked = peers
-        self._transport.peers(peers)
+        self._link_located()
 
     def send(self, to: str, packet: Packet) -> None:
         """Send a packet to a node or to EVERYONE, with the next `flush`."""
@@ -172,10 +174,13 @@ class Network:
             alive: Nodes that are well, as far as membership knows.
         """
         now = time.monotonic()
-        for name in self._linked:
-            if name in alive and self._transport.silent_s(name, now) > HALF_OPEN_S:
-                event(log, "link_silent", peer=name)
-                self._transport.kick(name)
+        silent = [name for name in self._linked if name in alive and self._transport.silent_s(name, now) > HALF_OPEN_S]
+        for name in silent:
+            event(log, "link_silent", peer=name)
+            self._locations.forget(name)
+        self._link_located()
+        for name in silent:
+            self._transport.kick(name)
         strangers = self._link.strangers(now)
         for address in strangers:
             if address not in self._strangers:
@@ -210,6 +215,13 @@ class Network:
         self._transport.close()
 
     # Private.
+
+    def _link_located(self) -> None:
+        """Have links to the peers whose addresses are known."""
+        members = self.membership.members
+        found = {name: self._udp.host(members[name].address) for name in self._linked if name in members}
+        hosts = {name: host for name, host in found.items() if host is not None}
+        self._transport.peers(self._locations.update(self._linked, hosts))
 
     def _try_tcp(self, address: str) -> None:
         is_there = greets(address)

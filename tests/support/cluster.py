@@ -160,7 +160,7 @@ class Cluster:
         self.nodes: dict[str, ClusterNode] = {}
         for name in self.names:
             if network is None:
-                port = _free_cluster_port({int(node.cluster_address.split(":")[1]) for node in self.nodes.values()})
+                port = free_cluster_port({int(node.cluster_address.split(":")[1]) for node in self.nodes.values()})
                 where = ("127.0.0.1", free_port(), f"127.0.0.1:{port}")
             else:
                 host = network.addresses[name]
@@ -315,7 +315,7 @@ def _feeders(status: Status) -> dict[tuple[str, int], str]:
     return {(one["topic"], one["partition"]): one["feeder"] or "" for one in feeds}
 
 
-def _free_cluster_port(taken: set[int]) -> int:
+def free_cluster_port(taken: set[int]) -> int:
     """One that is free for TCP and UDP, and whose successor is free for TCP."""
     while True:
         port = free_port()
