@@ -57,7 +57,7 @@ export function whyNot(event) {
   const several = cause?.errors ?? []; // one for each address that was tried
   const reason = several[0]?.message || cause?.message || event?.message || "";
   const status = /(?:Unexpected server response: |HTTP 101 response but was ')(\d{3})/.exec(reason);
-  return { status: status && Number(status[1]), reason: reason || "the connection could not be made, and it is not said why" };
+  return { status: status && Number(status[1]), reason: reason || "the connection could not be made; no reason is given" };
 }
 
 /**

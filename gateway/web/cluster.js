@@ -46,6 +46,7 @@ export class ClusterView {
   /** No node answers: what is shown is what was. */
   unknown() {
     if (this.#shown === null || this.#shown.state === "unknown") return;
+    say(byID("cluster-view"), "");
     this.#render(forgotten(this.#shown));
   }
 

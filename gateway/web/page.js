@@ -127,7 +127,7 @@ function describe(status) {
     case "connected":
       return `connected to node ${status.node}`;
     case "reconnecting":
-      return `lost (${status.reason}); trying again in ${moment(status.pause_s * 1000)}`;
+      return `no connection: ${status.reason}; trying again in ${moment(status.pause_s * 1000)}`;
     case "moving":
       return `the node asks to move within ${status.within_s} s`;
     case "closed":

@@ -335,7 +335,7 @@ def _listen(address: str) -> Listener:
         family, _, _, _, where = socket.getaddrinfo(host or None, port, type=socket.SOCK_STREAM)[0]
         return listening(family, where, CONNECTIONS_MAX)
     except OSError as error:
-        why = f"cannot listen on {address}: {error.strerror} (another with --set admin.listen=HOST:PORT)"
+        why = f"cannot listen on {address}: {error.strerror} (another with --admin-listen HOST:PORT)"
         raise OSError(why) from error
 
 

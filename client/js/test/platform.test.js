@@ -40,7 +40,7 @@ test("why a connection failed, by what each platform says", () => {
   assert.deepEqual(whyNot({ message: native }), { status: 404, reason: native });
   assert.equal(whyNot({ error: new AggregateError([new Error("connect ECONNREFUSED ::1:1"), new Error("other")]) }).reason, "connect ECONNREFUSED ::1:1");
   assert.equal(whyNot({ message: "Received network error or non-101 status code.", error: Object.assign(new Error("x"), { cause: new Error("self-signed certificate") }) }).reason, "self-signed certificate");
-  assert.equal(whyNot(new Event("error")).reason, "the connection could not be made, and it is not said why");
+  assert.equal(whyNot(new Event("error")).reason, "the connection could not be made; no reason is given");
 });
 
 test("clocks: sleep is found, a clock that is set back is not sleep", () => {
