@@ -95,7 +95,7 @@ class Uplink:
 
     @property
     def is_behind(self) -> bool:
-        """Whether something that has come is not done yet."""
+        """Whether something that was received has not been handled yet."""
         return self._done != self._fetched
 
     def done(self, mark: Mark) -> None:

@@ -207,7 +207,7 @@ class Worker:
             self.sessions.gone(session, *close_reason(payload))
 
     def handshake_refused(self, host: str, reason: str) -> None:
-        """For auditors: the HTTP server did not let somebody come as far as a connection."""
+        """For auditors: the HTTP server has refused a connection."""
         if self._trail is not None:
             self._trail.handshake_refused(host, reason)
 
@@ -412,7 +412,7 @@ class Worker:
             event(log, "certificate_refused", logging.ERROR, error=str(error))
 
     def _join_or_leave(self) -> None:
-        """A full worker takes no more connections while others do; else somebody has to answer that all are full."""
+        """Stop listening when full while other workers have room; if none has, listen, to answer that all are full."""
         if self.draining:
             return
         is_wanted = self._node_watch.is_silent or not (self.is_full and self.others_have_room)

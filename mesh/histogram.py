@@ -23,12 +23,12 @@ class Histogram:
         self.sum = sum
 
     def observe(self, seconds: float, times: int = 1) -> None:
-        """It took so long, so many times."""
+        """Count a duration, `times` times."""
         self.counts[bisect_left(SECONDS, seconds)] += times
         self.sum += seconds * times
 
     def buckets(self) -> list[tuple[str, float]]:
-        """The upper bound and how many took at most so long, as Prometheus writes them."""
+        """Each upper bound with the number of durations up to it, as Prometheus writes them."""
         so_far, found = 0, []
         for bound, count in zip((*map(str, SECONDS), "+Inf"), self.counts, strict=True):
             so_far += count

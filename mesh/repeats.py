@@ -86,7 +86,7 @@ class Repeats:
     # For another node (mesh/cache/export.py).
 
     def copy(self) -> Repeats:
-        """The memory as it is now."""
+        """A copy of the memory."""
         copy = Repeats(self.window_ms, self._publishes_max)
         copy._positions, copy._order = self._positions.copy(), self._order.copy()
         copy._attempts = self._attempts.copy()
@@ -112,7 +112,7 @@ class Repeats:
         return count
 
     def restore(self, rows: Iterable[Remembered], clock_ms: int | None = None) -> None:
-        """Put in what another node remembers, in order: all of it, or what follows all that is remembered here.
+        """Add what another node remembers, in order: all of it, or what follows the memory of this node.
 
         Args:
             clock_ms: When this node learns of it, where the other's clock is not this one's.

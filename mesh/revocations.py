@@ -27,7 +27,7 @@ _LONGER_S = 1.0
 
 
 class Revocation(msgspec.Struct, array_like=True, frozen=True):
-    """Tokens that fit all that is given, and were made before a time."""
+    """Revokes the tokens that match all given criteria and were issued before a time."""
 
     issued_before: float
     """Seconds since 1970."""
@@ -64,7 +64,7 @@ class TooManyRevocations(ValueError):
 
 
 class Revocations:
-    """All that this node knows of."""
+    """All revocations that this node knows."""
 
     def __init__(self) -> None:
         self._entries: dict[_Key, tuple[float, float]] = {}
@@ -90,7 +90,7 @@ class Revocations:
         ]
 
     def revoke(self, now: float, entry: Revocation) -> None:
-        """Whoever runs this node revokes something.
+        """Add a revocation, as this node's operator wants.
 
         Raises:
             TooManyRevocations: If there are ENTRIES_MAX already.
@@ -149,7 +149,7 @@ class Revocations:
         return self._digest
 
     def take_sends(self) -> list[tuple[str, RevocationsPacket]]:
-        """Packets, and to whom."""
+        """Packets with their destinations."""
         sends, self._sends = self._sends, []
         return sends
 

@@ -65,7 +65,7 @@ MEASURED = Costs(
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is to be carried. Rates per second."""
+    """The load to plan for. Rates are per second."""
 
     clients: int
     rate: float

@@ -375,7 +375,7 @@ class NodeCore:
     # Output.
 
     def take_effects(self, now: float) -> list[Effect]:
-        """Bring all inputs to their end; what is to be done, in order."""
+        """Finish all inputs. Returns what is to be done, in order."""
         while self._settle(now):
             pass
         for worker, event in self.publishing.take_events(now):
@@ -386,11 +386,11 @@ class NodeCore:
 
     @property
     def has_work(self) -> bool:
-        """Whether history that somebody has asked for can be made."""
+        """Whether there is history to be made that was asked for."""
         return self.backfills.has_work or self.catch_ups.has_work
 
     def work(self) -> None:
-        """A slice of it: some milliseconds. Live messages, publishes and other clients have their turn in between."""
+        """Make a slice of history: some milliseconds. Live messages and publishes are handled in between."""
         if self.catch_ups.has_work:
             self.catch_ups.work()
         if self.backfills.has_work:

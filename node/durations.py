@@ -30,7 +30,7 @@ class Durations:
             self.read_back_s.observe(now - asked_at)
 
     def given_up(self, ticket: int) -> None:
-        """Nobody waits for the answer any more, or there is none."""
+        """There is no answer, or it is no longer needed."""
         self._asked.pop(ticket, None)
 
     def behind(self, delays_s: Iterable[float]) -> None:

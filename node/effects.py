@@ -26,7 +26,7 @@ from node.topics import Source
 
 
 class ToWorker(msgspec.Struct, frozen=True, gc=False):
-    """Say this to a worker, after all that it was told before."""
+    """Send an event to a worker, after all earlier ones."""
 
     worker: WorkerId
     event: FromNode
@@ -161,7 +161,7 @@ class AskKafka(msgspec.Struct, frozen=True, gc=False):
 
 
 class CancelQuestion(msgspec.Struct, frozen=True, gc=False):
-    """Nobody waits for the answer any more."""
+    """The answer is no longer needed."""
 
     ticket: int
 
@@ -210,7 +210,7 @@ class WriteTables(msgspec.Struct, frozen=True, gc=False):
 
 
 class AskTable(msgspec.Struct, frozen=True, gc=False):
-    """Rows of a subject or pattern, as of all that was written before; answered by `TableAnswer`."""
+    """Read rows of a subject or pattern, after all earlier writes; answered by `TableAnswer`."""
 
     generation: int
     ticket: int
@@ -263,11 +263,11 @@ class Effects:
         """The last thing that a worker is told, where that is live messages."""
 
     def add(self, effect: Effect) -> None:
-        """After all that has been added before."""
+        """Add an effect, to be performed after those added before."""
         self._effects.append(effect)
 
     def to_worker(self, worker: WorkerId, event: FromNode) -> None:
-        """Say this to a worker, after all that it was told before."""
+        """Send an event to a worker, after all earlier ones."""
         self._live.pop(worker, None)
         self._effects.append(ToWorker(worker, event))
 

@@ -36,7 +36,7 @@ class FairQueue(Generic[T]):
         return len(self._waiting)
 
     def push(self, one: T) -> None:
-        """It waits for a turn. It must not be waiting already."""
+        """Have it wait for a turn; it must not be waiting already."""
         self._number += 1
         self._waiting[one] = self._number
         if len(self._heap) > 2 * len(self._waiting) + LEFT_MAX:
@@ -45,11 +45,11 @@ class FairQueue(Generic[T]):
         heapq.heappush(self._heap, (max(self._spent.get(one, 0), self._now), self._number, one))
 
     def discard(self, one: T) -> None:
-        """It waits no longer, if it did."""
+        """Have it wait no longer, if it does."""
         self._waiting.pop(one, None)
 
     def pop(self) -> T:
-        """Whose turn it is; of those who are equal the one that has waited longest."""
+        """The one that has had least; among equals, the one that has waited longest."""
         while True:
             at, number, one = heapq.heappop(self._heap)
             if self._waiting.get(one) == number:
@@ -62,7 +62,7 @@ class FairQueue(Generic[T]):
         self._spent[one] = self._now + cost
 
     def forget_paid(self) -> None:
-        """Forget those who are not ahead of the queue; call it now and then."""
+        """Forget those that are not ahead of the queue; call it occasionally."""
         if not self._waiting:
             self._now = max(self._spent.values(), default=self._now)
         self._spent = {one: spent for one, spent in self._spent.items() if spent > self._now}

@@ -17,7 +17,7 @@ LEAST_CORES = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """What there is for this process, and what says so."""
+    """The resources of this process, and where each figure comes from."""
 
     cores: float
     """May be a fraction, where CPU time is limited."""
@@ -37,7 +37,7 @@ def worker_count(settings: Settings, machine: Machine) -> int:
 
 
 def misfits(settings: Settings, machine: Machine) -> list[str]:
-    """What of the configuration is too much for it, in sentences."""
+    """The settings that are too large for the machine, as sentences."""
     return [*_cpu(settings, machine), *_memory(settings, machine)]
 
 

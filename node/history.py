@@ -54,7 +54,7 @@ class History:
         """Questions that peers are asked."""
 
     def settle(self, now: float) -> bool:
-        """Ask what is to be asked now, and nothing that nobody waits for any more; whether there was a question."""
+        """Ask the questions that are due, and cancel those no longer needed. Returns whether there was a question."""
         for ticket in [*self._backfills.take_cancelled(), *self._catch_ups.take_cancelled()]:
             self._cancel(ticket)
         questions = [*self._backfills.take_questions(), *self._catch_ups.take_questions()]

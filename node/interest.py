@@ -39,7 +39,7 @@ class Interest:
 
     @property
     def workers(self) -> list[WorkerId]:
-        """Workers that want anything at all."""
+        """Workers with any interest."""
         return [worker for worker, held in self._held.items() if held]
 
     def held(self, worker: WorkerId) -> Collection[tuple[int, str]]:
@@ -109,7 +109,7 @@ class Interest:
         self._lost.add(worker)
 
     def find_again(self, worker: WorkerId) -> None:
-        """The worker has said where it is: it is behind only in those logs of which that is said from now on."""
+        """The worker has said up to where it has each log: from now on it is behind only where `fall_behind` says."""
         self._lost.discard(worker)
 
     def fall_behind(self, worker: WorkerId, topic: str, log_id: str) -> None:

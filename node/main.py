@@ -75,7 +75,7 @@ def run_node(settings: Settings, started: Callable[[int], None] | None = None) -
 
 
 def _promises(settings: Settings) -> Promises | None:
-    """Where a voter among several keeps its promises; one that is alone has nobody to keep them to.
+    """Where a voter keeps its promises; None for the only voter, and for an observer.
 
     Raises:
         PromisesError: If they cannot be kept there.

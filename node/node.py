@@ -307,11 +307,11 @@ class Node:
         return self._demo(query) or self._status.reply(query)
 
     def is_mapped(self, topic: str) -> bool:
-        """Whether there is such a topic or namespace."""
+        """Whether this node carries the topic or namespace."""
         return topic in self.core.topics.namespaces or self.core.topics.is_mapped(topic)
 
     def tell_workers(self, said: link.FromNode) -> int:
-        """Say it to all workers that speak; to how many."""
+        """Send an event to all connected workers. Returns how many these are."""
         ids = [*self.core.workers.ids]
         for id in ids:
             self.workers.send(id, said)
@@ -473,7 +473,7 @@ _NETWORK = (ToPeer, DatagramToPeer, LinkPeers, TellMembers)
 
 
 def _drop(effect: Effect) -> None:
-    """A node without others: nobody is to be told."""
+    """Do nothing: this node has no peers."""
 
 
 def _table_keeper(settings: Settings, inbox: Inbox[TableEvent]) -> TableKeeper:

@@ -209,7 +209,7 @@ class Publishing:
             self._confirm(flight, log_id, at)
 
     def forget(self, worker: WorkerId) -> None:
-        """The worker is gone: nobody waits there any more."""
+        """The worker is gone: it needs no more answers."""
         for flight in self._flights.values():
             flight.waiters = [one for one in flight.waiters if one[0] != worker]
 

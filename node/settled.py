@@ -1,4 +1,4 @@
-"""A value that moves and of which the log is to have only where it comes to rest.
+"""A value that changes, of which only the values at which it stays are logged.
 
 Not here: what the log says of it (core.py, logs/kafka_health.py).
 """
@@ -11,22 +11,22 @@ T = TypeVar("T")
 
 
 class Settled(Generic[T]):
-    """Shown the value once a second: what begins and ends between two looks is not worth a line."""
+    """Looks at the value once a second: a change that is undone before the next look is not worth a line."""
 
     def __init__(self, value: T, looks: int = 1) -> None:
-        """Begin with a value that needs not be told.
+        """Begin with a value that needs no line.
 
         Args:
-            looks: How many in a row must find it as the one before them did.
+            looks: For how many looks in a row it must not have changed.
         """
         self.told = value
-        """Where it last came to rest."""
+        """The last stable value."""
         self._looks = looks
         self._seen = value
         self._same = 0
 
     def look(self, value: T) -> bool:
-        """Whether it has come to rest elsewhere than where it was told to be."""
+        """Whether the value is stable and another one than was told last."""
         self._same = self._same + 1 if value == self._seen else 0
         self._seen = value
         if self._same < self._looks or value == self.told:

@@ -27,7 +27,7 @@ class Standstill:
         self._heard_at: dict[WorkerId, float] = {}
 
     def heard(self, worker: WorkerId) -> None:
-        """A packet of this worker has come; it is watched from its first."""
+        """A packet of this worker was received; a worker is watched from its first."""
         self._heard_at[worker] = self._now_s
 
     def gone(self, worker: WorkerId) -> None:

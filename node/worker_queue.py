@@ -55,7 +55,7 @@ class WorkerQueue:
             self._waiting |= {(worker, one.sid) for one in packet if isinstance(one, Subscribe)}
 
     def take(self) -> Said | None:
-        """What is to be handled next; None for a subscribe that nobody wants any more."""
+        """What to handle next; None for a subscribe that was cancelled."""
         if self._first:
             is_later = bool(self._behind) and self._first_handled >= self._behind[0][0]
             if not is_later or self._ahead < self._ahead_max:

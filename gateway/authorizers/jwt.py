@@ -27,7 +27,7 @@ _TIMES = ("exp", "nbf", "iat")
 
 
 class TokenIdentity(Identity):
-    """Somebody with permissions."""
+    """An identity with permissions."""
 
     __slots__ = ("permissions",)
 

@@ -36,7 +36,7 @@ class Permissions:
         self._publish, self._publish_below = _split(publish)
 
     def may_subscribe(self, subject: str) -> bool:
-        """Whether this subject, or all that this pattern matches, may be had."""
+        """Whether this subject, or every subject that this pattern matches, may be subscribed to."""
         return subject in self._subscribe or subject.startswith(self._subscribe_below)
 
     def may_publish(self, subject: str) -> bool:
@@ -51,7 +51,7 @@ def permissions(subscribe: tuple[str, ...], publish: tuple[str, ...]) -> Permiss
 
 
 def filled(rules: Rules, claims: Mapping[str, object]) -> Permissions:
-    """The permissions that rules give to whoever has these claims.
+    """The permissions that rules give to a token with these claims.
 
     Raises:
         BadPermission: If one is not a subject or pattern, or a claim that it names cannot stand in it.
@@ -64,7 +64,7 @@ def filled(rules: Rules, claims: Mapping[str, object]) -> Permissions:
 
 
 def check_rules(rules: Rules) -> None:
-    """See that rules can be used by somebody.
+    """Check that some claims could make each rule a permission.
 
     Raises:
         BadPermission: If one is not a subject or pattern whatever the claims are.

@@ -20,7 +20,7 @@ _ANYBODY = Identity()
 
 
 class StaticRules(Authorizer):
-    """Knows nobody by name."""
+    """The same rules for every client; names of clients are not known."""
 
     blocks = False
 

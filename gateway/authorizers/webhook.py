@@ -65,7 +65,7 @@ class _Answer(msgspec.Struct):
 
 
 class WebhookIdentity(Identity):
-    """Somebody with what the service wants to be told again."""
+    """An identity with the data that the service wants back in later questions."""
 
     __slots__ = ("data", "permissions")
 

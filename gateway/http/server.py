@@ -83,7 +83,7 @@ class UpgradeOwner(Protocol):
         """0 if another connection may come from there; else in how many seconds."""
 
     def handshake_refused(self, host: str, reason: str) -> None:
-        """Somebody from there may not connect."""
+        """A connection from this address was refused."""
 
     def upgraded(
         self, fd: int, encoding: int, client: Connection, data: bytes, tls: TlsStream | None, reader: Watcher | None
@@ -96,7 +96,7 @@ class UpgradeOwner(Protocol):
 
 
 class HttpError(ValueError):
-    """A request that is not HTTP as it is understood here. `args`: the status line, and why."""
+    """A request that this server does not accept. `args`: the status line, and the reason."""
 
 
 def listen(host: str, port: int) -> Listener:
@@ -155,7 +155,7 @@ class Head:
         return data[:end].decode("latin-1")
 
     def take_rest(self) -> bytes:
-        """What has come behind the head."""
+        """The bytes that follow the head."""
         rest, self._bytes = self._bytes, b""
         return rest
 
@@ -331,7 +331,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
         return None
 
     def run_websocket(self) -> None:
-        """The client may connect: say so, and take the socket away."""
+        """Send the 101 response, and hand the socket over to the owner."""
         fields, wanted, sock = self._fields, self.server.wanted, self._stream
         sock.sendall(self._answer.encode())
         host, port = self._client()
@@ -531,7 +531,7 @@ class Server(WSGIServer):  # type: ignore[misc]
             self._under_way.pop(sock, None)
 
     def _serve(self, raw: ClosableStream, address: Address, data: bytes) -> None:
-        """What comes before HTTP, and HTTP."""
+        """The PROXY protocol and TLS, where they are used, then HTTP."""
         if self.proxies.has_preamble(address[0]):
             address, data = self._preamble(raw, address)
         sock: Stream = raw
@@ -549,10 +549,10 @@ class Server(WSGIServer):  # type: ignore[misc]
         Handler(sock, address, self, data).handle()
 
     def _preamble(self, sock: ClosableStream, address: Address) -> tuple[Address, bytes]:
-        """Where the client is, as a trusted proxy says, and what has come behind that.
+        """The client's address, as a trusted proxy says, and the bytes that follow.
 
         Raises:
-            OSError: If that is not said.
+            OSError: If the proxy does not say it.
         """
         data, until = b"", time.monotonic() + HEAD_WAIT_S
         try:
@@ -570,7 +570,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         return found.client or address, data[found.size :]
 
     def _push_out(self) -> None:
-        """Hang up on the oldest: a handshake takes a moment, so whoever opens sockets and sends nothing goes first."""
+        """Hang up on the oldest. A handshake is quick, so that is one that opened a socket and sent nothing."""
         oldest = next(iter(self._under_way))
         del self._under_way[oldest]
         self.stats.refused += 1

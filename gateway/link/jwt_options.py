@@ -123,7 +123,7 @@ def _check(options: JwtOptions) -> None:
 
 
 def _check_url(issuer: Issuer) -> None:
-    """Keys that somebody on the way could change would let anybody in."""
+    """Keys must be fetched securely: who can change them on the way can sign tokens."""
     try:
         url = urlsplit(issuer.jwks_url)
         host = url.hostname or ""

@@ -71,7 +71,7 @@ class _Counted:
 
 
 class ConnectionLimits:
-    """Connections by whoever has them, and how fast each may open more."""
+    """The number of connections of each address or identity, and how fast each may open more."""
 
     def __init__(self, connections_max: int, connects: Rate | None) -> None:
         """Begin without any.
@@ -107,7 +107,7 @@ class ConnectionLimits:
             self._at(now, who).meter.take(now, self._connects)
 
     def joined(self, now: float, who: str) -> None:
-        """The connection has come."""
+        """The connection is open."""
         if self.is_on:
             self._at(now, who).connections += 1
 

@@ -33,7 +33,7 @@ class _Timed(HTTPConnection):
         self.begin()
 
     def begin(self) -> None:
-        """The next question is to be answered in full from now on in time."""
+        """Start the clock: the whole of the next answer must come within the timeout."""
         self._until = time.monotonic() + self._allowed_s
 
     def connect(self) -> None:

@@ -36,5 +36,5 @@ class Mapping:
 
 
 def _matches(name: str, topic: str) -> bool:
-    """Kafka's own topics (`__consumer_offsets`) are nobody's by chance: only a name or glob with `__` matches them."""
+    """Kafka's own topics (`__consumer_offsets`) are not matched by accident: only a name or glob with `__` does it."""
     return fnmatchcase(topic, name) and (name.startswith(INTERNAL) or not topic.startswith(INTERNAL))

@@ -29,7 +29,11 @@ class Admission:
         """By the number under which the node counts it; also those not answered yet."""
 
     def asks(self, question: Question, decision: Decision) -> bool:
-        """Ask the node whether there is room for somebody whom the authorizer lets in; whether that is needed."""
+        """Ask the node whether there is room for a client that the authorizer admits, if a limit requires that.
+
+        Returns:
+            Whether the node was asked.
+        """
         session, name = question.session, decision.identity.name
         address = network_of(session.address.rpartition(":")[0]) if self._has_addresses else ""
         identity = name if self._has_identities else ""

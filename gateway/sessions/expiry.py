@@ -55,13 +55,13 @@ class Expiry:
         return len(self._entries)
 
     def why_not(self, identity: Identity) -> str:
-        """Why nobody may come with this; empty if it is well."""
+        """Why a token of this lifetime is not accepted; empty if it is."""
         if identity.expires_at is None or not self.wall_s or identity.expires_at <= self.wall_s + self._token_life_s:
             return ""
         return f"the token lives longer than {self._token_life_s:g} s (authorizer.token_life)"
 
     def add(self, session: Session) -> None:
-        """The client has come, or renewed."""
+        """The client has been let in, or has renewed its token."""
         expires_at = session.identity.expires_at
         if expires_at is not None:
             notice_s = min(NOTICE_S, max(expires_at - self.wall_s, 0.0) / 3) if self.wall_s else NOTICE_S

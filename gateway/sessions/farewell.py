@@ -1,4 +1,4 @@
-"""Sends all clients away, and says why; not all in one instant: they all come to other workers.
+"""Closes all sessions with a reason, spread over some time, because all these clients connect to other workers.
 
 Not here: closing (subscribing.py), waiting until they are gone (gateway/worker.py).
 """
@@ -26,7 +26,7 @@ SHUTTING_DOWN = Away(codes.DRAINING, "the server is shutting down", 1.0)
 
 
 class Farewell:
-    """Of the sessions that there are when it begins."""
+    """Closes the sessions that exist when it begins."""
 
     def __init__(self, now: float, sessions: Iterable[Session], away: Away) -> None:
         self.away = away
@@ -35,7 +35,7 @@ class Farewell:
         self._begun = now
 
     def due(self, now: float) -> list[Session]:
-        """Whose turn has come since it was asked last; some of them may be gone by themselves."""
+        """The sessions to close now; some of them may be gone already."""
         stay = max(0.0, 1 - (now - self._begun) / self.away.spread_s)
         keep = int(self._count * stay)
         due = self._left[keep:]

@@ -74,7 +74,7 @@ class SessionOutputs:
         self._behind_of[session] = None
 
     def cancel(self, sid: int) -> bool:
-        """Have the node work no more for a subscription. Returns whether it was asked at all."""
+        """Cancel a subscription at the node. Returns whether the node had been asked for it."""
         if self._behind.pop(sid, None) is not None:
             return False
         self.events.append(link.Cancel(sid))
@@ -88,7 +88,7 @@ class SessionOutputs:
             self.events.append(event)
 
     def take_round(self) -> Round:
-        """All that is to be done for clients by now. What comes while it is done is merged into the next round."""
+        """All that is to be done for clients now. What is added meanwhile is merged into the next round."""
         sends, self.sends = self.sends, {}
         delivered, self.delivered = self.delivered, []
         closes, self.closes = self.closes, []

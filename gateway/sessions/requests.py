@@ -173,7 +173,7 @@ class Requests:
             self._then(session, self._checked(session, frame))
 
     def _resume(self, now: float, session: Session) -> None:
-        """Take what was put off, as far as that may be now."""
+        """Handle the requests that were put off, as far as the limits allow now."""
         while session.steps and isinstance(step := session.steps[0], PutOff):
             if not self._slowing.is_next(now, session, step.frame):
                 return
@@ -272,7 +272,7 @@ class Requests:
         return Question(session, what, None, frame.subject, frame)
 
     def _why_not(self, frame: frames.Subscribe | frames.Publish) -> tuple[int, str] | None:
-        """Why nobody may ask for this: code and reason."""
+        """Why this cannot be asked for by any client: code and reason."""
         settings, subject = self._settings, frame.subject
         if len(subject.encode()) > settings.subject_bytes_max:
             return codes.BAD_SUBJECT, f"longer than {settings.subject_bytes_max} bytes"

@@ -15,7 +15,7 @@ SUBJECTS_SHOWN_MAX = 20
 
 
 def selected(select: Select, sessions: Iterable[Session]) -> list[Session]:
-    """Those that fit all that is given."""
+    """The sessions that match every given criterion."""
     return [one for one in sessions if one.state != GONE and _fits(select, one)]
 
 

@@ -215,7 +215,7 @@ class Question:
 
 
 class PutOff(NamedTuple):
-    """A request whose turn is yet to come, because its client asks too fast."""
+    """A request that is put off because its client asks too fast."""
 
     frame: frames.Subscribe | frames.Publish
 

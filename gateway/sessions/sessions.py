@@ -98,11 +98,11 @@ class Sessions:
 
     @property
     def counts_bytes(self) -> bool:
-        """Whether `took` is to be told."""
+        """Whether `took` must be called."""
         return self._slowing.counts_bytes
 
     def took(self, now: float, session: Session, size: int) -> None:
-        """So many bytes have come from the client."""
+        """Bytes were read from the client."""
         self._slowing.took(now, session, size)
 
     def connected(self, now: float, encoding: int, client: Connection, connection: ClientConnection) -> Session:
@@ -143,7 +143,7 @@ class Sessions:
         self._subscribing.close(session, code, reason)
 
     def select(self, event: link.Select) -> list[Session]:
-        """Clients that whoever runs the node asks for; closed, if that is asked."""
+        """The clients that an operator asks for; they are closed if the request says so."""
         found = selected(event, self._sessions)
         if event.close is not None:
             for session in found:
@@ -280,6 +280,6 @@ class Sessions:
         self._farewell = Farewell(now, self._sessions, away)
 
     def measure(self) -> None:
-        """Bring the gauges of `stats` up to date, as far as they are about sessions."""
+        """Update the gauges of `stats` that are about sessions."""
         self.stats.subscriptions = self._subscribing.subscription_count
         self.stats.subjects = self._subscribing.subject_count

@@ -53,11 +53,11 @@ class Slowing:
 
     @property
     def counts_bytes(self) -> bool:
-        """Whether `took` is to be told."""
+        """Whether `took` must be called."""
         return self._bytes is not None
 
     def is_slowed(self, session: Session) -> bool:
-        """Whether nothing more is to be read of it."""
+        """Whether reading from this client is suspended."""
         return session in self._slowed
 
     def gone(self, session: Session) -> None:
@@ -83,7 +83,7 @@ class Slowing:
         return True
 
     def is_next(self, now: float, session: Session, frame: frames.Publish | frames.Subscribe) -> bool:
-        """Whether the turn of a request that was put off has come."""
+        """Whether a request that was put off may be handled now."""
         rate, pace = self._rate(frame), self._pace(session)
         wait_s = _meter(pace, frame).take(now, rate) if rate is not None else 0.0
         if wait_s:
@@ -91,7 +91,7 @@ class Slowing:
         return not wait_s
 
     def took(self, now: float, session: Session, size: int) -> None:
-        """So many bytes have come from it."""
+        """Bytes were read from the client."""
         if self._bytes is None or session.state == GONE:
             return
         pace = self._pace(session)

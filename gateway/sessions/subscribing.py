@@ -311,7 +311,7 @@ class Subscribing:
         self._ask_more(session)
 
     def _ask_more(self, session: Session) -> None:
-        """Ask for what is held back of a client, as far as it may be asked for."""
+        """Ask the node for subscriptions of a client that were held back, as many as are allowed now."""
         held_back = session.held_back
         if held_back is None:
             return
@@ -403,7 +403,7 @@ class Subscribing:
                 trail.delivered(subject, frame, encoding, self._fan_outs[encoding].recipients(subject))
 
     def _ends(self, topic: str) -> Place:
-        """The ends of a topic, to be changed; of one that nobody wants, nothing is remembered."""
+        """The ends of a topic, for changing; those of a topic without subscriptions are not kept."""
         return self.ends.setdefault(topic, {}) if topic in self._by_topic else {}
 
     def _forget_log(self, topic: str, log: str) -> None:

@@ -52,7 +52,7 @@ _decoders = (msgspec.json.Decoder(_Where).decode, msgspec.msgpack.Decoder(_Where
 
 
 class Trail:
-    """Of one worker. Methods are named for the events; each costs nothing if its kind is not asked for."""
+    """The events of one worker. Each method is named for its event, and costs nothing if no auditor wants that kind."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self.wall_ms = 0
@@ -115,7 +115,7 @@ class Trail:
             self._put_once(key, self._refusal(session.address, name, what, subject, code, reason))
 
     def handshake_refused(self, address: str, reason: str) -> None:
-        """It did not come as far as a connection."""
+        """A client was refused before it had a connection."""
         if self._has_access:
             key = address, "handshake", 0
             self._put_once(key, self._refusal(address, "", "handshake", "", 0, reason))
@@ -137,7 +137,7 @@ class Trail:
         self._of_subject("published", session, subject)
 
     def renewed(self, session: Session) -> None:
-        """It has a new token."""
+        """The client has a new token."""
         self._of_token("renewed", session)
 
     def revoked(self, session: Session) -> None:
@@ -171,7 +171,7 @@ class Trail:
         self._map(MESSAGE, "accepted", {**attempt, "log": log, "at": at})
 
     def not_accepted(self, attempt: dict[str, Any], code: int, reason: str) -> None:
-        """It is not, or nobody knows."""
+        """The message is not in the log, or it is not known whether it is."""
         self._map(MESSAGE, "refused", {**attempt, "code": code, "reason": reason})
 
     @property

@@ -52,7 +52,7 @@ class SocketOwner(Protocol):
     frame_bytes_max: int
     outbox_bytes_max: int
     counts_bytes: bool
-    """Whether `took` is to be told."""
+    """Whether `took` must be called."""
 
     def received(self, session: Session, kind: int, data: bytes) -> None:
         """A whole message has come."""
@@ -70,7 +70,7 @@ class SocketOwner(Protocol):
         """The client lives: bytes came, or were taken."""
 
     def took(self, session: Session, size: int) -> None:
-        """So many bytes have come from the client."""
+        """Bytes were read from the client."""
 
     def may_read(self, session: Session) -> bool:
         """Whether to read more of this client now; if not, `ClientSocket.resume_reading` follows."""
@@ -82,7 +82,7 @@ class SocketOwner(Protocol):
         """As `flush`, and all of it now."""
 
     def sent(self, size: int) -> None:
-        """So many bytes have left."""
+        """Bytes were written to a client."""
 
     def blocked(self, connection: ClientSocket) -> None:
         """The socket does not take everything: there is an outbox now."""

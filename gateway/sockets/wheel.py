@@ -40,7 +40,7 @@ class Wheel(Generic[Item]):
         self._due.setdefault(tick, []).append(item)
 
     def advance(self, now: float) -> list[Item]:
-        """All that is due by now; each waits for nothing from here on."""
+        """Everything that is due; it is no longer on the wheel."""
         found = []
         last = int((now - self._start) / self._tick_s)
         while self._tick < last:

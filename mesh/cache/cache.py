@@ -277,7 +277,7 @@ class Log:
         return None if found is None else found.latest
 
     def matching(self, subject: str) -> list[SubjectLog]:
-        """What there is of the subjects that match a subject or pattern, each of which may have a latest value."""
+        """The subjects in the cache that match a subject or pattern; each may have a latest value."""
         if is_pattern(subject):
             return list(self._index.matching(subject))
         found = self.subjects.get(subject)

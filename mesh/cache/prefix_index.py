@@ -71,7 +71,7 @@ class PrefixIndex(Generic[T]):
         return len(self._candidates(pattern)[0])
 
     def _candidates(self, pattern: str) -> tuple[Mapping[str, T], bool]:
-        """Where to look for those that match, and whether all that is there does."""
+        """The subjects that can match, and whether all of them do."""
         levels = patterns_of(pattern[:-1])  # of the subject `/a/b/` these are `/a/*` and `/a/b/*`, the pattern itself
         if len(levels) == 1:
             return self._subjects, False

@@ -247,7 +247,7 @@ class StateTransfer:
         return sends
 
     def take_events(self) -> list[StateTransferEvent]:
-        """What has come, in order."""
+        """Events since the last call, in order."""
         events, self._events = self._events, []
         return events
 
@@ -270,7 +270,7 @@ class StateTransfer:
     # The asker.
 
     def _begin(self, now: float) -> None:
-        """Ask for those whose turn it is."""
+        """Ask peers for the logs that are next."""
         for asked in [*self._asked.values()]:
             if len(self._tickets) >= self._config.active_max:
                 return

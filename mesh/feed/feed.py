@@ -266,7 +266,7 @@ class Feed:
         return self._feeders.best(log_id, feeders)
 
     def is_level(self, now: float, log_id: str) -> bool:
-        """Whether another node feeds a log, and this one has got all that it sent."""
+        """Whether another node feeds the log and this node has everything that was sent."""
         log = self._logs.get(log_id)
         return log is not None and log.role is FeedRole.FOLLOWING and log.behind is None and now < log.quiet_at
 

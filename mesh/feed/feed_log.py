@@ -169,7 +169,7 @@ class FeedLog:
 
     @property
     def is_well(self) -> bool:
-        """Whether the own reader reads, as far as is known."""
+        """Whether this node's own reader makes progress, as far as is known."""
         return self.is_proven and not self.is_doubted
 
     def move(self, end: Position) -> None:

@@ -69,7 +69,7 @@ class MembershipLink:
         self._pass_on()
 
     def carry(self, address: str, payload: bytes) -> None:
-        """Have this taken to the member at an address, as it is: authentic, but not secret."""
+        """Send a payload to the member at an address; it is authenticated, but not encrypted."""
         self.seal.send(address, _encode(Carried(payload)))
 
     def tick(self, now: float) -> None:

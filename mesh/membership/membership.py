@@ -205,7 +205,7 @@ class Membership:
 
     @property
     def members(self) -> Mapping[str, Member]:
-        """All that are known, the dead, the left and this one included."""
+        """All known members, including this one and those that are dead or have left."""
         return self._view.members
 
     @property
@@ -215,7 +215,7 @@ class Membership:
 
     @property
     def unheard(self) -> list[str]:
-        """Addresses where somebody is expected and does not answer: to join by, and of members that did not leave."""
+        """Addresses that should answer and do not: those to join by, and those of members that did not leave."""
         silent = (MemberState.SUSPECT, MemberState.DEAD)
         members = [one.address for one in self._view.members.values() if one is not self._me and one.state in silent]
         return sorted({*self._vacant(), *members})
@@ -232,7 +232,7 @@ class Membership:
 
     @property
     def rival(self) -> str:
-        """Address of another living process that goes by this member's name; empty if there is none."""
+        """Address of another live process with this member's name; empty if there is none."""
         return self._rival
 
     # Claims.
@@ -273,7 +273,7 @@ class Membership:
         return True
 
     def _about_my_name(self, time: float, claim: Claim) -> bool:
-        """Somebody remembers another process of my name: one before me, above which I raise myself, or a living one."""
+        """A member knows another process of this name: an earlier one, whose incarnation is exceeded, or a live one."""
         if order(claim) < order(self._me) or self._is_leaving:
             return False
         raises = self._boots.get(claim.boot, 0)
@@ -327,7 +327,7 @@ class Membership:
         return member is not None and member.boot == sender.boot and member.state is not MemberState.DEAD
 
     def _contact(self, time: float, sender: Sender) -> None:
-        """Exchange views with a sender that, as far as is known here, should not be there."""
+        """Exchange views with a sender that this member takes for dead, or does not know."""
         if time - self._contacts.get(sender.address, -CONTACT_INTERVAL_S) >= CONTACT_INTERVAL_S:
             if len(self._contacts) >= CONTACTS_MAX:
                 self._contacts.clear()

@@ -54,7 +54,7 @@ class MemberState(IntEnum):
 
 
 class Claim(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """What somebody says of a member."""
+    """What one member says of another."""
 
     name: Name
     state: MemberState

@@ -56,7 +56,7 @@ class Post:
         self._put(address, Nack(seq, self._fill([])))
 
     def tell(self, address: str, first: list[Claim]) -> None:
-        """Send these claims and whatever else is to be told."""
+        """Send these claims, with other gossip that is due."""
         self._put(address, Gossip(self._fill(first)))
 
     def push_pull(self, now: float, address: str, token: int, *, asks: bool) -> None:

@@ -27,7 +27,7 @@ STRANGERS_MAX = 16
 
 @dataclass(frozen=True, slots=True)
 class Stranger:
-    """Somebody with another key or cluster name has been heard of."""
+    """A datagram with another key or cluster name was received."""
 
     address: str
     refused: bytes = b""
@@ -42,7 +42,7 @@ class Strangers:
         self._answered_at: dict[str, float] = {}
 
     def heard(self, now: float, stranger: Stranger) -> bool:
-        """Whether it is to be answered with a notice."""
+        """Note a stranger. Returns whether to answer it with a notice."""
         self._forget(now)
         address = stranger.address
         if address not in self._heard_at and len(self._heard_at) >= STRANGERS_MAX:

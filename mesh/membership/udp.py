@@ -206,7 +206,7 @@ class Udp:
         self.stats.sent_bytes += len(datagram)
 
     def _resolve(self, address: str) -> SocketAddress | None:
-        """Where an address is, as far as that is known now."""
+        """The socket address of a name, or None while it is not resolved."""
         name = self._names.get(address)
         if name is None:
             if len(self._names) >= NAMES_MAX:

@@ -43,7 +43,7 @@ class View:
         self._events: list[MemberChanged] = []
 
     def set_me(self, incarnation: int, meta: bytes, state: MemberState) -> Claim:
-        """Change what this member says of itself; the claim is to be told."""
+        """Change what this member says of itself. Returns the claim, which must be spread."""
         self.digest ^= _print(self.me)
         self.me.incarnation = incarnation
         self.me.meta = meta

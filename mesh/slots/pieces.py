@@ -138,7 +138,7 @@ class PieceSender:
         return found
 
     def is_stuck(self, now: float) -> bool:
-        """Whether nothing has arrived for so long that it had better begin anew."""
+        """Whether nothing has arrived for so long that the copy should be started again."""
         return now - self._moved_at >= STUCK_S
 
     def _measure(self, round_trip_s: float) -> None:

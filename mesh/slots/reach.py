@@ -181,7 +181,7 @@ class Reach:
 
     @property
     def is_whole(self) -> bool:
-        """Whether everybody hears everybody, as far as is known here."""
+        """Whether every node hears every other, as far as is known here."""
         return not self._missing
 
     def is_reached(self, name: NodeName) -> bool:

@@ -413,7 +413,7 @@ class Slots:
     # Outputs.
 
     def take_promises(self) -> dict[int, int]:
-        """What is to be made durable, slot -> epoch; then `promises_saved` or `promises_failed`."""
+        """Promises to make durable, slot -> epoch; answer with `promises_saved` or `promises_failed`."""
         if self.is_amnesic or self._saving or self._now < self._save_at:
             return {}  # amnesic: after another restart, what is known so far would look like everything
         self._saving, self._out.promises = self._out.promises, {}

@@ -36,7 +36,7 @@ class PeerAddress:
 
 @dataclass(slots=True)
 class LinkStats:
-    """Counts since the start; by peer, what follows a peer over its restarts."""
+    """Counts since the start. Those by peer go on when the peer restarts."""
 
     lost: Counter[str] = field(default_factory=Counter)
     """Messages that a peer put on its PUB socket and that did not come here."""

@@ -31,7 +31,7 @@ REASON_CHARACTERS_MAX = 100
 
 
 class AdminRequest(NamedTuple):
-    """A request, as far as it counts."""
+    """The parts of a request that matter here."""
 
     method: str
     path: str
@@ -60,7 +60,7 @@ class PublishThis(NamedTuple):
 
 
 class RevokeThis(NamedTuple):
-    """Revoke tokens that fit all that is given."""
+    """Revoke the tokens that match all given criteria."""
 
     token_id: str | None
     name: str | None
@@ -187,7 +187,7 @@ def _whole(given: str, name: str, greatest: int) -> int:
 
 
 def _stranger(headers: Mapping[str, str], names: Collection[str]) -> str:
-    """Why a request may come from a page that somebody else made; empty if it does not."""
+    """Why a request may come from a foreign page; empty if it cannot."""
     host, origin = headers.get("host", ""), headers.get("origin")
     name = host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host
     name = name.strip("[]").lower()

@@ -66,7 +66,7 @@ class AdminOwner(Protocol):
         """Whether there is such a topic or namespace."""
 
     def tell_workers(self, said: link.FromNode) -> int:
-        """Say it to all workers; to how many."""
+        """Send an event to all connected workers. Returns how many these are."""
 
     def publish(self, worker: WorkerId, publish: link.Publish) -> None:
         """As a worker would; the answer comes to the same number."""
@@ -75,7 +75,7 @@ class AdminOwner(Protocol):
         """Revoke tokens, on all nodes."""
 
     def confirmations(self) -> dict[str, bool]:
-        """By name of every other node: whether it has said that it holds all that is revoked."""
+        """For every other node, by name: whether it has confirmed all revocations."""
 
 
 class AdminListener:
@@ -270,7 +270,7 @@ class _Handler(WSGIHandler):  # type: ignore[misc]
         pass
 
     def run_application(self) -> None:
-        """The request is here: it is answered, whoever comes meanwhile."""
+        """From here on the request is answered; new connections no longer push it out."""
         self.server.has_come(self.socket)
         super().run_application()
         self.server.waits_for(self.socket)
@@ -300,7 +300,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
         self._waiting[sock] = None
 
     def has_come(self, sock: _Stream) -> None:
-        """It has come, or nothing will."""
+        """A whole request has come, or none will."""
         self._waiting.pop(sock, None)
 
     def update_environ(self) -> None:
@@ -320,7 +320,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
             self.has_come(sock)
 
     def _push_out(self) -> None:
-        """Hang up on the oldest that has asked for nothing: else a few who say nothing would keep all others out."""
+        """Hang up on the oldest connection without a request: else a few silent ones would keep all others out."""
         oldest = next(iter(self._waiting))
         self.has_come(oldest)
         try:

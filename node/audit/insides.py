@@ -32,7 +32,7 @@ class Insides:
             yield wall_ms, "cache", "read_back", fields | more
 
     def second(self, now: float, wall_ms: int, cache: Cache, stats: Mapping[str, float]) -> Iterator[NodeEvent]:
-        """Once a second: what has left the cache since, and now and then how the node is."""
+        """Once a second: what was evicted from the cache, and periodically the figures of the node."""
         evicted = {"age": cache.evicted_by_age, "count": cache.evicted_by_count, "bytes": cache.evicted_by_bytes}
         gone = {why: count - self._evicted[why] for why, count in evicted.items() if count > self._evicted[why]}
         self._evicted = evicted

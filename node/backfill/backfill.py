@@ -162,7 +162,7 @@ class Backfill:
         self._gives_up = True
 
     def add_log(self, source: Source) -> None:
-        """A log appeared that is new since the subscription began: all that follows its place is to be read."""
+        """A log has appeared since the subscription began: everything after its place must be read."""
         log = self.logs[source.log_id] = LogBackfill(source)
         if self.unknown.pop(source.log_id, None) is None:
             log.start = BEGINNING

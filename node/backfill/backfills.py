@@ -240,7 +240,7 @@ class Backfills:
         return bool(self._queue)
 
     def work(self) -> None:
-        """Bring one backfill of the client whose turn it is as far as a page.
+        """Make one page for the client whose turn it is.
 
         That is the client for which least has been done: who wants little does not wait for those who want much.
 
@@ -265,12 +265,12 @@ class Backfills:
         return questions
 
     def new_ticket(self) -> Ticket:
-        """A name for another question, of whoever asks it."""
+        """A number for a question, unique among all parts of the core."""
         self._ticket += 1
         return self._ticket
 
     def take_cancelled(self) -> list[Ticket]:
-        """Questions whose answers nobody waits for any more."""
+        """Questions whose answers are no longer needed."""
         cancelled, self._cancelled = self._cancelled, []
         return cancelled
 

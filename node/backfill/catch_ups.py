@@ -219,7 +219,7 @@ class CatchUps:
         return questions
 
     def take_cancelled(self) -> list[Ticket]:
-        """Questions whose answers nobody waits for any more."""
+        """Questions whose answers are no longer needed."""
         cancelled, self._cancelled = self._cancelled, []
         return cancelled
 

@@ -31,7 +31,7 @@ class Locate(msgspec.Struct, gc=False):
 
 
 class Measure(msgspec.Struct, gc=False):
-    """Find out whether a partition has lost a position that somebody has seen."""
+    """Find out whether a partition has lost a position that was seen before."""
 
     source: Source
     position: Position

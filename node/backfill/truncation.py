@@ -15,7 +15,7 @@ from mesh.log import BEGINNING, Position, Truncation
 
 
 class Epochs:
-    """Of one partition as it is now. It remembers what it has found out."""
+    """The leader epochs of one partition, as they are found out by fetching, and remembered."""
 
     def __init__(self, low: int, end: int, read: Callable[[int], Position | None]) -> None:
         """Know nothing yet.

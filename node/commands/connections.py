@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_chosen(parser: argparse.ArgumentParser) -> None:
-    """Flags that say which clients are meant: those that fit all that is given."""
+    """Flags that select clients: those that match all given criteria."""
     parser.add_argument("--identity", metavar="NAME", help="whom the authorizer takes them for")
     parser.add_argument("--address", metavar="HOST[:PORT]", help="where they come from; with the port, one of them")
     parser.add_argument("--subject", metavar="SUBJECT", help="a subject or pattern that they are subscribed to")

@@ -48,7 +48,7 @@ _SPECS = {EARLIEST: OffsetSpec.earliest(), LATEST: OffsetSpec.latest()}
 
 
 class _Config(msgspec.Struct, frozen=True):
-    """Of a topic, as far as it matters here."""
+    """The parts of a topic's configuration that matter here."""
 
     tombstones_s: float | None
     """How long tombstones are kept, if it is compacted."""

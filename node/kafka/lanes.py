@@ -80,7 +80,7 @@ class Lanes:
     # Inputs.
 
     def produce(self, produce: Produce) -> None:
-        """Send this, after all that was given before for the same topic."""
+        """Send this after all earlier publishes to the same topic."""
         lane = self._lanes.get(produce.topic)
         if lane is None:
             lane = self._lanes[produce.topic] = _Lane()
@@ -132,7 +132,7 @@ class Lanes:
     # Output.
 
     def take(self) -> list[SendBatched | AskLimit]:
-        """What is to be done, in order."""
+        """Outputs since the last call, in order."""
         outputs, self._outputs = self._outputs, []
         return outputs
 

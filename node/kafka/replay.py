@@ -65,7 +65,7 @@ class Replay:
             self._changed.notify()
 
     def cancel(self, ticket: int) -> None:
-        """Nobody waits for the answer any more."""
+        """The answer is no longer needed."""
         with self._changed:
             self._wanted.discard(ticket)
 

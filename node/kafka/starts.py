@@ -65,7 +65,7 @@ class StartQuestion(msgspec.Struct, frozen=True):
     """What is older is not read either, to recognise repeats."""
 
     def wheres(self) -> dict[int, list[Where]]:
-        """Of which partitions to ask what."""
+        """What to ask Kafka, for which partitions."""
         asked: dict[int, list[Where]] = {}
         for source, by_time in self.sources.items():
             wanted = [EARLIEST]

@@ -171,7 +171,7 @@ class KafkaHealth:
     # Questions.
 
     def is_leaderless(self, source: Source) -> bool:
-        """Whether nobody can read this partition at the moment."""
+        """Whether the partition has no leader, so that it cannot be read."""
         return (source.topic, source.partition) in self.leaderless
 
     def missing_right(self, topic: str) -> str:
@@ -188,7 +188,7 @@ class KafkaHealth:
         return source.topic in self.forbidden or (source.topic, source.partition) in self.unreadable
 
     def hanging(self, now: float, after_s: float) -> list[tuple[Where, int, int]]:
-        """Partitions that a transaction keeps from being read on, for so long: last stable offset, high watermark."""
+        """Partitions that a hanging transaction holds up: (last stable offset, high watermark)."""
         return [
             (where, stable, self._ends[where][0])
             for where, (stable, since) in sorted(self._held.items())

@@ -31,7 +31,7 @@ class SlotEnds:
         self._asked[ticket] = now, measure
 
     def cancel(self, ticket: int) -> bool:
-        """Nobody waits for the answer any more. Returns whether the question was asked here."""
+        """Cancel a question. Returns whether it was asked here."""
         return self._asked.pop(ticket, None) is not None
 
     def tick(self, now: float) -> list[tuple[int, bool]]:

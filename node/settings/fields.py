@@ -64,7 +64,7 @@ def kind(expected: str, pattern: str | None = None, **how: Any) -> Meta:
 
 
 def text(pattern: str) -> Meta:
-    """One text of a list or table, the whole of which has a `kind`."""
+    """Metadata of one string in a list or table; the list or table has a `kind`."""
     return Meta(pattern=rf"\A(?:{pattern})\Z")
 
 

@@ -212,7 +212,7 @@ _STAT_OF = {"loop_delay_seconds": "loop_delay_s"}
 
 
 class Metrics(Collector):
-    """The document at /metrics, made anew for each who asks."""
+    """The document at /metrics, collected with each request."""
 
     def __init__(
         self,

@@ -89,7 +89,7 @@ class Problems:
             self._unmapped_at = now
 
     def now(self, now: float) -> list[str]:
-        """All that there are."""
+        """All problems that exist now."""
         return [
             *(["this node drains: its clients are told to move"] if self._core.slots.is_leaving else ()),
             *cluster_problems(self._core, self._network),

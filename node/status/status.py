@@ -71,7 +71,7 @@ class NodeStatus:
             event(log, "records_unmapped", logging.WARNING, count=count, last=intake.unmapped_last)
 
     def figures(self) -> dict[str, float]:
-        """What auditors are told now and then."""
+        """The figures that auditors get periodically."""
         core = self._core
         return {
             **{name: sum(one.stats.get(name, 0) for one in self._workers.all) for name in _TOTALS},

@@ -71,14 +71,14 @@ class TableKeeper:
                 self._take_lock(self._folder)
 
     def do(self, effect: TableEffect) -> None:
-        """After all that was wanted before."""
+        """Do this in the thread, after all earlier effects."""
         if not self._is_started:
             self._is_started = True
             self._thread = start_thread("tables", self._run)
         self._commands.put(effect)
 
     def stop(self) -> None:
-        """Do what was wanted, and end."""
+        """Do all that was asked for, then end the thread."""
         if self._is_started:
             self._commands.put(None)
             self._thread.join(timeout=5)

@@ -507,7 +507,7 @@ class Tables:
         table.current_at = now
 
     def _is_level(self, now: float, table: Table) -> bool:
-        """Whether the log has all that Kafka has, as far as this node knows."""
+        """Whether the log has everything that Kafka has, as far as this node knows."""
         source = table.source
         if self._health.error or self._health.is_leaderless(source) or source.log is None:
             return False

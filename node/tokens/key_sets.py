@@ -53,7 +53,7 @@ class KeySets:
         self._sets = {url: _Set(refresh_s) for url, refresh_s in urls.items()}
 
     def loaded(self, url: str, jwks: bytes, age_s: float) -> None:
-        """It was fetched before this node was started, so long ago: used until it can be fetched."""
+        """Use a key set that was fetched before this start of the node, until it can be fetched again."""
         one = self._sets.get(url)
         if one is not None and not one.jwks and not _why_not(jwks):
             one.jwks, one.age_s = jwks, age_s

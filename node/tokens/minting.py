@@ -27,7 +27,7 @@ class MintingError(ValueError):
 
 
 class Wish(NamedTuple):
-    """What shall be in the token."""
+    """The content of the token."""
 
     subject: str
     ttl_s: float
