@@ -8,7 +8,7 @@ Not here: who wants what (core.py), how it is done (node.py).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -233,7 +233,7 @@ class LogLine(msgspec.Struct, frozen=True, gc=False):
 
     name: str
     level: int
-    fields: dict[str, Any]
+    fields: dict[str, object]
 
 
 Effect: TypeAlias = (
@@ -284,7 +284,7 @@ class Effects:
         self._live.pop(worker, None)
         self._effects.append(Resync(worker))
 
-    def log(self, name: str, level: int = INFO, **fields: Any) -> None:
+    def log(self, name: str, level: int = INFO, **fields: object) -> None:
         """A line for the log."""
         self._effects.append(LogLine(name, level, fields))
 

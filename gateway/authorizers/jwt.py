@@ -127,7 +127,7 @@ class Jwt(KeyedAuthorizer):
         found = self._alone or (self._by_name.get(name) if isinstance(name, str) else None)
         return found or _invalid("no issuer that is known here (iss)")
 
-    def _key(self, issuer: Issuer, header: Mapping[str, Any]) -> VerifyingKey:
+    def _key(self, issuer: Issuer, header: Mapping[str, object]) -> VerifyingKey:
         algorithm, kid = header.get("alg"), header.get("kid")
         if not isinstance(algorithm, str) or algorithm.lower() == "none":
             _invalid("not signed (alg)")
@@ -145,7 +145,7 @@ class Jwt(KeyedAuthorizer):
             raise KeysWanted(issuer.jwks_url, codes.TOKEN_INVALID, f"token: {reason}")
         return _invalid(reason)
 
-    def _permissions(self, claims: Mapping[str, Any]) -> Permissions:
+    def _permissions(self, claims: Mapping[str, object]) -> Permissions:
         claim = self._options.claim
         if claim not in claims:
             return filled(self._options.default, claims)
@@ -160,14 +160,14 @@ def _invalid(reason: str) -> NoReturn:
     raise Refusal(f"token: {reason}", codes.TOKEN_INVALID)
 
 
-def _check_time(claims: Mapping[str, Any], name: str) -> None:
+def _check_time(claims: Mapping[str, object], name: str) -> None:
     """RFC 7519 section 2: a number; the library takes text for one, too."""
     time = claims.get(name, 0)
     if isinstance(time, bool) or not isinstance(time, int | float) or not math.isfinite(time):
         _invalid(f"{name} is not a number")
 
 
-def _text(claims: Mapping[str, Any], name: str) -> str | None:
+def _text(claims: Mapping[str, object], name: str) -> str | None:
     value = claims.get(name)
     if value is not None and not (isinstance(value, str) and _is_unicode(value)):
         _invalid(f"{name} is not text")

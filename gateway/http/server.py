@@ -36,7 +36,7 @@ from gateway.http.wanted import Wanted
 from gateway.link import events as link
 from gateway.link.certificates import Certificates
 from gateway.link.listening import Address, Listener, listening
-from gateway.link.logs import event
+from gateway.link.logs import event, exception
 from gateway.link.rates import retry_text
 from gateway.sessions.stats import WorkerStats
 from gateway.sockets.tls import TlsStream
@@ -239,7 +239,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     def _handle_client_error(self, error: Exception) -> None:
         if not isinstance(error, HttpError):
-            event(log, "http_failed", logging.ERROR, exc_info=True)
+            exception(log, "http_failed")
             error = HttpError("500 Internal Server Error", "a fault of the server's")
         self._refuse(error)
 
@@ -526,7 +526,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         except OSError:
             pass
         except Exception:
-            event(log, "http_failed", logging.ERROR, exc_info=True)
+            exception(log, "http_failed")
         finally:
             self._under_way.pop(sock, None)
 

@@ -14,7 +14,7 @@ import os
 from collections.abc import Callable
 from typing import ParamSpec
 
-from gateway.link.logs import event
+from gateway.link.logs import exception
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ P = ParamSpec("P")
 
 def crash() -> None:
     """Log the current exception and end the process, from whatever thread."""
-    event(log, "crashed", logging.CRITICAL, exc_info=True)
+    exception(log, "crashed", logging.CRITICAL)
     os._exit(EXIT_STATUS)
 
 

@@ -22,7 +22,6 @@ import re
 import sys
 import time
 from collections.abc import Mapping
-from typing import Any
 
 _LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
 _OURS = ("time", "level", "logger", "event", "exception")
@@ -30,14 +29,15 @@ _BARE = re.compile(r"[^\s\"'=\\\x00-\x1f\x7f]+")
 _DEPTH_MAX = 4
 
 
-def event(log: logging.Logger, name: str, level: int = logging.INFO, /, **fields: Any) -> None:
-    """Log one change of state: its name in snake_case, and what there is to know about it.
-
-    With `exc_info=True` the current exception is logged too.
-    """
+def event(log: logging.Logger, name: str, level: int = logging.INFO, /, **fields: object) -> None:
+    """Log one change of state: its name in snake_case, and what there is to know about it."""
     if log.isEnabledFor(level):
-        exc_info = fields.pop("exc_info", None)
-        log.log(level, "%s", name, extra={"fields": fields}, exc_info=exc_info, stacklevel=2)
+        log.log(level, "%s", name, extra={"fields": fields}, stacklevel=2)
+
+
+def exception(log: logging.Logger, name: str, level: int = logging.ERROR, /, **fields: object) -> None:
+    """As `event`, with the current exception."""
+    log.log(level, "%s", name, extra={"fields": fields}, exc_info=True, stacklevel=2)
 
 
 def set_up(format: str, level: str) -> None:
@@ -69,7 +69,7 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per line. A field with a name that is ours has an underscore behind it."""
 
     def format(self, record: logging.LogRecord) -> str:
-        line: dict[str, Any] = {
+        line: dict[str, object] = {
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
@@ -93,7 +93,7 @@ def _message(record: logging.LogRecord) -> str:
         return str(_plain(record.msg))  # its arguments do not fit
 
 
-def _fields(record: logging.LogRecord) -> Mapping[str, Any]:
+def _fields(record: logging.LogRecord) -> Mapping[str, object]:
     fields = getattr(record, "fields", {})
     return fields if isinstance(fields, Mapping) else {}
 
@@ -102,19 +102,19 @@ def _one_line(text: str) -> str:
     return text if text.isprintable() else _printable(text)[1:-1]
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     plain = _plain(value)
     is_bare = isinstance(plain, str) and _BARE.fullmatch(plain) and plain.isprintable()
     return str(plain) if is_bare else _printable(plain)
 
 
-def _printable(plain: Any) -> str:
+def _printable(plain: object) -> str:
     """JSON for people: letters of all languages as they are, unless something among them would break the line."""
     text = json.dumps(plain, separators=(",", ":"), ensure_ascii=False)
     return text if text.isprintable() else json.dumps(plain, separators=(",", ":"))
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+def _plain(value: object, depth: int = 0) -> object:
     """The value as JSON has it: text that is valid Unicode, finite numbers, lists, and maps with text as keys."""
     if value is None or isinstance(value, bool):
         return value

@@ -5,7 +5,7 @@ Not here: when they are told (trail.py), what is told seldom, which is a map.
 
 from __future__ import annotations
 
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import msgspec
 
@@ -57,5 +57,5 @@ class DisconnectedEvent(_OfClient, gc=False):
 
 
 AuditLine: TypeAlias = (
-    ConnectedEvent | RefusedEvent | SubscribedEvent | SubjectEvent | TokenEvent | DisconnectedEvent | dict[str, Any]
+    ConnectedEvent | RefusedEvent | SubscribedEvent | SubjectEvent | TokenEvent | DisconnectedEvent | dict[str, object]
 )

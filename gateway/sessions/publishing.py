@@ -7,8 +7,6 @@ Not here: whether a client may publish (requests.py).
 
 from __future__ import annotations
 
-from typing import Any
-
 from gateway.link import codes
 from gateway.link import events as link
 from gateway.sessions import frames
@@ -28,7 +26,7 @@ class PendingPublishes:
     def __init__(self, outputs: SessionOutputs, trail: Trail | None) -> None:
         self._outputs = outputs
         self._trail = trail
-        self._attempts: dict[int, dict[str, Any]] = {}
+        self._attempts: dict[int, dict[str, object]] = {}
         """By `pid`, those of which auditors are told what becomes of them."""
         self._pending: dict[int, tuple[Session, int, int]] = {}
         """(session, request id, bytes) by `pid`."""

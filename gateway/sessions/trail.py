@@ -8,7 +8,6 @@ Not here: auditors (node/audit/), what happens in the node itself (node/audit/in
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import msgspec
 
@@ -154,7 +153,7 @@ class Trail:
 
     # Messages.
 
-    def attempt(self, session: Session, frame: frames.Publish) -> dict[str, Any] | None:
+    def attempt(self, session: Session, frame: frames.Publish) -> dict[str, object] | None:
         """To be told what becomes of it; None if its topic does not ask for that."""
         if not self._is_audited(frame.subject):
             return None
@@ -166,11 +165,11 @@ class Trail:
             "seq": frame.seq,
         }
 
-    def accepted(self, attempt: dict[str, Any], log: str, at: Position | None) -> None:
+    def accepted(self, attempt: dict[str, object], log: str, at: Position | None) -> None:
         """The message is in the log; without a position where that is not known."""
         self._map(MESSAGE, "accepted", {**attempt, "log": log, "at": at})
 
-    def not_accepted(self, attempt: dict[str, Any], code: int, reason: str) -> None:
+    def not_accepted(self, attempt: dict[str, object], code: int, reason: str) -> None:
         """The message is not in the log, or it is not known whether it is."""
         self._map(MESSAGE, "refused", {**attempt, "code": code, "reason": reason})
 
@@ -234,7 +233,7 @@ class Trail:
         subject, reason = subject[:SUBJECT_CHARACTERS_MAX], reason[:REASON_CHARACTERS_MAX]
         return RefusedEvent(self.wall_ms, self._node, ACCESS, "refused", address, identity, what, code, reason, subject)
 
-    def _map(self, kind: str, name: str, fields: dict[str, Any]) -> None:
+    def _map(self, kind: str, name: str, fields: dict[str, object]) -> None:
         self._put({"time_ms": self.wall_ms, "node": self._node, "kind": kind, "event": name, **fields})
 
     def _put(self, event: AuditLine) -> None:
@@ -258,7 +257,7 @@ def trail_of(settings: GatewaySettings) -> Trail | None:
     return Trail(settings) if settings.audit else None
 
 
-def _gap(gap: Gap) -> dict[str, Any]:
+def _gap(gap: Gap) -> dict[str, object]:
     return {"log": gap.log, "start": gap.start, "end": gap.end, "why": gap.why}
 
 

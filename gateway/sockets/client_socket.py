@@ -14,7 +14,7 @@ from typing import Protocol
 
 from gateway.link import codes
 from gateway.link.crash import crash
-from gateway.link.logs import event
+from gateway.link.logs import exception
 from gateway.sessions.session import Session
 from gateway.sockets.outbox import Outbox
 from gateway.sockets.readable import Readable
@@ -196,7 +196,7 @@ class ClientSocket(Readable):
         try:
             self._handle(data)
         except Exception:
-            event(log, "connection_failed", logging.ERROR, exc_info=True)
+            exception(log, "connection_failed")
             owner.failed(session, codes.INTERNAL, "a fault of the server's")
         owner.flush()
         if self._state == _UP and not owner.may_read(session):

@@ -29,7 +29,7 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 from gateway.link import events as link
 from gateway.link.files import file_response
 from gateway.link.listening import Address, Listener, listening
-from gateway.link.logs import event
+from gateway.link.logs import event, exception
 from gateway.link.responses import Response, fresh, text
 from mesh.revocations import TooManyRevocations
 from mesh.subject import to_key
@@ -139,7 +139,7 @@ class AdminListener:
         try:
             response = self._answer(environ)
         except Exception:
-            event(log, "admin_failed", logging.ERROR, exc_info=True)
+            exception(log, "admin_failed")
             response = text("500 Internal Server Error", "a fault of the server's")
         headers = [*response.headers, ("X-Content-Type-Options", "nosniff")]
         if not response.status.startswith("304"):

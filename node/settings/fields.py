@@ -33,11 +33,11 @@ class Section(msgspec.Struct, frozen=True, rename=key_name):
     """One section of the file."""
 
 
-def _same(raw: Any) -> Any:
+def _same(raw: object) -> object:
     return raw
 
 
-def _anything(_: Any) -> bool:
+def _anything(_: object) -> bool:
     return True
 
 
@@ -47,7 +47,7 @@ class Kind:
 
     expected: str
     """What a value must be, to go after "expected"."""
-    read: Callable[[Any], Any] = _same
+    read: Callable[[object], object] = _same
     """From what TOML gives to what the type takes; raises ValueError."""
     write: Callable[[Any], Any] = _same
     """From the type's value to what TOML would have given."""
@@ -72,8 +72,8 @@ def duration(le: float = SECONDS_MAX, **least: float) -> Meta:
     """Seconds within limits (`gt` or `ge`), written with units or as a number."""
     lower = f"above {least['gt']:g}, up" if "gt" in least else f"from {units.format_duration(least['ge'])}"
     expected = f'a duration {lower} to {units.format_duration(le)}, written as "1h30m", "500ms" or 2.5 (seconds)'
-    limits: dict[str, Any] = {**least, "le": le}
-    return Meta(**limits, extra={"kind": Kind(expected, read=_seconds, write=units.format_duration)})
+    extra = {"kind": Kind(expected, read=_seconds, write=units.format_duration)}
+    return Meta(gt=least["gt"], le=le, extra=extra) if "gt" in least else Meta(ge=least["ge"], le=le, extra=extra)
 
 
 def size(ge: int, le: int = BYTES_MAX) -> Meta:
@@ -88,7 +88,7 @@ def whole(ge: int, le: int = COUNT_MAX) -> Meta:
     return Meta(ge=ge, le=le, extra={"kind": Kind(f"a whole number from {ge} to {le}")})
 
 
-def _seconds(raw: Any) -> float:
+def _seconds(raw: object) -> float:
     if isinstance(raw, str):
         return units.parse_duration(raw)
     if isinstance(raw, bool) or not isinstance(raw, (int, float)) or not math.isfinite(raw):
@@ -96,11 +96,11 @@ def _seconds(raw: Any) -> float:
     return float(raw)
 
 
-def _bytes(raw: Any) -> Any:
+def _bytes(raw: object) -> object:
     return units.parse_size(raw) if isinstance(raw, str) else raw
 
 
-def _property(raw: Any) -> str:
+def _property(raw: object) -> str:
     """librdkafka takes all its values as text."""
     if isinstance(raw, bool):
         return "true" if raw else "false"

@@ -34,7 +34,7 @@ class Key:
     attribute: str
     """Name of the field in the section's struct."""
     type: Any
-    default: Any
+    default: object
     """`msgspec.NODEFAULT` where a value must be given."""
     kind: Kind
 
@@ -45,11 +45,11 @@ class Key:
             return f"{self.section}.{self.name}"
         return f"{self.section}.*" if self.attribute == "options" else f"{self.section}.{self.attribute}.*"
 
-    def get(self, settings: Settings) -> Any:
+    def get(self, settings: Settings) -> object:
         """The key's value in a configuration."""
         return getattr(getattr(settings, self.section), self.attribute)
 
-    def read(self, raw: Any, *, is_text: bool = False) -> Any:
+    def read(self, raw: object, *, is_text: bool = False) -> object:
         """The value for the settings.
 
         Args:
@@ -58,7 +58,7 @@ class Key:
         Raises:
             ValueError: If it is not what the kind expects.
         """
-        value = self.kind.read(self._of_text(raw) if is_text else raw)
+        value = self.kind.read(self._of_text(raw) if is_text and isinstance(raw, str) else raw)
         try:
             value = msgspec.convert(value, self.type, strict=not is_text)
         except msgspec.ValidationError as error:
@@ -67,7 +67,7 @@ class Key:
             raise ValueError("not allowed")
         return value
 
-    def _of_text(self, text: str) -> Any:
+    def _of_text(self, text: str) -> object:
         """Lists are separated by commas; they and tables may also be written as in TOML."""
         text.encode()  # the environment can hold bytes that are not UTF-8
         if self.kind.is_open or not isinstance(self.default, (tuple, dict)):
@@ -80,7 +80,7 @@ def split(text: str) -> list[str]:
     return [part.strip() for part in text.split(",") if part.strip()]
 
 
-def of_toml(text: str) -> Any:
+def of_toml(text: str) -> object:
     """A value of TOML; the text itself if it is none."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
@@ -88,12 +88,12 @@ def of_toml(text: str) -> Any:
         return text
 
 
-def toml(key: Key, value: Any) -> str:
+def toml(key: Key, value: object) -> str:
     """The value as it would stand in the file."""
     return toml_text(key.kind.write(value))
 
 
-def toml_text(value: Any) -> str:
+def toml_text(value: object) -> str:
     """Any value that TOML gives, as TOML on one line."""
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
@@ -118,7 +118,7 @@ def is_secret(path: str) -> bool:
     return key.kind.is_secret if key else bool(_SECRET.search(path))
 
 
-def masked(path: str, value: Any) -> Any:
+def masked(path: str, value: object) -> object:
     """The value with everything secret in it replaced by `***`."""
     if is_secret(path):
         return "***"
@@ -150,7 +150,7 @@ def _keys(section: str, struct: type[msgspec.Struct]) -> list[Key]:
     return found
 
 
-def _expected(hint: Any) -> str:
+def _expected(hint: object) -> str:
     if hint is bool:
         return "true or false"
     return "one of " + ", ".join(map(toml_text, get_args(hint))) if get_args(hint) else "a string"

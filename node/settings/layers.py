@@ -77,7 +77,7 @@ class Problem:
 class Layers:
     """Everything that was read so far."""
 
-    values: dict[str, Any] = field(default_factory=dict)
+    values: dict[str, object] = field(default_factory=dict)
     """By path (`topics[0].name` in a list), ready for the settings."""
     sources: dict[str, str] = field(default_factory=dict)
     """Path of each value -> where: `whimbrel.toml:3`, `WHIMBREL_CACHE_TTL`, `--listen`."""
@@ -89,7 +89,7 @@ class Layers:
     unread: bool = False
     """Whether a file could not be read, so that its values are unknown."""
 
-    def put_file(self, name: str, content: Mapping[str, Any], found: Mapping[Path, int]) -> None:
+    def put_file(self, name: str, content: Mapping[str, object], found: Mapping[Path, int]) -> None:
         """Take a file.
 
         Args:
@@ -154,7 +154,8 @@ class Layers:
 
     def allow_publishing(self) -> None:
         """Allow publishing into the entries that were named; called after all layers."""
-        entries = {value: path for path, value in self.values.items() if re.fullmatch(r"\w+\[\d+\]\.name", path)}
+        named = ((path, name) for path, name in self.values.items() if re.fullmatch(r"\w+\[\d+\]\.name", path))
+        entries = {name: path for path, name in named if isinstance(name, str)}
         for name, source in self.publish.items():
             path = entries.get(name, "").replace(".name", ".publish")
             if path:
@@ -181,7 +182,7 @@ class Layers:
             document[section] = [entry for entry in document[section].values() if "name" in entry]
         return msgspec.convert(document, Settings)
 
-    def _put(self, source: str, path: str, raw: Any, *, is_text: bool = False) -> None:
+    def _put(self, source: str, path: str, raw: object, *, is_text: bool = False) -> None:
         key = key_at(path)
         if key is None:
             self._unknown(source, path)
@@ -192,7 +193,7 @@ class Layers:
         except ValueError:
             self._wrong(source, path, raw, key.kind.expected)
 
-    def _put_list(self, section: str, table: Any, source: Callable[..., str]) -> None:
+    def _put_list(self, section: str, table: object, source: Callable[..., str]) -> None:
         if not isinstance(table, list) or not all(isinstance(entry, dict) for entry in table):
             self._wrong(source(section), section, table, f"tables [[{section}]], each with a name")
             return
@@ -207,7 +208,7 @@ class Layers:
                 expected = KEYS[f"{section}.name"].kind.expected
                 self.problems.append(Problem(source(section, index), f"{at}.name", f"missing, expected {expected}"))
 
-    def _wrong(self, source: str, path: str, found: Any, expected: str) -> None:
+    def _wrong(self, source: str, path: str, found: object, expected: str) -> None:
         self.wrong.add(path)
         self.problems.append(Problem(source, path, f"found {_shown(path, found)}, expected {expected}"))
 
@@ -215,7 +216,7 @@ class Layers:
         self.problems.append(Problem(source, path, "unknown key" + _suggestion(path)))
 
 
-def _flat(path: str, table: Mapping[str, Any], *at: str) -> Iterator[tuple[str, Any, Path]]:
+def _flat(path: str, table: Mapping[str, object], *at: str) -> Iterator[tuple[str, object, Path]]:
     """Values with their paths. `sasl.password = ...` is a table in a table: back to the name that librdkafka knows."""
     at = at or (path,)
     for name, raw in table.items():
@@ -233,7 +234,7 @@ def _below(path: str, name: str) -> str:
     return rest and path[:-1] + (rest if path.count(".") == 1 else rest.replace("_", "."))
 
 
-def _shown(path: str, found: Any) -> str:
+def _shown(path: str, found: object) -> str:
     text = toml_text(masked(path, found))
     return text if len(text) <= 80 else text[:77] + "..."
 

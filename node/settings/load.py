@@ -10,9 +10,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from node.settings.effective import MACHINE, Effective, effective
-from node.settings.keys import KEYS
+from node.settings.keys import KEYS, toml_text
 from node.settings.layers import Layers, Problem
 from node.settings.lines import lines
+
+_NAMES_OF_CODE = {"authorizer.folder": ("authorizer.use", "audit.use"), "kafka.oauth_folder": ("kafka.oauth",)}
+"""Where modules are looked for -> the keys that name something in them, as `module:name`."""
 
 
 def load(
@@ -36,9 +39,9 @@ def load(
         _read(layers, path)
     layers.put_environment(environment)
     layers.put_flags(flags)
-    plugins = ",".join([layers.values.get("authorizer.use", ""), *layers.values.get("audit.use", ())])
-    for name, folder in ((plugins, "authorizer.folder"), (layers.values.get("kafka.oauth", ""), "kafka.oauth_folder")):
-        if path and ":" in name and folder not in layers.values:
+    for folder, keys in _NAMES_OF_CODE.items():
+        is_ours = any(":" in toml_text(layers.values.get(key, "")) for key in keys)
+        if path and is_ours and folder not in layers.values:
             layers.values[folder] = str(Path(path).resolve().parent)
             layers.sources[folder] = path
     return effective(layers)

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -39,7 +39,7 @@ def problems(effective: Effective) -> list[Problem]:
     return [Problem(effective.source(path), path, reason) for path, reason in reasons if reason]
 
 
-def _why_not(loader: str, asked: dict[str, Any], doing: str) -> str:
+def _why_not(loader: str, asked: Mapping[str, object], doing: str) -> str:
     """Why there is no such thing; empty if there is."""
     command = [sys.executable, "-m", loader]
     around = Path(__file__).parents[2]  # where workers are started, too

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Any
 
 from gateway.link.hosts import is_loopback
 from gateway.link.topic_rules import INTERNAL
@@ -104,7 +103,7 @@ def missing(settings: Settings, wrong: Collection[str]) -> Iterator[tuple[str, s
         yield "cluster.secret_key_file", "", "the file with this node's keys, as cluster.node_keys is given"
 
 
-def broken(settings: Settings, values: Mapping[str, Any]) -> Iterator[Broken]:
+def broken(settings: Settings, values: Mapping[str, object]) -> Iterator[Broken]:
     """Values that do not go together.
 
     Args:
@@ -112,6 +111,8 @@ def broken(settings: Settings, values: Mapping[str, Any]) -> Iterator[Broken]:
     """
     for lesser, greater, why in AT_MOST:
         low, high = KEYS[lesser].get(settings), KEYS[greater].get(settings)
+        assert isinstance(low, int | float)
+        assert isinstance(high, int | float)
         if low > high:
             found, most = toml(KEYS[lesser], low), toml(KEYS[greater], high)
             yield lesser, greater, f"found {found}, expected at most {greater}, which is {most} ({{source}}): {why}"
@@ -151,9 +152,10 @@ def _contradictions(settings: Settings) -> Iterator[Broken]:
         yield "cluster.node_keys", "cluster.voters", text
 
 
-def _unusable(values: Mapping[str, Any]) -> Iterator[Broken]:
+def _unusable(values: Mapping[str, object]) -> Iterator[Broken]:
     """Entries of the lists that can never be used, because an earlier one always comes first."""
-    names = [(path, name) for path, name in values.items() if re.fullmatch(r"\w+\[\d+\]\.name", path)]
+    named = ((path, name) for path, name in values.items() if re.fullmatch(r"\w+\[\d+\]\.name", path))
+    names = [(path, name) for path, name in named if isinstance(name, str)]
     topics, namespaces = ([one for one in names if one[0].startswith(of)] for of in ("topics", "namespaces"))
     taken: dict[str, str] = {}
     for path, name in namespaces:

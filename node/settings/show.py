@@ -6,14 +6,13 @@ Invariant: what is written, read as a file, gives the same settings again, but f
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from node.settings.effective import Effective
 from node.settings.keys import KEYS, LISTS, masked, toml, toml_name, toml_text
 from node.settings.schema import Settings
 
 
-def show(effective: Effective, in_effect: Mapping[str, Any] | None = None) -> str:
+def show(effective: Effective, in_effect: Mapping[str, object] | None = None) -> str:
     """The whole configuration, sources in a column of comments.
 
     Args:
@@ -36,8 +35,7 @@ def statements(settings: Settings, *, with_secrets: bool = False) -> Iterator[tu
             for index, entry in enumerate(getattr(settings, section)):
                 yield f"[[{section}]]", ""
                 for key in keys:
-                    value = toml_text(getattr(entry, key.attribute))
-                    yield f"{key.name} = {value}", f"{section}[{index}].{key.name}"
+                    yield f"{key.name} = {toml_text(getattr(entry, key.attribute))}", f"{section}[{index}].{key.name}"
                 yield "", ""
             continue
         yield f"[{section}]", ""
@@ -50,6 +48,7 @@ def statements(settings: Settings, *, with_secrets: bool = False) -> Iterator[tu
             table = key.path.removesuffix(".*")
             if value and table != section:
                 yield from (("", ""), (f"[{table}]", ""))
+            assert isinstance(value, dict)
             for name, item in value.items():
                 path = f"{table}.{name}"
                 yield f"{toml_name(name)} = {toml_text(item if with_secrets else masked(path, item))}", path

@@ -6,7 +6,6 @@ Not here: the rest of the document (document.py), people's text of it (node/comm
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
 
 from mesh.membership.packets import MemberState
 from mesh.placement import rank
@@ -24,7 +23,7 @@ LEFT_SHOWN_S = 60.0
 
 def cluster_of(
     settings: Settings, core: NodeCore, network: Network | None, now: float, uptime_s: float
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """The document. A node without others is a cluster of one."""
     return {
         "name": settings.cluster.name,
@@ -43,7 +42,7 @@ def cluster_of(
     }  # fmt: skip
 
 
-def _members(settings: Settings, core: NodeCore, now: float, uptime_s: float) -> list[dict[str, Any]]:
+def _members(settings: Settings, core: NodeCore, now: float, uptime_s: float) -> list[dict[str, object]]:
     coordinates = Counter(slot.coordinator for slot in core.slots.by_number if slot.accepts)
     feeds = Counter(
         core.feed.feeder(source.log_id) for sources in core.topics.sources.values() for source in sources.values()
@@ -76,7 +75,7 @@ def _http(url: str) -> str:
     return url.removesuffix("/v1/ws")
 
 
-def _slot(slot: Slot) -> dict[str, Any]:
+def _slot(slot: Slot) -> dict[str, object]:
     return {
         "slot": slot.number,
         "log": slot_log_id(slot.number, slot.incarnation) if slot.incarnation else None,

@@ -6,7 +6,6 @@ Not here: the part `cluster` of it (cluster.py), people's text of it (node/comma
 from __future__ import annotations
 
 from importlib.metadata import version
-from typing import Any
 
 from node.cluster.network import Network
 from node.core import NodeCore
@@ -29,7 +28,7 @@ def document(
     recent: Recent,
     now: float,
     uptime_s: float,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """All of it."""
     health = core.kafka_health
     is_away = settings.uses_kafka and bool(health.error)
@@ -83,7 +82,7 @@ def _total(workers: Workers, name: str) -> int:
     return int(sum(worker.stats.get(name, 0) for worker in workers.all))
 
 
-def _workers(workers: Workers, throughput: Throughput) -> list[dict[str, Any]]:
+def _workers(workers: Workers, throughput: Throughput) -> list[dict[str, object]]:
     return [
         {
             "index": worker.settings.index,
@@ -100,7 +99,7 @@ def _workers(workers: Workers, throughput: Throughput) -> list[dict[str, Any]]:
     ]
 
 
-def _topics(core: NodeCore, throughput: Throughput) -> list[dict[str, Any]]:
+def _topics(core: NodeCore, throughput: Throughput) -> list[dict[str, object]]:
     return [
         {
             "topic": topic,
@@ -112,7 +111,7 @@ def _topics(core: NodeCore, throughput: Throughput) -> list[dict[str, Any]]:
     ]
 
 
-def _partition(core: NodeCore, throughput: Throughput, source: Source) -> dict[str, Any]:
+def _partition(core: NodeCore, throughput: Throughput, source: Source) -> dict[str, object]:
     health = core.kafka_health
     return {
         "partition": source.partition,

@@ -5,8 +5,6 @@ Not here: the document that shows it (document.py).
 
 from __future__ import annotations
 
-from typing import Any
-
 from node.core import NodeCore
 from node.workers import SupervisedWorker, Workers
 
@@ -28,7 +26,7 @@ class Throughput:
         self._out_per_s_of: dict[int, float] = {}
         self._per_s_of: dict[str, float] = {}
         self.in_per_s = 0.0
-        self.busiest: list[dict[str, Any]] = []
+        self.busiest: list[dict[str, object]] = []
         """The busiest subjects, with messages per second."""
 
     @property

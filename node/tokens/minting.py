@@ -33,7 +33,7 @@ class Wish(NamedTuple):
     ttl_s: float
     permissions: Mapping[str, Sequence[str]]
     """By `subscribe`, `publish` and `both`; empty: what the configuration says of those without."""
-    claims: Mapping[str, Any]
+    claims: Mapping[str, object]
     issuer: str = ""
     """Which of several."""
     key_file: str = ""
@@ -41,7 +41,7 @@ class Wish(NamedTuple):
     kid: str = ""
 
 
-def mint(options: Mapping[str, Any], wish: Wish) -> str:
+def mint(options: Mapping[str, object], wish: Wish) -> str:
     """Make it.
 
     Raises:
@@ -57,7 +57,7 @@ def mint(options: Mapping[str, Any], wish: Wish) -> str:
         raise MintingError(f"--issuer is to be one of {names}")
     issuer = found[0]
     now = int(time.time())
-    claims: dict[str, Any] = {known.name: wish.subject, "iat": now, "exp": now + int(wish.ttl_s)}
+    claims: dict[str, object] = {known.name: wish.subject, "iat": now, "exp": now + int(wish.ttl_s)}
     if issuer.issuer:
         claims["iss"] = issuer.issuer
     if issuer.audience:

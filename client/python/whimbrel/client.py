@@ -104,7 +104,7 @@ class Client:
         self._publishing: dict[Outgoing, asyncio.Future[Published]] = {}
         self._full: set[Subscription] = set()
         self._room = asyncio.Event()
-        self._tasks: set[asyncio.Future[Any]] = set()
+        self._tasks: set[asyncio.Future[object]] = set()
         self._running: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._clocks: asyncio.TimerHandle | None = None

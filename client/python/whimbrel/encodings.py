@@ -37,7 +37,7 @@ class Encoding:
     """Raises FrameError."""
 
 
-def _no_constant(name: str) -> Any:
+def _no_constant(name: str) -> object:
     raise json.JSONDecodeError(f"{name} is not JSON", name, 0)
 
 
@@ -69,7 +69,7 @@ def _encode_json(frame: FrameMap) -> str:
     return f"{_dump(frame)[:-1]},{written}}}"
 
 
-def _header_to_json(raw: bytes | None) -> Any:
+def _header_to_json(raw: bytes | None) -> object:
     if raw is None:
         return None
     try:
@@ -157,7 +157,7 @@ def _neutral_json(frame: FrameMap, exact: str | None) -> FrameMap:
     return frame
 
 
-def _header_from_json(value: Any) -> bytes | None:
+def _header_from_json(value: str | FrameMap | None) -> bytes | None:
     if value is None:
         return None
     return value.encode() if isinstance(value, str) else base64.b64decode(value["base64"], validate=True)
@@ -196,7 +196,7 @@ def _decode_msgpack(data: str | bytes) -> FrameMap:
     return frame
 
 
-def _pairs(headers: Any) -> Headers:
+def _pairs(headers: Headers) -> Headers:
     try:
         return [(name, raw) for name, raw in headers]
     except (ValueError, TypeError):

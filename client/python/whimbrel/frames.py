@@ -6,9 +6,9 @@ raises FrameError, so that the session never sees it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 from whimbrel.encodings import FrameMap
 from whimbrel.errors import FrameError
@@ -198,7 +198,7 @@ def _msg(frame: FrameMap) -> Msg:
     return Msg(_integer_or_none(frame.get("sub")), message)
 
 
-def _gaps(said: list[Any]) -> list[GapSaid]:
+def _gaps(said: Iterable[FrameMap]) -> list[GapSaid]:
     return [
         GapSaid(_text(gap["log"]), _position_or_none(gap["from"]), _position_or_none(gap["to"]), _text(gap["why"]))
         for gap in said
@@ -222,38 +222,40 @@ _READERS: dict[str, Callable[[FrameMap], ServerFrame]] = {
 }
 
 
-def _integer(value: Any) -> int:
+def _integer(value: object) -> int:
     if not isinstance(value, int):
         raise TypeError(f"{value!r} where an integer belongs")
     return value
 
 
-def _integer_or_none(value: Any) -> int | None:
+def _integer_or_none(value: object) -> int | None:
     return None if value is None else _integer(value)
 
 
-def _number(value: Any) -> float:
+def _number(value: object) -> float:
     if not isinstance(value, int | float) or value < 0:
         raise TypeError(f"{value!r} where a number of seconds belongs")
     return value
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{value!r} where a string belongs")
     return value
 
 
-def _position(value: Any) -> Position:
-    epoch, seq = value
-    return _integer(epoch), _integer(seq)
+def _position(value: object) -> Position:
+    match value:
+        case [epoch, seq]:
+            return _integer(epoch), _integer(seq)
+    raise TypeError(f"{value!r} where a position belongs")
 
 
-def _position_or_none(value: Any) -> Position | None:
+def _position_or_none(value: object) -> Position | None:
     return None if value is None else _position(value)
 
 
-def _positions(value: Any) -> Positions:
+def _positions(value: object) -> Positions:
     if not isinstance(value, dict):
         raise TypeError(f"{value!r} where a map of positions belongs")
     return {_text(log): _position(at) for log, at in value.items()}

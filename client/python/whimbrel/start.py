@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
 Position: TypeAlias = tuple[int, int]
 """(epoch, seq). Compare positions of one log only."""
@@ -122,7 +122,7 @@ def _milliseconds(time: datetime | int) -> int:
     return round(time.timestamp() * 1000) if isinstance(time, datetime) else time
 
 
-def to_frame(start: Start) -> dict[str, Any]:
+def to_frame(start: Start) -> dict[str, object]:
     """The key and value that say so in a `subscribe` frame."""
     match start:
         case Latest():

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.link.logs import JsonFormatter, TextFormatter, event, set_up
+from gateway.link.logs import JsonFormatter, TextFormatter, event, exception, set_up
 
 LOG = logging.getLogger("node.bridge")
 
@@ -177,12 +177,12 @@ def test_an_exception_is_logged_with_its_traceback(capsys: pytest.CaptureFixture
     try:
         raise OSError("no\nway")
     except OSError:
-        event(LOG, "failed", logging.ERROR, exc_info=True)
+        exception(LOG, "failed")
         found = json.loads(capsys.readouterr().err)
         assert found["exception"].startswith("Traceback ")
         assert found["exception"].endswith("OSError: no\nway")
         set_up("text", "info")
-        event(LOG, "failed", logging.ERROR, exc_info=True)
+        exception(LOG, "failed")
     first, *rest = capsys.readouterr().err.splitlines()
     assert first.endswith(" error node.bridge failed")
     assert rest[0].startswith("Traceback ")

@@ -30,11 +30,12 @@ class Paths:
 
     def logged(self, line: LogLine, threads: KafkaThreads) -> list[str]:
         """The node writes a line of its log."""
-        fields = line.fields
-        match line.name:
-            case "log_truncated":
-                return [TRUNCATED + ("read" if threads.reads(fields["topic"], fields["partition"]) else "fed")]
-            case "log_copied" if threads.was_truncated(fields["topic"], fields["partition"]):
+        match line:
+            case LogLine(name="log_truncated", fields={"topic": str(topic), "partition": int(partition)}):
+                return [TRUNCATED + ("read" if threads.reads(topic, partition) else "fed")]
+            case LogLine(name="log_copied", fields={"topic": str(topic), "partition": int(partition)}) if (
+                threads.was_truncated(topic, partition)
+            ):
                 return [TRUNCATED + "copied"]
         return []
 
