@@ -231,13 +231,15 @@ class NodeCore:
                 self.kafka_logs.not_allowed(now, event)
                 self._look_ready()
             case kafka.ReadError():
-                self.kafka_health.failed(now, event.text)
+                self.kafka_logs.read_failed(now, event)
             case kafka.Found():
                 self.kafka_logs.found(now, event)
                 self.publishing.looked_up(event.look_up)
                 self._look_ready()
             case kafka.StartFound():
                 self.kafka_logs.start_found(now, event)
+            case kafka.StartUnknown():
+                self.kafka_logs.start_unknown(event)
             case kafka.Unreachable():
                 self.kafka_health.unreachable(now, event.reason)
             case kafka.Delivered():

@@ -18,7 +18,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, Resou
 
 from mesh.log import Position
 from node.kafka.errors import is_lasting, silence_of
-from node.kafka.events import Found, KafkaEvent, Unreachable, Where
+from node.kafka.events import Found, KafkaEvent, StartUnknown, Unreachable, Where
 from node.kafka.known_topics import KnownTopics, Said, Silence
 from node.kafka.making import made
 from node.kafka.starts import EARLIEST, LATEST, NO_LEADER, NO_RECORD, Depth, Offset, StartQuestion, Starts
@@ -81,6 +81,8 @@ class Discoverer:
         self._topics = KnownTopics(named)
         self._starts = Starts(depth)
         self._asked: list[tuple[StartQuestion, dict[int, dict[TopicPartition, Future[Any]]]]] = []
+        self._told: dict[Source, str] = {}
+        """Why it is not known where to begin to read some, as was told."""
         self._leaders: dict[Where, int] = {}
         self._configs: dict[bytes, _Config] = {}
         """By topic id."""
@@ -171,6 +173,7 @@ class Discoverer:
             for partition in topic.partitions.values()
         }
         self._starts.forget(topics.found)
+        self._told = {source: reason for source, reason in self._told.items() if source.topic in topics.found}
         configs = {
             name: config for name, topic in topics.found.items() if (config := self._configs.get(topic.id)) is not None
         }
@@ -220,7 +223,7 @@ class Discoverer:
         answers = self._admin.list_offsets(
             asked, isolation_level=IsolationLevel.READ_UNCOMMITTED, request_timeout=ASK_S
         )
-        return {where: (epoch, offset) for where, (offset, epoch) in _offsets(answers).items()}
+        return {where: (epoch, offset) for where, (offset, epoch) in _offsets(answers, {}).items()}
 
     def _describe(self, ids: dict[str, bytes]) -> None:
         """Learn how topics are configured: new ones at once, the others now and then."""
@@ -273,9 +276,20 @@ class Discoverer:
             if not all(future.done() for by_where in futures.values() for future in by_where.values()):
                 self._asked.append((question, futures))
                 continue
-            answers = {one: _offsets(by_where) for one, by_where in futures.items()}
-            for start in self._starts.answered(now, question, answers, partitions):
+            reasons: dict[Where, str] = {}
+            answers = {one: _offsets(by_where, reasons) for one, by_where in futures.items()}
+            starts = self._starts.answered(now, question, answers, partitions)
+            for start in starts:
+                self._told.pop(start.source, None)
                 self._inbox.put(start)
+            for source in question.sources.keys() - {start.source for start in starts}:
+                self._tell(source, reasons.get((source.topic, source.partition), "no answer"))
+
+    def _tell(self, source: Source, reason: str) -> None:
+        """Say, once, why it is not known where to begin to read something."""
+        if self._told.get(source) != reason:
+            self._told[source] = reason
+            self._inbox.put(StartUnknown(source, reason))
 
     def _ask(self, question: StartQuestion) -> dict[int, dict[TopicPartition, Future[Any]]]:
         asked = {}
@@ -289,14 +303,15 @@ class Discoverer:
         return asked
 
 
-def _offsets(answers: Mapping[TopicPartition, Future[Any]]) -> dict[Where, Offset]:
-    """What Kafka has told, without what it has not."""
+def _offsets(answers: Mapping[TopicPartition, Future[Any]], reasons: dict[Where, str]) -> dict[Where, Offset]:
+    """What Kafka has told, without what it has not: the reason for that goes into `reasons`."""
     offsets: dict[Where, Offset] = {}
     for where, future in answers.items():
         try:
             answer = future.result()
-        except KafkaException:
-            continue  # its leader is another one now, or does not answer, or we are not allowed to ask
+        except KafkaException as failure:  # its leader is another one now, or does not answer, or we may not ask
+            reasons[where.topic, where.partition] = failure.args[0].str()
+            continue
         if answer.offset >= NO_RECORD:
             epoch = answer.leader_epoch
             offsets[where.topic, where.partition] = (answer.offset, epoch if epoch is not None and epoch >= 0 else 0)

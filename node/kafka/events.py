@@ -61,6 +61,13 @@ class StartFound(msgspec.Struct, gc=False):
     offset that there is."""
 
 
+class StartUnknown(msgspec.Struct, gc=False):
+    """Kafka does not answer `FindStart`, for now; it is asked again."""
+
+    source: Source
+    reason: str
+
+
 class Unreachable(msgspec.Struct, gc=False):
     """Kafka did not answer."""
 
@@ -128,6 +135,8 @@ class ReadError(msgspec.Struct, gc=False):
     """Kafka said something else; librdkafka goes on trying by itself."""
 
     text: str
+    where: Where | None = None
+    """The partition that it said it of."""
 
 
 # Producing.
@@ -205,7 +214,7 @@ class Unanswered(msgspec.Struct, gc=False):
 
 
 KafkaEvent: TypeAlias = (
-    Found | StartFound | Unreachable
+    Found | StartFound | StartUnknown | Unreachable
     | Records | EndReached | OutOfRange | Watermarks | Flow | NotAllowed | ReadError
     | Delivered | NotDelivered | ProducerState | TopicCreated
     | ScanDone | LocateDone | MeasureDone | TableReadDone | Unanswered

@@ -4,7 +4,7 @@ Partitions are assigned with explicit offsets, without a consumer group, so noth
 for the first record, `consume(n, 0)` takes what else is there: waiting for a full batch would cost 5 ms each. When the
 hub is behind, the thread waits; librdkafka's own queues are bounded.
 
-Where another node can read in this one's place, the core is told which partitions Kafka answers for (stalls.py).
+The core is told which partitions Kafka answers for (stalls.py): soon, where another node can read in this one's place.
 
 Not here: where to start (discovery.py), what records mean (node/intake.py).
 """
@@ -50,14 +50,12 @@ _OUT_OF_RANGE = {KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE, 
 class Reader:
     """The thread, as the hub sees it."""
 
-    def __init__(self, properties: dict[str, object], inbox: Inbox[KafkaEvent], tells_flow: bool) -> None:
-        every_s = EVERY_S if tells_flow else WATERMARKS_EVERY_S
+    def __init__(self, properties: dict[str, object], inbox: Inbox[KafkaEvent], may_be_replaced: bool) -> None:
+        every_s = EVERY_S if may_be_replaced else WATERMARKS_EVERY_S
         # Above what the user has set: nothing but this takes statistics.
         self._properties = {**properties, "statistics.interval.ms": int(every_s * 1000), "stats_cb": self._look}
         self._watermarks_at = 0.0
-        self._stalls: Stalls | None = None
-        if tells_flow:
-            self._stalls = Stalls(stall_s(int(str(properties["fetch.wait.max.ms"])) / 1000))
+        self._stalls = Stalls(stall_s(int(str(properties["fetch.wait.max.ms"])) / 1000), every_s)
         self._inbox = inbox
         self._commands: deque[tuple[int, str, int, int | None]] = deque()
         self._obeyed = 0
@@ -117,20 +115,18 @@ class Reader:
         if offset is not None:
             self._assigned[topic, partition] = None
             consumer.incremental_assign([TopicPartition(topic, partition, offset)])
-        if self._stalls is not None:
-            if offset is not None:
-                self._stalls.assigned(topic, partition)
-            else:
-                self._stalls.unassigned(topic, partition)
+        if offset is not None:
+            self._stalls.assigned(topic, partition)
+        else:
+            self._stalls.unassigned(topic, partition)
         self._obeyed = generation
 
     def _look(self, figures: str) -> None:
         """librdkafka calls this from within `poll` and `consume`."""
         seen = decode(figures)
-        if self._stalls is not None:
-            verdicts = self._stalls.look(seen)
-            if verdicts.stalled or verdicts.flowing:
-                self._inbox.put(Flow(self._obeyed, verdicts.stalled, verdicts.flowing))
+        verdicts = self._stalls.look(seen)
+        if verdicts.stalled or verdicts.flowing:
+            self._inbox.put(Flow(self._obeyed, verdicts.stalled, verdicts.flowing))
         if time.monotonic() >= self._watermarks_at:
             self._watermarks_at = time.monotonic() + WATERMARKS_EVERY_S - EVERY_S / 2
             self._inbox.put(Watermarks(self._ends(seen)))
@@ -154,8 +150,7 @@ class Reader:
             elif code in NOT_ALLOWED and topic is not None:
                 self._inbox.put(NotAllowed(generation, topic, partition))
             elif code != KafkaError.GROUP_AUTHORIZATION_FAILED:  # librdkafka looks for a group that nobody needs
-                where = "" if topic is None else f"{topic} [{partition}]: "
-                self._inbox.put(ReadError(f"{where}{error.str()}"))
+                self._inbox.put(ReadError(error.str(), None if topic is None else (topic, partition)))
         self._put(generation, records, size)
 
     def _put(self, generation: int, records: list[Record], size: int) -> None:

@@ -58,8 +58,9 @@ class _Watched:
 class Stalls:
     """The partitions that are read."""
 
-    def __init__(self, stall_s: float) -> None:
+    def __init__(self, stall_s: float, every_s: float = EVERY_S) -> None:
         self._stall_s = stall_s
+        self._every_s = every_s
         self._watched: dict[Where, _Watched] = {}
         self._looked_at: float | None = None
         self._slow_until: dict[int, float] = {}
@@ -74,9 +75,9 @@ class Stalls:
         self._watched.pop((topic, partition), None)
 
     def look(self, seen: Figures) -> Verdicts:
-        """What librdkafka says every `EVERY_S`."""
+        """What librdkafka says every `every_s`."""
         now = seen.ts / 1e6
-        stood_still_s = 0.0 if self._looked_at is None else max(0.0, now - self._looked_at - 2 * EVERY_S)
+        stood_still_s = 0.0 if self._looked_at is None else max(0.0, now - self._looked_at - 2 * self._every_s)
         self._looked_at = now
         heard = {one.nodeid: _heard_at(now, one) for one in seen.brokers.values() if one.state == "UP"}
         heard.pop(NOBODY, None)

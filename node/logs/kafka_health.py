@@ -59,8 +59,12 @@ class KafkaHealth:
         """When the log was last told so; None while publishing is well."""
         self._told_at: float | None = None
         """When the log was last told that Kafka is away; None while it is not."""
-        self._stalled: set[Where] = set()
-        """Partitions for which Kafka does not answer this node's own reader."""
+        self._stalled: dict[Where, float] = {}
+        """Partitions for which Kafka does not answer this node's own reader, and since when."""
+        self._without_start: dict[Where, str] = {}
+        """Partitions of which Kafka does not tell where to begin to read, and what it says instead."""
+        self._failing: dict[Where, str] = {}
+        """Partitions for which Kafka gives this node's own reader an error."""
         self._stalls = Settled[frozenset[Where]](frozenset())
 
     # Inputs.
@@ -114,17 +118,31 @@ class KafkaHealth:
     def reached(self, source: Source, offset: int) -> None:
         """Nothing more can be read of a partition before this offset, nor is there any refusal."""
         self._read_to[source.topic, source.partition] = offset
-        self.unreadable.discard((source.topic, source.partition))
+        self.allowed(source)
 
-    def flow(self, stalled: Iterable[Where], flowing: Iterable[Where]) -> None:
+    def flow(self, now: float, stalled: Iterable[Where], flowing: Iterable[Where]) -> None:
         """Kafka has ceased to answer this node's own reader for some partitions, or answers again."""
-        self._stalled.update(stalled)
-        self._stalled.difference_update(flowing)
+        for where in stalled:
+            self._stalled.setdefault(where, now)
+        for where in flowing:
+            self._stalled.pop(where, None)
 
     def not_read(self, source: Source) -> None:
         """This node does not read a partition any more."""
-        self._stalled.discard((source.topic, source.partition))
+        self._stalled.pop((source.topic, source.partition), None)
         self.allowed(source)
+
+    def start_unknown(self, source: Source, reason: str) -> None:
+        """Kafka does not tell where to begin to read a partition; it is asked again."""
+        self._without_start[source.topic, source.partition] = reason
+
+    def start_found(self, source: Source) -> None:
+        """Kafka has told."""
+        self._without_start.pop((source.topic, source.partition), None)
+
+    def read_failed(self, source: Source, text: str) -> None:
+        """Kafka gave an error instead of records, and none or the end of the partition since."""
+        self._failing[source.topic, source.partition] = text
 
     def log_stalls(self) -> None:
         """Once a second: log which partitions have stalled, or flow again, and stay so."""
@@ -145,7 +163,9 @@ class KafkaHealth:
 
     def allowed(self, source: Source) -> None:
         """Kafka lets this node read a partition."""
-        self.unreadable.discard((source.topic, source.partition))
+        where = (source.topic, source.partition)
+        self.unreadable.discard(where)
+        self._failing.pop(where, None)
 
     def producer_state(self, now: float, error: str) -> None:
         """Kafka does not let this node publish, or (no error) it does."""
@@ -163,10 +183,9 @@ class KafkaHealth:
     def forget(self, source: Source) -> None:
         """A log has ended."""
         where = (source.topic, source.partition)
-        for known in (self._ends, self._read_to, self._held):
+        for known in (self._ends, self._read_to, self._held, self._stalled, self._without_start):
             known.pop(where, None)
-        self._stalled.discard(where)
-        self.unreadable.discard(where)
+        self.allowed(source)
 
     # Questions.
 
@@ -186,6 +205,27 @@ class KafkaHealth:
     def is_forbidden(self, source: Source) -> bool:
         """Whether this node may not read a partition."""
         return source.topic in self.forbidden or (source.topic, source.partition) in self.unreadable
+
+    def unread(self, now: float, after_s: float) -> dict[str, list[Where]]:
+        """Why partitions are not read at the moment that are to be, other than for lack of a leader or a right.
+
+        Args:
+            after_s: How long Kafka need not answer a reader.
+        """
+        by_reason: dict[str, list[Where]] = {}
+        for where, text in self._without_start.items():
+            by_reason.setdefault(f"Kafka does not tell where to begin to read: {text}", []).append(where)
+        for where, text in self._failing.items():
+            by_reason.setdefault(f"it cannot be read: {text}", []).append(where)
+        for where, since in self._stalled.items():
+            if now - since >= after_s and where not in self._failing:
+                by_reason.setdefault("Kafka does not answer whoever reads it here", []).append(where)
+        forbidden = self.leaderless | self.unreadable
+        shown = {
+            reason: sorted(where for where in wheres if where not in forbidden and where[0] not in self.forbidden)
+            for reason, wheres in by_reason.items()
+        }
+        return {reason: wheres for reason, wheres in shown.items() if wheres}
 
     def hanging(self, now: float, after_s: float) -> list[tuple[Where, int, int]]:
         """Partitions that a hanging transaction holds up: (last stable offset, high watermark)."""

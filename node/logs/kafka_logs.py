@@ -31,7 +31,18 @@ from node.backfill.backfills import Backfills, Ticket
 from node.backfill.questions import Measure
 from node.effects import DEBUG, WARNING, AskKafka, Effects, FindStart, ReadFrom, StopReading
 from node.intake import Intake, clock_ms
-from node.kafka.events import EndReached, Flow, Found, NotAllowed, OutOfRange, Record, Records, StartFound
+from node.kafka.events import (
+    EndReached,
+    Flow,
+    Found,
+    NotAllowed,
+    OutOfRange,
+    ReadError,
+    Record,
+    Records,
+    StartFound,
+    StartUnknown,
+)
 from node.logs.copy import Copies
 from node.logs.kafka_health import KafkaHealth
 from node.logs.lent_logs import LentLogs
@@ -100,7 +111,7 @@ class KafkaLogs:
         self._checking: dict[Ticket, Source] = {}
         """The same, while they are read on: what Kafka has ends there, but it may have lost some and grown again."""
         self._refused: dict[Source, float] = {}
-        """Sources that this node may not read, and when to try again."""
+        """Sources that this node may not read, or that it got an error for, and when to try again."""
         self._waiting: list[Source] = []
         """Sources that appeared before any peer did."""
         self.fed = 0
@@ -145,6 +156,7 @@ class KafkaLogs:
         source = start.source
         if self._topics.by_partition.get((source.topic, source.partition)) is not source:
             return  # it ended meanwhile
+        self._health.start_found(source)
         if source.log is not None:
             self._read_again(source, start.earliest)
             return
@@ -162,6 +174,12 @@ class KafkaLogs:
             source.loaded = True
             self._tables.log_loaded(now, source)
             self._backfills.log_opened(source)
+
+    def start_unknown(self, news: StartUnknown) -> None:
+        """Kafka does not tell from where to read a partition, for now."""
+        source = news.source
+        if self._topics.by_partition.get((source.topic, source.partition)) is source:
+            self._health.start_unknown(source, news.reason)
 
     # From Kafka: what was read.
 
@@ -210,6 +228,14 @@ class KafkaLogs:
             self._health.not_allowed(source)
             self._refused.setdefault(source, now + REFUSED_AGAIN_S)
 
+    def read_failed(self, now: float, news: ReadError) -> None:
+        """Kafka has answered something that is no record. What a partition's error is over with, its end tells."""
+        self._health.failed(now, news.text if news.where is None else f"{news.where[0]} [{news.where[1]}]: {news.text}")
+        source = None if news.where is None else self._topics.by_partition.get(news.where)
+        if source is not None and source.log is not None:
+            self._health.read_failed(source, news.text)
+            self._refused.setdefault(source, now + REFUSED_AGAIN_S)
+
     def out_of_range(self, news: OutOfRange) -> None:
         """Kafka has deleted what was to be read next, or lost it: find out where to go on."""
         source = self._topics.by_partition.get((news.topic, news.partition))
@@ -219,7 +245,7 @@ class KafkaLogs:
 
     def flow(self, now: float, news: Flow) -> None:
         """Kafka has ceased to answer this node's own reader for some partitions, or answers again."""
-        self._health.flow(news.stalled, news.flowing)
+        self._health.flow(now, news.stalled, news.flowing)
         for judge, partitions in ((self._feed.doubt, news.stalled), (self._feed.trust, news.flowing)):
             for where in partitions:
                 source = self._topics.by_partition.get(where)

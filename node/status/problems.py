@@ -16,6 +16,7 @@ from node.workers import Workers
 
 READ_ERROR_SHOWN_S = 10.0
 UNMAPPED_SHOWN_S = 60.0
+STALLED_SHOWN_AFTER_S = 3.0
 STOOD_STILL_SHOWN_S = 60.0
 
 
@@ -118,6 +119,13 @@ class Problems:
             )
         if health.producer_error:
             found.append(f"nothing can be published into Kafka: {health.producer_error}")
+        if not health.error:
+            for reason, wheres in health.unread(now, STALLED_SHOWN_AFTER_S).items():
+                topic, partition = wheres[0]
+                others = f" and {len(wheres) - 1} other partitions" if len(wheres) > 1 else ""
+                found.append(f"{topic} [{partition}]{others}: {reason}")
+        for topic in sorted(health.unsure):
+            found.append(f"topic {topic!r}: Kafka lists it, and does not say now what partitions it has")
         for topic, partition in sorted(health.leaderless):
             found.append(f"{topic} [{partition}] has no leader in Kafka: nobody can read it")
         found += [undescribed(topic) for topic in sorted(health.undescribed) if not self._core.tables.is_said(topic)]

@@ -1,4 +1,5 @@
-"""A real broker as an older one would be: a TCP proxy before it that hides versions of its protocol, or topics' ids.
+"""A real broker as an older one would be, or one that answers some requests only: a TCP proxy before it that hides
+versions of its protocol, or topics' ids, and drops answers.
 
 What goes through it stays on it: it puts its own address wherever a broker tells one.
 
@@ -39,6 +40,8 @@ class OldBroker:
         self._broker = (host, int(port))
         self._newest = newest
         self._hides_ids = hides_ids
+        self.mute: set[int] = set()
+        """Kinds of requests whose answers are dropped."""
         self.asked = Counter[tuple[int, int]]()
         """How many requests of each kind and version there were."""
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -70,12 +73,13 @@ class OldBroker:
                 _start(self._forward, client, broker, lambda frame, kinds=kinds: self._request(kinds, frame))
                 _start(self._forward, broker, client, lambda frame, kinds=kinds: self._answer(kinds, frame))
 
-    def _forward(self, source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes]) -> None:
+    def _forward(self, source: socket.socket, sink: socket.socket, change: Callable[[bytes], bytes | None]) -> None:
         with suppress(OSError, EOFError):
             while True:
                 (size,) = struct.unpack(">i", _read(source, 4))
                 frame = change(_read(source, size))
-                sink.sendall(struct.pack(">i", len(frame)) + frame)
+                if frame is not None:
+                    sink.sendall(struct.pack(">i", len(frame)) + frame)
         for one in (source, sink):
             with suppress(OSError):
                 one.shutdown(socket.SHUT_RDWR)
@@ -86,8 +90,10 @@ class OldBroker:
         self.asked[kind, version] += 1
         return frame
 
-    def _answer(self, kinds: dict[bytes, tuple[int, int]], frame: bytes) -> bytes:
+    def _answer(self, kinds: dict[bytes, tuple[int, int]], frame: bytes) -> bytes | None:
         kind, version = kinds.pop(frame[:4])
+        if kind in self.mute:
+            return None
         if kind == API_VERSIONS:
             return self._with_versions(frame, version)
         if kind == FIND_COORDINATOR:

@@ -269,7 +269,7 @@ class KafkaThreads:
                 if is_refused and not assigned.is_refused:
                     behind.append(NotAllowed(self._obeyed, topic, partition))
                 elif not is_refused and self._rng.random() < 0.05:
-                    behind.append(ReadError(f"{topic} [{partition}]: {broken.error.str()}"))
+                    behind.append(ReadError(broken.error.str(), (topic, partition)))
                 assigned.is_refused = is_refused
                 continue
             assigned.is_refused = False
