@@ -13,6 +13,8 @@ from node.settled import Settled
 from node.topics import Source
 
 UNREACHABLE_TOLD_EVERY_S = 60.0
+CALM_S = 8.0
+"""After this a partition flows for good: a connection that is made anew answers once, and perhaps nothing more."""
 WITHOUT_IDS_TEXT = (
     "Kafka gives topics no ids: one that is deleted, created again and written as far as the old one was at the last "
     "look (kafka.metadata_interval), all before the next, is taken for the same log: what stands before that is missed"
@@ -59,8 +61,9 @@ class KafkaHealth:
         """When the log was last told so; None while publishing is well."""
         self._told_at: float | None = None
         """When the log was last told that Kafka is away; None while it is not."""
-        self._stalled: dict[Where, float] = {}
-        """Partitions for which Kafka does not answer this node's own reader, and since when."""
+        self._stalled: dict[Where, tuple[float, float | None]] = {}
+        """Partitions for which Kafka does not answer this node's own reader, since when, and since when it seems to
+        again."""
         self._without_start: dict[Where, str] = {}
         """Partitions of which Kafka does not tell where to begin to read, and what it says instead."""
         self._failing: dict[Where, str] = {}
@@ -123,13 +126,14 @@ class KafkaHealth:
     def flow(self, now: float, stalled: Iterable[Where], flowing: Iterable[Where]) -> None:
         """Kafka has ceased to answer this node's own reader for some partitions, or answers again."""
         for where in stalled:
-            self._stalled.setdefault(where, now)
+            since, flows_since = self._stalled.get(where, (now, None))
+            self._stalled[where] = (since if _is_unsure(now, flows_since) else now, None)
         for where in flowing:
-            self._stalled.pop(where, None)
+            if where in self._stalled:
+                self._stalled[where] = (self._stalled[where][0], now)
 
     def not_read(self, source: Source) -> None:
         """This node does not read a partition any more."""
-        self._stalled.pop((source.topic, source.partition), None)
         self.allowed(source)
 
     def start_unknown(self, source: Source, reason: str) -> None:
@@ -147,7 +151,7 @@ class KafkaHealth:
     def log_stalls(self) -> None:
         """Once a second: log which partitions have stalled, or flow again, and stay so."""
         before = self._stalls.told
-        if not self._stalls.look(frozenset(self._stalled)):
+        if not self._stalls.look(frozenset(where for where, (_, flows) in self._stalled.items() if flows is None)):
             return
         if stalled := self._stalls.told - before:
             self._effects.log("kafka_stalled", partitions=len(stalled), first=min(stalled))
@@ -166,6 +170,7 @@ class KafkaHealth:
         where = (source.topic, source.partition)
         self.unreadable.discard(where)
         self._failing.pop(where, None)
+        self._stalled.pop(where, None)
 
     def producer_state(self, now: float, error: str) -> None:
         """Kafka does not let this node publish, or (no error) it does."""
@@ -183,7 +188,7 @@ class KafkaHealth:
     def forget(self, source: Source) -> None:
         """A log has ended."""
         where = (source.topic, source.partition)
-        for known in (self._ends, self._read_to, self._held, self._stalled, self._without_start):
+        for known in (self._ends, self._read_to, self._held, self._without_start):
             known.pop(where, None)
         self.allowed(source)
 
@@ -217,8 +222,8 @@ class KafkaHealth:
             by_reason.setdefault(f"Kafka does not tell where to begin to read: {text}", []).append(where)
         for where, text in self._failing.items():
             by_reason.setdefault(f"it cannot be read: {text}", []).append(where)
-        for where, since in self._stalled.items():
-            if now - since >= after_s and where not in self._failing:
+        for where, (since, flows_since) in self._stalled.items():
+            if now - since >= after_s and _is_unsure(now, flows_since) and where not in self._failing:
                 by_reason.setdefault("Kafka does not answer whoever reads it here", []).append(where)
         forbidden = self.leaderless | self.unreadable
         shown = {
@@ -247,6 +252,10 @@ class KafkaHealth:
         if ends is None or source.log is None:
             return None
         return max(0, ends[1] - max(source.log.end[1] + 1, self._read_to.get(where, 0)))
+
+
+def _is_unsure(now: float, flows_since: float | None) -> bool:
+    return flows_since is None or now - flows_since < CALM_S
 
 
 def forbidden_text(topic: str, right: str) -> str:
