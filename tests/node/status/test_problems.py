@@ -6,8 +6,8 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
-from node.effects import FindStart
-from node.kafka.events import Found
+from node.effects import FindStart, ReadFrom
+from node.kafka.events import Flow, Found, ReadError, StartUnknown, Where
 from node.settings.schema import KafkaSettings, Settings, Topic
 from node.status.problems import Problems, missing_topics
 from tests.node.cores import ALONE, OneNode, record
@@ -75,3 +75,70 @@ def test_a_topic_whose_configuration_may_not_be_seen_is_named_unless_the_mapping
         found = [one for one in problems(node, one_worker()).now(node.now) if "DESCRIBE_CONFIGS" in one]
         assert len(found) == expected
         assert all("topic 'orders'" in one and "`compacted = true`" in one for one in found)
+
+
+WHERES: list[Where] = [("orders", 0), ("orders", 1)]
+
+
+def of_partitions(node: OneNode) -> list[str]:
+    """What is said of partitions of Kafka."""
+    return [one for one in problems(node, one_worker()).now(node.now) if one.startswith("orders [")]
+
+
+def test_an_error_of_reading_is_a_problem_until_the_partition_is_read_again() -> None:
+    node = OneNode(ALONE)
+    generation = node.start_partitions(2)
+    for where in WHERES:
+        node.core.kafka_event(node.now, ReadError("bad compression", where))
+    node.now += 60
+    assert of_partitions(node) == ["orders [0] and 1 other partitions: it cannot be read: bad compression"]
+    node.core.tick(node.now)
+    again = {read.partition: read.generation for read in node.all(ReadFrom)}
+    assert again.keys() == {0, 1}, "where nothing new is written only the end says that it is over"
+    node.reach_end(again[0], 0)
+    assert of_partitions(node) == ["orders [1]: it cannot be read: bad compression"]
+    node.read(max(generation, again[1]), record(0, partition=1))
+    assert of_partitions(node) == []
+
+
+def test_that_kafka_does_not_tell_where_to_begin_is_a_problem_until_it_does() -> None:
+    node = OneNode(ALONE)
+    first, second = node.find(2)
+    for find in (first, second):
+        node.core.kafka_event(node.now, StartUnknown(find.source, "timed out"))
+    assert of_partitions(node) == [
+        "orders [0] and 1 other partitions: Kafka does not tell where to begin to read: timed out"
+    ]
+    node.begin(first)
+    node.core.kafka_event(node.now, Found(["b"], {"orders": ("another", 1)}, set(), set()))
+    assert of_partitions(node) == [], "the second has ended with its topic"
+
+
+def test_a_reader_that_is_not_answered_is_a_problem_until_it_is_for_good() -> None:
+    node = OneNode(ALONE)
+    generation = node.start_partitions(2)
+
+    def flow(stalled: list[Where], flowing: list[Where], seconds: float) -> list[str]:
+        node.core.kafka_event(node.now, Flow(generation, stalled, flowing))
+        node.now += seconds
+        return of_partitions(node)
+
+    unanswered = ["orders [0]: Kafka does not answer whoever reads it here"]
+    assert flow([], WHERES, 10) == []
+    assert flow(WHERES[:1], [], 1) == []
+    assert flow([], [], 4) == unanswered
+    assert flow([], WHERES[:1], 2) == unanswered, "a connection that is made anew answers once"
+    assert flow(WHERES[:1], [], 1) == unanswered
+    assert flow([], WHERES[:1], 10) == []
+    assert flow(WHERES[:1], [], 1) == [], "it counts from now"
+    assert flow([], [], 4) == unanswered
+    node.read(generation, record(0))
+    assert of_partitions(node) == []
+
+
+def test_a_topic_of_which_kafka_does_not_say_more_is_a_problem() -> None:
+    node = OneNode(ALONE)
+    node.core.kafka_event(node.now, Found(["b"], {}, set(), {"orders"}))
+    assert any("topic 'orders': Kafka lists it" in problem for problem in problems(node, one_worker()).now(node.now))
+    node.find(1)
+    assert not any("Kafka lists it" in problem for problem in problems(node, one_worker()).now(node.now))
