@@ -16,21 +16,21 @@ import os
 import sys
 
 COMMANDS = {
-    "node": "carry topics of a Kafka, and namespaces, to clients and back",
-    "demo": "see it work: embedded Kafka, live data, three nodes and their pages",
+    "node": "run a node: it carries Kafka topics and namespaces to clients and back",
+    "demo": "run the demo: an embedded Kafka, live data, three nodes and their pages",
     "keygen": "print a new key for the traffic between nodes",
-    "check-config": "print the effective configuration and what is wrong with it",
-    "subscribe": "print messages as they come",
-    "publish": "send messages",
+    "check-config": "print the effective configuration and all mistakes in it",
+    "subscribe": "print messages as they arrive",
+    "publish": "publish messages",
     "status": "show the state of a node and its cluster",
     "connections": "list the clients of a node",
     "disconnect": "close connections of a node's clients",
-    "revoke": "make tokens good no longer, on all nodes",
-    "token": "print a token to try the configured authorizer with",
+    "revoke": "revoke tokens on all nodes",
+    "token": "print a token with which to try the configured authorizer",
     "topics": "list what clients may subscribe to and publish into",
-    "completion": "print a script that completes commands in your shell",
-    "bench": "load an installation for a moment, and say how long messages take",
-    "capacity": "say how many machines a load needs",
+    "completion": "print a completion script for your shell",
+    "bench": "run a short load test and print the latencies",
+    "capacity": "estimate how many nodes a load needs",
     "version": "print versions",
 }
 
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="whimbrel",
         description="Carries Apache Kafka to web, mobile and IoT clients over the Internet, and back.",
-        epilog="`whimbrel COMMAND --help` tells about one command.",
+        epilog="`whimbrel COMMAND --help` describes a command.",
     )
     parser.add_argument("--version", action="version", version=f"whimbrel {version('whimbrel')}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)

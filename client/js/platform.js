@@ -46,8 +46,11 @@ export function findWebSocket() {
   throw new Error("this Node.js has no WebSocket: `npm install ws`, use Node.js 22, or pass the option `WebSocket`");
 }
 
+/** What OpenSSL and Node.js call an answer that is not TLS. */
+const NOT_TLS = /wrong version number|packet length too long|http request|record layer failure/i;
+
 /**
- * What a failed connection says of itself, and the HTTP status of its handshake where it was refused so. Browsers say neither.
+ * Why a connection failed, and the HTTP status of its handshake if that was refused. Browsers expose neither.
  *
  * @param {any} event `error`
  * @returns {{ status: number | null, reason: string }}
@@ -55,7 +58,8 @@ export function findWebSocket() {
 export function whyNot(event) {
   const cause = event?.error?.cause ?? event?.error;
   const several = cause?.errors ?? []; // one for each address that was tried
-  const reason = several[0]?.message || cause?.message || event?.message || "";
+  const said = several[0]?.message || cause?.message || event?.message || "";
+  const reason = NOT_TLS.test(said) ? "what listens there does not speak TLS: ws:// or http:// may be meant" : said.trim();
   const status = /(?:Unexpected server response: |HTTP 101 response but was ')(\d{3})/.exec(reason);
   return { status: status && Number(status[1]), reason: reason || "the connection could not be made; no reason is given" };
 }

@@ -175,7 +175,7 @@ export class Subscription {
   }
 }
 
-/** A promise that is only made when somebody asks for it: then an error that nobody waits for is not silent, and not told twice. */
+/** A promise that is created on first use, so that an error for which no code waits is neither silent nor reported twice. */
 export class Outcome {
   /** @type {Promise<void> | undefined} */
   #promise;
@@ -204,7 +204,7 @@ export class Outcome {
     this.#settle.resolve();
   }
 
-  /** @param {Error} error @param {boolean} quietly whether nobody need hear of it */
+  /** @param {Error} error @param {boolean} quietly whether it may go unhandled */
   reject(error, quietly) {
     if (this.isOver) return;
     this.isOver = true;

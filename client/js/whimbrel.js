@@ -535,7 +535,7 @@ function call(callback, argument, what) {
   }
 }
 
-/** What nobody has asked to hear of is a rejection that nobody handles: runtimes show it, and Node.js ends. @param {Error} error */
+/** An error that no part of the application listens for becomes an unhandled rejection: runtimes report it, and Node.js ends. @param {Error} error */
 function unheard(error) {
   Promise.reject(error);
 }

@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Connect clients, publish messages to them for a while, and say how long they took and whether any were "
-        "missing, repeated or out of order. The messages stay in the topic: their keys begin with `bench-`. Limits of "
-        "this one process are a few thousand messages per second. The exit code is 1 if anything went wrong."
+        "Connect clients, publish messages to them for a while, and print the latencies and how many messages were "
+        "missing, repeated or out of order. The messages stay in the topic; their keys begin with `bench-`. This "
+        "single process handles a few thousand messages per second. The exit code is 1 if anything went wrong."
     )
     parser.add_argument("topic", metavar="TOPIC", help="a topic or namespace into which clients may publish")
     parser.add_argument("--clients", type=_positive, default=100, metavar="N", help="subscribers (default: 100)")

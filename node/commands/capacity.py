@@ -1,4 +1,4 @@
-"""`whimbrel capacity`: how many machines a load needs."""
+"""`whimbrel capacity`: an estimate of how many nodes a load needs."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ MANY_MBPS = 8_000
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Say how many nodes a load needs, how full they will be, and what is the first limit. It follows from costs "
-        "that were measured (loadtest/SCALE.md says how, and how far the model is off): measure your own, too."
+        "Estimate how many nodes a load needs, their utilisation, and the first limit. The estimate follows from "
+        "measured costs (loadtest/SCALE.md says how they were measured, and how accurate the model is): measure your "
+        "own load, too."
     )
     parser.add_argument("--clients", type=int, required=True, metavar="N", help="connected at the same time")
     parser.add_argument("--rate", type=float, required=True, metavar="N", help="messages per second into the cluster")
@@ -23,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--value-bytes", type=int, default=512, metavar="N", help="size of a value (512)")
     parser.add_argument("--cache-s", type=float, default=600.0, metavar="S", help="seconds that the cache holds (600)")
     parser.add_argument("--cores", type=int, default=8, metavar="N", help="of each machine (8)")
-    parser.add_argument("--full", type=float, default=0.6, metavar="SHARE", help="how full cores may be (0.6)")
+    parser.add_argument(
+        "--full", type=float, default=0.6, metavar="SHARE", help="the share of its cores that a node may use (0.6)"
+    )
     parser.add_argument("--spare", type=int, default=1, metavar="N", help="how many nodes may be lost (1)")
 
 

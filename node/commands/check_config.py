@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Print the configuration in effect as a TOML file, with where each value came from: a line of the file, an "
-        "environment variable, a flag, or default; and the value in effect where it is left open. Secrets are ***. "
-        "All mistakes go to standard error, and the exit code is then 2."
+        "Print the effective configuration as a TOML file, with the source of each value: a line of the file, an "
+        "environment variable, a flag, or the default; and the resulting value where the setting leaves it to the "
+        "node. Secrets are shown as ***. All mistakes are printed on standard error, and the exit code is then 2."
     )
     configuration.add_arguments(parser)
 

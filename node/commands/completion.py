@@ -9,7 +9,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.description = "Print a script with which the shell completes commands, flags and names of files."
+    parser.description = "Print a script that lets the shell complete commands, flags and file names."
     parser.epilog = (
         "examples:\n"
         "  bash: whimbrel completion bash > ~/.local/share/bash-completion/completions/whimbrel\n"

@@ -15,19 +15,19 @@ from node.commands import admin
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "List the clients of a node: their address, who they are, what they are subscribed to, and what waits for "
+        "List the clients of a node: address, identity, subscriptions, and the bytes that are queued for each of "
         "them. The exit code is 1 if no admin listener answers."
     )
     add_chosen(parser)
-    parser.add_argument("--limit", type=int, default=100, metavar="N", help="show at most so many (default: 100)")
-    parser.add_argument("--json", action="store_true", help="all that is known of them as one JSON object")
+    parser.add_argument("--limit", type=int, default=100, metavar="N", help="show at most N (default: 100)")
+    parser.add_argument("--json", action="store_true", help="print all details as one JSON object")
     admin.add_arguments(parser)
 
 
 def add_chosen(parser: argparse.ArgumentParser) -> None:
     """Flags that select clients: those that match all given criteria."""
-    parser.add_argument("--identity", metavar="NAME", help="whom the authorizer takes them for")
-    parser.add_argument("--address", metavar="HOST[:PORT]", help="where they come from; with the port, one of them")
+    parser.add_argument("--identity", metavar="NAME", help="the identity that the authorizer has given them")
+    parser.add_argument("--address", metavar="HOST[:PORT]", help="their remote address; with the port, one connection")
     parser.add_argument("--subject", metavar="SUBJECT", help="a subject or pattern that they are subscribed to")
 
 

@@ -10,9 +10,9 @@ from node.commands import configuration
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Start an embedded Kafka, replay a day of flights into it, start three nodes, a, b and c, that carry them as "
-        "one cluster, and print the addresses of their pages. A node that dies is started again. Settings hold for all "
-        "three; they listen on the port of --listen and on the next two. Nothing else is needed, and nothing is left "
-        "behind."
+        "one cluster, and print the addresses of their pages. A node that dies is restarted. Settings apply to all "
+        "three; they listen on the port of --listen and on the next two. The demo needs nothing else, and leaves no "
+        "files behind."
     )
     configuration.add_arguments(parser, kafka=False)
 

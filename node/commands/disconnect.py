@@ -15,11 +15,11 @@ from node.commands import admin, connections
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Close the connections of a node that fit all that is given. Clients are told the code 4004 and the reason, "
-        "and connect again; they lose nothing. The exit code is 1 if no admin listener answers."
+        "Close the connections of a node that match all given options. Clients receive the code 4004 and the reason, "
+        "and reconnect; they lose nothing. The exit code is 1 if no admin listener answers."
     )
     connections.add_chosen(parser)
-    parser.add_argument("--reason", metavar="TEXT", help="what the clients are told")
+    parser.add_argument("--reason", metavar="TEXT", help="the reason that the clients receive")
     admin.add_arguments(parser)
 
 

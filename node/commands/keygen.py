@@ -9,7 +9,7 @@ CLUSTER_KEY_BYTES = 32
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Print a new secret for a cluster. Put it into a file that all its nodes have (--cluster-key-file) and nobody "
+        "Print a new secret for a cluster. Put it into a file on all its nodes (--cluster-key-file) that nobody "
         "else can read (umask 077; whimbrel keygen > cluster.key). The command keeps no copy."
     )
     parser.add_argument(

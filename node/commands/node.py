@@ -1,4 +1,4 @@
-"""`whimbrel node`: carry topics of a Kafka, and subjects of the cluster itself, to clients and back."""
+"""`whimbrel node`: carry Kafka topics, and the namespaces of the cluster itself, to clients and back."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from node.commands import configuration
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description = (
-        "Carry topics of a Kafka to clients over WebSockets, and back; and namespaces, which need no Kafka. Nodes\n"
-        "that are told of each other are one cluster. Settings come from a TOML file, then the environment\n"
-        "(WHIMBREL_CACHE_TTL=5m), then flags; the last has the last word."
+        "Carry Kafka topics to clients over WebSockets, and back; and namespaces, which need no Kafka. Nodes that\n"
+        "join each other form a cluster. Settings come from a TOML file, the environment (WHIMBREL_CACHE_TTL=5m)\n"
+        "and flags; flags override the environment, which overrides the file."
     )
     parser.epilog = (
         "examples:\n"

@@ -13,13 +13,13 @@ import msgspec
 from node.commands import admin
 
 UNCONFIRMED = 3
-"""Exit code: revoked, but some nodes have not said that they have it."""
+"""Exit code: revoked, but some nodes have not confirmed it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Revoke the tokens that fit all that is given: their connections end with code 4202, on all nodes, and nobody "
-        "comes in with them for as long as one of them could live (authorizer.token_life). The exit code is 1 if no "
+        "Revoke the tokens that match all given options: their connections end with code 4202, on all nodes, and the "
+        "tokens are refused for as long as one of them could live (authorizer.token_life). The exit code is 1 if no "
         "admin listener answers, and 3 if the tokens are revoked but not all nodes have confirmed it within 2 s."
     )
     parser.add_argument("--token-id", metavar="ID", help="the token with this jti")

@@ -17,11 +17,11 @@ if TYPE_CHECKING:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
         "Show the state of a node: clients, rates, cache, workers, Kafka with the lag of each partition, the busiest "
-        "subjects; and its cluster as it sees it: the members with what they coordinate and feed, and what is wrong. "
+        "subjects; and its cluster as it sees it: the members with what they coordinate and feed, and all problems. "
         "The exit code is 1 if no admin listener answers."
     )
     admin.add_arguments(parser)
-    parser.add_argument("--json", action="store_true", help="the whole status as one JSON object")
+    parser.add_argument("--json", action="store_true", help="print the whole status as one JSON object")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -29,8 +29,8 @@ FOLDED_MIN = 4
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Print messages as they come, one line each: time, subject, value. Connections, resumes, gaps go to standard "
-        "error. Messages missed while the network was away are printed when it is back."
+        "Print messages as they arrive, one line each: time, subject, value. Connections, resumes and gaps are "
+        "reported on standard error. Messages missed while there was no connection are printed after the reconnect."
     )
     parser.add_argument(
         "subject", nargs="+", metavar="SUBJECT", help="/topic/key, /topic, or /topic/* and /topic/prefix/* for many"

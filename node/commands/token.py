@@ -12,12 +12,12 @@ from node.commands import configuration
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = (
-        "Print a token that a node with this configuration takes (authorizer.use is jwt): to try it, and for tests. "
-        "With a secret it is signed with that; else with the private key that --key names."
+        "Print a token that a node with this configuration accepts (authorizer.use is jwt), for trials and tests. It "
+        "is signed with the configured secret, else with the private key that --key names."
     )
     configuration.add_arguments(parser, kafka=False)
     parser.add_argument("--subject", required=True, metavar="NAME", help="whose token it is")
-    parser.add_argument("--ttl", default="1h", metavar="DURATION", help="how long it lives (default: 1h)")
+    parser.add_argument("--ttl", default="1h", metavar="DURATION", help="its lifetime (default: 1h)")
     for name in ("subscribe", "publish", "both"):
         parser.add_argument(
             f"--{name}",

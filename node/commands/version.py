@@ -8,7 +8,7 @@ import platform
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Print the version, and those of Python and of the libraries underneath."
+    parser.description = "Print the versions of Whimbrel, of Python and of the main libraries."
     parser.add_argument("--json", action="store_true", help="as one JSON object")
 
 

@@ -36,6 +36,8 @@ test("addresses: relative to the page", (t) => {
 
 test("why a connection failed, by what each platform says", () => {
   assert.deepEqual(whyNot({ message: "Unexpected server response: 403" }), { status: 403, reason: "Unexpected server response: 403" });
+  const tls = "write EPROTO 80FC:error:0A00010B:SSL routines:ssl3_get_record:wrong version number:../record.c:350:\n";
+  assert.match(whyNot({ error: new Error(tls) }).reason, /does not speak TLS: ws:\/\/ or http:\/\//);
   const native = "Expected HTTP 101 response but was '404 Not Found'";
   assert.deepEqual(whyNot({ message: native }), { status: 404, reason: native });
   assert.equal(whyNot({ error: new AggregateError([new Error("connect ECONNREFUSED ::1:1"), new Error("other")]) }).reason, "connect ECONNREFUSED ::1:1");

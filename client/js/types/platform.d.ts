@@ -19,7 +19,7 @@ export declare function endpoint(server: string): string;
  */
 export declare function findWebSocket(): typeof WebSocket;
 /**
- * What a failed connection says of itself, and the HTTP status of its handshake where it was refused so. Browsers say neither.
+ * Why a connection failed, and the HTTP status of its handshake if that was refused. Browsers expose neither.
  *
  * @param {any} event `error`
  * @returns {{ status: number | null, reason: string }}

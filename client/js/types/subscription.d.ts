@@ -64,7 +64,7 @@ export declare class Subscription<T = any> {
     /** @returns {AsyncIterator<Message<T>, undefined>} */
     [Symbol.asyncIterator](): AsyncIterator<Message<T>, undefined>;
 }
-/** A promise that is only made when somebody asks for it: then an error that nobody waits for is not silent, and not told twice. */
+/** A promise that is created on first use, so that an error for which no code waits is neither silent nor reported twice. */
 export declare class Outcome {
     #private;
     isOver: boolean;
@@ -74,6 +74,6 @@ export declare class Outcome {
     /** @returns {Promise<void>} */
     get promise(): Promise<void>;
     resolve(): void;
-    /** @param {Error} error @param {boolean} quietly whether nobody need hear of it */
+    /** @param {Error} error @param {boolean} quietly whether it may go unhandled */
     reject(error: Error, quietly: boolean): void;
 }

@@ -1,7 +1,7 @@
 """Frames from the server, checked: a map (encodings.py) -> one of the classes below.
 
-Keys that are not known are ignored, and so are frames (`read` gives None). Anything else that is not as PROTOCOL says
-raises FrameError, so that the session never sees it.
+Unknown keys and unknown frames are ignored (`read` returns None for the latter). Anything else that does not follow
+PROTOCOL raises FrameError, so that the session never sees it.
 """
 
 from __future__ import annotations
