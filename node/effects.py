@@ -18,7 +18,7 @@ from mesh.packets import Packet
 from mesh.revocations import Revocation
 from mesh.slots.detours import Datagram
 from mesh.transport.links import PeerAddress
-from node.backfill.questions import Question
+from node.backfill.questions import KafkaQuestion
 from node.interest import WorkerId
 from node.topics import Source
 
@@ -157,7 +157,7 @@ class AskKafka(msgspec.Struct, frozen=True, gc=False):
     """Read back what the cache does not have; answered by `ScanDone`, `LocateDone`, `MeasureDone` or `Unanswered`."""
 
     ticket: int
-    question: Question
+    question: KafkaQuestion
 
 
 class CancelQuestion(msgspec.Struct, frozen=True, gc=False):

@@ -15,7 +15,7 @@ from mesh.log import Gap, Position, Truncation
 from mesh.slots.slots import Slots
 from node.backfill.backfills import Backfills, Ticket
 from node.backfill.catch_ups import CatchUps
-from node.backfill.questions import LatestValues, Locate, Measure, Question, Scan, Scanned
+from node.backfill.questions import KafkaQuestion, LatestValues, Locate, Measure, Scan, Scanned
 from node.durations import Durations
 from node.effects import AskKafka, CancelQuestion, Effects
 from node.logs.kafka_health import KafkaHealth
@@ -109,7 +109,7 @@ class History:
             self._durations.given_up(ticket)
             self._effects.add(CancelQuestion(ticket))
 
-    def _ask(self, now: float, ticket: Ticket, question: Question) -> None:
+    def _ask(self, now: float, ticket: Ticket, question: KafkaQuestion) -> None:
         if isinstance(question, LatestValues):
             self._tables.ask(ticket, question)
         elif isinstance(question, Scan) and self.peers:
@@ -121,7 +121,7 @@ class History:
         else:
             self._ask_log(now, ticket, question)
 
-    def _ask_log(self, now: float, ticket: Ticket, question: Question) -> None:
+    def _ask_log(self, now: float, ticket: Ticket, question: KafkaQuestion) -> None:
         if not question.source.is_slot:
             if self._kafka_health.is_leaderless(question.source):
                 self._tell_unanswered(ticket)  # a thread would wait for it in vain

@@ -20,7 +20,7 @@ from gateway.link.events import Cancel, FromWorker, Subscribe
 from node.interest import WorkerId
 
 AHEAD_MAX = 20
-Said: TypeAlias = tuple[WorkerId, FromWorker]
+WorkerEvent: TypeAlias = tuple[WorkerId, FromWorker]
 
 
 class WorkerQueue:
@@ -28,8 +28,8 @@ class WorkerQueue:
 
     def __init__(self, ahead_max: int = AHEAD_MAX) -> None:
         self._ahead_max = ahead_max
-        self._first: deque[Said] = deque()
-        self._behind: deque[tuple[int, Said]] = deque()
+        self._first: deque[WorkerEvent] = deque()
+        self._behind: deque[tuple[int, WorkerEvent]] = deque()
         """Beside each, how many of the first had come by then."""
         self._cancelled: set[tuple[WorkerId, int]] = set()
         """Subscribes among those behind that are not wanted any more."""
@@ -54,7 +54,7 @@ class WorkerQueue:
             self._behind += [(self._first_come, one) for one in said]
             self._waiting |= {(worker, one.sid) for one in packet if isinstance(one, Subscribe)}
 
-    def take(self) -> Said | None:
+    def take(self) -> WorkerEvent | None:
         """What to handle next; None for a subscribe that was cancelled."""
         if self._first:
             is_later = bool(self._behind) and self._first_handled >= self._behind[0][0]

@@ -45,16 +45,22 @@ IMPORT_ROOTS = "client/python/", "gateway/extension/"
 NAMES_LEFT = {
     "Ended": 2,
     "Gap": 3,
+    "Headers": 2,
     "Interest": 2,
     "Live": 3,
     "Ping": 2,
+    "Place": 2,
+    "Position": 2,
     "Publish": 2,
     "Published": 3,
     "Publishing": 2,
     "Reader": 2,
+    "Record": 2,
     "Refused": 2,
     "Servers": 2,
     "Session": 2,
+    "Start": 2,
+    "State": 2,
     "Stats": 2,
     "SubjectError": 2,
     "Subscribe": 2,
@@ -62,7 +68,7 @@ NAMES_LEFT = {
     "Subscription": 2,
     "Waiting": 3,
 }
-"""Classes' names with several meanings, and how many. One name shall have one meaning."""
+"""Types' names with several meanings, and how many. One name shall have one meaning."""
 ONE_MEANING = "client/python/whimbrel/frames.py", "gateway/sessions/frames.py"
 """The protocol's frames, which server and SDK define for themselves: they share a text, not a module."""
 
@@ -244,7 +250,8 @@ class Source:
         self.calls: list[tuple[int, str]] = []
         self.functions: list[tuple[int, str, int]] = []
         """Line, name and number of lines."""
-        self.classes: list[str] = []
+        self.types: list[str] = []
+        """Names of classes and of type aliases."""
         tree = ast.parse(text)
         self.has_docstring = not tree.body or bool(ast.get_docstring(tree))
         package = in_root(name).split("/")[:-1]
@@ -261,8 +268,11 @@ class Source:
                 case ast.FunctionDef() | ast.AsyncFunctionDef():
                     assert item.end_lineno is not None
                     self.functions.append((item.lineno, item.name, item.end_lineno - item.lineno + 1))
-                case ast.ClassDef():
-                    self.classes.append(item.name)
+                case (
+                    ast.ClassDef(name=type_name)
+                    | ast.AnnAssign(target=ast.Name(type_name), annotation=ast.Name("TypeAlias"))
+                ):
+                    self.types.append(type_name)
 
 
 @functools.cache
@@ -343,10 +353,10 @@ def circles(imports: Mapping[str, Iterable[str]]) -> list[set[str]]:
     return found
 
 
-def meanings(classes: Iterable[tuple[str, str]]) -> dict[str, int]:
-    """From (name of a public class, file): names that have more than one meaning, and how many."""
+def meanings(types: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """From (name of a public type, file): names that have more than one meaning, and how many."""
     files: dict[str, set[str]] = {}
-    for name, file in classes:
+    for name, file in types:
         if not name.startswith("_"):
             files.setdefault(name, set()).add(ONE_MEANING[1] if file in ONE_MEANING else file)
     return {name: len(where) for name, where in sorted(files.items()) if len(where) > 1}
@@ -375,12 +385,12 @@ def test_no_files_import_each_other_in_a_circle() -> None:
     assert not found, f"import each other in a circle, types included: {[sorted(circle) for circle in found]}"
 
 
-def test_a_class_has_a_name_of_its_own() -> None:
+def test_a_type_has_a_name_of_its_own() -> None:
     packages = ("mesh/", "gateway/", "node/", "client/")
     names = [name for name in sources() if name.startswith(packages)]
-    found = meanings((one, name) for name in names for one in source(name).classes)
+    found = meanings((one, name) for name in names for one in source(name).types)
     more = {name: count for name, count in found.items() if count > NAMES_LEFT.get(name, 1)}
-    assert not more, f"names that several modules give to a class, and how many: {more}"
+    assert not more, f"names that several modules give to a type, and how many: {more}"
     fewer = {name: found.get(name, 1) for name, count in NAMES_LEFT.items() if found.get(name, 1) < count}
     assert not fewer, f"NAMES_LEFT allows more than there are (1: take it away): {fewer}"
 

@@ -11,9 +11,9 @@ from __future__ import annotations
 import os
 from typing import Protocol
 
-from gateway.link.listening import Address
 from gateway.sockets.readable import Readable
 from mesh.loop import READ, Watcher, Watchers
+from mesh.transport.addresses import SocketAddress
 
 FIRST_BYTES = 8192
 
@@ -37,7 +37,7 @@ class Arrival(Readable):
 
     __slots__ = ("_owner", "address")
 
-    def __init__(self, owner: ArrivalOwner, fd: int, address: Address) -> None:
+    def __init__(self, owner: ArrivalOwner, fd: int, address: SocketAddress) -> None:
         super().__init__(fd, owner.loop.io(fd, READ))
         self.address = address
         """The socket's other end."""

@@ -35,12 +35,13 @@ from gateway.http.tls_socket import TlsSocket
 from gateway.http.wanted import Wanted
 from gateway.link import events as link
 from gateway.link.certificates import Certificates
-from gateway.link.listening import Address, Listener, listening
+from gateway.link.listening import Listener, listening
 from gateway.link.logs import event, exception
 from gateway.link.rates import retry_text
 from gateway.sessions.stats import WorkerStats
 from gateway.sockets.tls import TlsStream
 from mesh.loop import Loop, Watcher
+from mesh.transport.addresses import SocketAddress
 from whimbrel_server import Connection
 
 log = logging.getLogger(__name__)
@@ -171,7 +172,7 @@ class Handler(WebSocketHandler):  # type: ignore[misc]
 
     SUPPORTED_VERSIONS = ("13",)
 
-    def __init__(self, sock: Stream, address: Address, server: Server, data: bytes) -> None:
+    def __init__(self, sock: Stream, address: SocketAddress, server: Server, data: bytes) -> None:
         self.rfile = Head(sock, data)
         super().__init__(sock, address, server, rfile=self.rfile)
         self.server = server
@@ -448,7 +449,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         for waiting in [one for one in self._under_way if isinstance(one, Arrival)]:
             waiting.end()
 
-    def do_read(self) -> tuple[int, Address] | None:
+    def do_read(self) -> tuple[int, SocketAddress] | None:
         """Accept; without descriptors, pause instead. Nothing that comes of it ends accepting."""
         try:
             accepted = self._accept()
@@ -464,7 +465,7 @@ class Server(WSGIServer):  # type: ignore[misc]
             self._pause.start(self._accept_again)
             return None
 
-    def _accept(self) -> tuple[int, Address] | None:
+    def _accept(self) -> tuple[int, SocketAddress] | None:
         """A descriptor, and where it comes from; None if nobody waits."""
         try:
             accepted = self.socket._accept()
@@ -473,7 +474,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         os.set_blocking(accepted[0], False)
         return accepted
 
-    def do_handle(self, fd: int, address: Address) -> None:
+    def do_handle(self, fd: int, address: SocketAddress) -> None:
         """A connection has come."""
         if self._certificates is not None or self.proxies.has_preamble(address[0]):
             self._give_greenlet(fd, address)
@@ -494,7 +495,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         """A client has gone before it said anything."""
         self._under_way.pop(arrival, None)
 
-    def _give_greenlet(self, fd: int, address: Address, data: bytes = b"") -> None:
+    def _give_greenlet(self, fd: int, address: SocketAddress, data: bytes = b"") -> None:
         super().do_handle(socket.socket(self.family, socket.SOCK_STREAM, fileno=fd), address, data)
 
     def _begin(self, connection: Stream, until: float) -> None:
@@ -519,7 +520,7 @@ class Server(WSGIServer):  # type: ignore[misc]
     def update_environ(self) -> None:
         """Nothing: theirs asks the name service."""
 
-    def handle(self, sock: ClosableStream, address: Address, data: bytes) -> None:
+    def handle(self, sock: ClosableStream, address: SocketAddress, data: bytes) -> None:
         try:
             self._begin(sock, math.inf)
             self._serve(sock, address, data)
@@ -530,7 +531,7 @@ class Server(WSGIServer):  # type: ignore[misc]
         finally:
             self._under_way.pop(sock, None)
 
-    def _serve(self, raw: ClosableStream, address: Address, data: bytes) -> None:
+    def _serve(self, raw: ClosableStream, address: SocketAddress, data: bytes) -> None:
         """The PROXY protocol and TLS, where they are used, then HTTP."""
         if self.proxies.has_preamble(address[0]):
             address, data = self._preamble(raw, address)
@@ -548,7 +549,7 @@ class Server(WSGIServer):  # type: ignore[misc]
             data = b""
         Handler(sock, address, self, data).handle()
 
-    def _preamble(self, sock: ClosableStream, address: Address) -> tuple[Address, bytes]:
+    def _preamble(self, sock: ClosableStream, address: SocketAddress) -> tuple[SocketAddress, bytes]:
         """The client's address, as a trusted proxy says, and the bytes that follow.
 
         Raises:

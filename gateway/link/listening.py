@@ -5,28 +5,27 @@ Not here: where to listen, and what is said when that cannot be (gateway/http/se
 
 from __future__ import annotations
 
-from typing import Protocol, TypeAlias
+from typing import Protocol
 
 from gevent import socket
 
-Address: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-"""The other end of a connection, of IPv4 or IPv6; host and port come first."""
+from mesh.transport.addresses import SocketAddress
 
 
 class Listener(Protocol):
     """What is used of gevent's socket, which has no type of its own."""
 
-    def getsockname(self) -> Address:
+    def getsockname(self) -> SocketAddress:
         """Where it listens."""
 
-    def _accept(self) -> tuple[int, Address]:
+    def _accept(self) -> tuple[int, SocketAddress]:
         """As `accept`, with a descriptor instead of a socket. Raises BlockingIOError if nobody waits."""
 
     def close(self) -> None:
         """Listen no more."""
 
 
-def listening(family: int, address: Address, backlog: int, *, is_shared: bool = False) -> Listener:
+def listening(family: int, address: SocketAddress, backlog: int, *, is_shared: bool = False) -> Listener:
     """A socket that listens there.
 
     Args:

@@ -109,7 +109,7 @@ StateTransferEvent: TypeAlias = TransferPage | TransferDone | TransferFailed
 TICKETS_BITS = 20
 """Ticket numbers reserved for one start of a node, as a power of two: two starts do not share numbers."""
 
-Held: TypeAlias = Callable[[str], "tuple[Log, Repeats | None] | None"]
+LogSource: TypeAlias = Callable[[str], "tuple[Log, Repeats | None] | None"]
 """What this node holds of a log, if all of it may be given to others."""
 
 
@@ -170,7 +170,7 @@ class _Served:
 class StateTransfer:
     """Both ends, of all logs of a node."""
 
-    def __init__(self, held: Held, config: StateTransferConfig, boot: str = "") -> None:
+    def __init__(self, held: LogSource, config: StateTransferConfig, boot: str = "") -> None:
         """Begin.
 
         Args:

@@ -20,7 +20,6 @@ import logging
 import socket
 import time
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
 
 import gevent
 import msgspec
@@ -30,7 +29,7 @@ from mesh.loop import READ, Watchers
 from mesh.membership.link import MembershipLink
 from mesh.membership.packets import MembershipEvent, Sender
 from mesh.membership.seal import DATAGRAM_BYTES_MAX
-from mesh.transport.addresses import cannot_listen, join_address, split_address
+from mesh.transport.addresses import SocketAddress, cannot_listen, join_address, split_address
 
 log = logging.getLogger(__name__)
 
@@ -46,9 +45,6 @@ BUFFER_BYTES = 1 << 20
 NAMES_MAX = 1_000
 FAULTS_SHOWN_S = 10.0
 """Between log lines about datagrams that could not be handled."""
-
-SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
-"""Of IPv4, or of IPv6."""
 
 
 class UdpStats(msgspec.Struct):

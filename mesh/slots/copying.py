@@ -15,14 +15,14 @@ import msgspec
 
 from mesh.log import Position
 from mesh.slots.slot import NEVER, CacheWanted, NodeName, Slot
-from mesh.slots.slot_log import Item, SlotLog, Table
+from mesh.slots.slot_log import EpochTable, Item, SlotLog
 
 
 class LogState(msgspec.Struct, array_like=True, gc=False):
     """What a log holds, for someone who is to copy it."""
 
     incarnation: str
-    table: Table
+    table: EpochTable
     base: int
     end: int
     clock: int

@@ -25,7 +25,7 @@ import msgspec
 from mesh.log import Headers, Position
 from mesh.repeats import PublishKey
 
-Table: TypeAlias = list[tuple[int, int]]
+EpochTable: TypeAlias = list[tuple[int, int]]
 """(epoch, index of its first item), ascending."""
 
 ITEM_BYTES = 300
@@ -65,11 +65,11 @@ class SlotLog:
 
     __slots__ = ("base", "bytes", "clock", "end", "items", "table")
 
-    def __init__(self, base: int = 0, table: Table | None = None, clock: int = 0) -> None:
+    def __init__(self, base: int = 0, table: EpochTable | None = None, clock: int = 0) -> None:
         self.base = base
         self.end = base
         self.items: list[Item] = []
-        self.table: Table = list(table or ())
+        self.table: EpochTable = list(table or ())
         self.clock = clock
         """The log's clock at its last item, in milliseconds."""
         self.bytes = 0
@@ -135,7 +135,7 @@ class SlotLog:
         last = (self.table[row + 1][1] if row + 1 < len(self.table) else self.end) - 1
         return min(first + seq, last) if found == epoch else last
 
-    def common(self, table: Table, end: int) -> int:
+    def common(self, table: EpochTable, end: int) -> int:
         """Up to which index (exclusive) this log is surely equal to another that has this table and end."""
         best = 0
         others = {epoch: (first, table[row + 1][1] if row + 1 < len(table) else end)
@@ -147,7 +147,7 @@ class SlotLog:
                 best = max(best, min(mine, other_end))
         return best
 
-    def adopt(self, first: int, items: list[Item], table: Table, clock: int) -> None:
+    def adopt(self, first: int, items: list[Item], table: EpochTable, clock: int) -> None:
         """Become another log: keep what is below `first`, then these items; the other's table and clock."""
         assert self.base <= first <= self.end, (first, self.base, self.end)
         del self.items[first - self.base :]

@@ -9,6 +9,10 @@ import errno
 import ipaddress
 import os
 import socket
+from typing import TypeAlias
+
+SocketAddress: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
+"""As sockets have it, of IPv4 or IPv6: host and port come first."""
 
 _WHAT_TO_DO = {
     errno.EADDRINUSE: (

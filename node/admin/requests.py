@@ -68,11 +68,11 @@ class RevokeThis(NamedTuple):
     """Seconds since 1970."""
 
 
-Wanted: TypeAlias = AskNode | ShowFile | PublishThis | RevokeThis | Select | Response
+AdminAction: TypeAlias = AskNode | ShowFile | PublishThis | RevokeThis | Select | Response
 """What to do, or why not."""
 
 
-def wanted(request: AdminRequest, token: str, names: Collection[str]) -> Wanted:
+def wanted(request: AdminRequest, token: str, names: Collection[str]) -> AdminAction:
     """What the request is for.
 
     Args:
@@ -103,7 +103,7 @@ def wanted(request: AdminRequest, token: str, names: Collection[str]) -> Wanted:
         return text("400 Bad Request", str(error))
 
 
-def _of_api(path: str, query: Mapping[str, list[str]]) -> Wanted:
+def _of_api(path: str, query: Mapping[str, list[str]]) -> AdminAction:
     """Raises ValueError, with what is wrong."""
     if path in DEMO:
         if DEMO[path] == "demo/kill":

@@ -28,11 +28,12 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from gateway.link import events as link
 from gateway.link.files import file_response
-from gateway.link.listening import Address, Listener, listening
+from gateway.link.listening import Listener, listening
 from gateway.link.logs import event, exception
 from gateway.link.responses import Response, fresh, text
 from mesh.revocations import TooManyRevocations
 from mesh.subject import to_key
+from mesh.transport.addresses import SocketAddress
 from node.admin.requests import AdminRequest, AskNode, PublishThis, RevokeThis, ShowFile, wanted
 from node.interest import WorkerId
 from node.settings import Settings, admin_token
@@ -307,7 +308,7 @@ class _Server(WSGIServer):  # type: ignore[misc]
         """Nothing: theirs asks the name service."""
         self.environ.update(SERVER_NAME="", SERVER_PORT="")
 
-    def handle(self, sock: _Stream, address: Address) -> None:
+    def handle(self, sock: _Stream, address: SocketAddress) -> None:
         sock.settimeout(WAIT_S)
         if self.pool.full() and self._waiting:
             self._push_out()

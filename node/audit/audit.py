@@ -18,7 +18,7 @@ from mesh.cache.cache import Cache
 from node.audit.insides import Insides, NodeEvent
 from node.audit.lines import LineAuditor, events, lines
 from node.audit.queue import AuditQueue, Batch
-from node.backfill.questions import Question
+from node.backfill.questions import KafkaQuestion
 from node.kafka.threads import start_thread
 from whimbrel_server import AuditEvent, Auditor
 
@@ -122,7 +122,7 @@ class Auditors:
         for thread in self.threads:
             thread.put(batch)
 
-    def asked_kafka(self, question: Question) -> None:
+    def asked_kafka(self, question: KafkaQuestion) -> None:
         """The node reads back what its cache does not have."""
         self._tell(self._insides.asked_kafka(_wall_ms(), question))
 

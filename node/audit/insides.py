@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import TypeAlias
 
 from mesh.cache.cache import Cache
-from node.backfill.questions import Question, Scan
+from node.backfill.questions import KafkaQuestion, Scan
 
 NodeEvent: TypeAlias = tuple[int, str, str, Mapping[str, object]]
 
@@ -23,7 +23,7 @@ class Insides:
         self._stats_at = now + stats_s
         self._evicted = {"age": 0, "count": 0, "bytes": 0}
 
-    def asked_kafka(self, wall_ms: int, question: Question) -> Iterator[NodeEvent]:
+    def asked_kafka(self, wall_ms: int, question: KafkaQuestion) -> Iterator[NodeEvent]:
         """The cache did not have what a client wants."""
         if self._has_cache and isinstance(question, Scan):
             source = question.source

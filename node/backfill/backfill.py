@@ -34,7 +34,7 @@ from mesh.cache.prefix_index import SLICE
 from mesh.log import BEGINNING, Entry, Gap, Place, Position, Truncation
 from mesh.subject import is_pattern
 from node.backfill.log_backfill import LogBackfill, Looking, Stage
-from node.backfill.questions import LatestValues, Locate, Measure, Question, Scan, Scanned
+from node.backfill.questions import KafkaQuestion, LatestValues, Locate, Measure, Scan, Scanned
 from node.topics import Source
 
 ANSWER_WITHIN_S = 2
@@ -273,14 +273,14 @@ class Backfill:
         """Whether Kafka is being asked something."""
         return any(log.stage is Stage.ASKING for log in self.logs.values())
 
-    def step(self) -> tuple[list[Answer | Page], list[tuple[LogBackfill, Question]], bool]:
+    def step(self) -> tuple[list[Answer | Page], list[tuple[LogBackfill, KafkaQuestion]], bool]:
         """Go on as far as possible: events for the worker, questions for Kafka, and whether the backfill is over."""
         self.cost += 1
         self._until = self.cost + STEP_COST
         self.is_unfinished = False
         if self._gives_up and self.unknown:
             self._take_unknown()
-        questions: list[tuple[LogBackfill, Question]] = []
+        questions: list[tuple[LogBackfill, KafkaQuestion]] = []
         for log in self.logs.values():
             if self._is_enough:
                 break
@@ -320,7 +320,7 @@ class Backfill:
     def _why_gone(self) -> str:
         return next((log.source.why_gone for log in self.logs.values()), "log_gone")
 
-    def _prepare(self, log: LogBackfill) -> Question | None:
+    def _prepare(self, log: LogBackfill) -> KafkaQuestion | None:
         """Bring a waiting log to where it can be read, or say what must be asked first."""
         if log.stage is not Stage.WAITING or not log.source.loaded or log.postponed:
             return None
@@ -328,14 +328,14 @@ class Backfill:
             log.looking = self._begin(log)
         return self._look(log)
 
-    def _look(self, log: LogBackfill) -> Question | None:
+    def _look(self, log: LogBackfill) -> KafkaQuestion | None:
         """Go on with what is done in slices; at its end what has to be asked."""
         assert log.looking is not None
         try:
             next(log.looking)
         except StopIteration as end:
             log.looking = None
-            found: Question | None = end.value
+            found: KafkaQuestion | None = end.value
             return found
         self.is_unfinished = True
         return None
@@ -456,10 +456,10 @@ class Backfill:
         kind = "gap" if gaps else "full" if self.begin.kind == "resume" else "fresh"
         return Answer(self.sid, kind, at, gaps, waiting)
 
-    def _page(self) -> tuple[Page | None, list[tuple[LogBackfill, Question]]]:
+    def _page(self) -> tuple[Page | None, list[tuple[LogBackfill, KafkaQuestion]]]:
         """Fill a page from the logs that can be read now; None if there is nothing to say yet."""
         frames: list[bytes] = []
-        questions: list[tuple[LogBackfill, Question]] = []
+        questions: list[tuple[LogBackfill, KafkaQuestion]] = []
         gaps, self.gaps = self.gaps[:GAPS_MAX], self.gaps[GAPS_MAX:]
         size = 0
         full = bool(self.gaps)
@@ -495,7 +495,7 @@ class Backfill:
         self.lives = {}
         return page, questions
 
-    def _refill(self, log: LogBackfill) -> Question | None:
+    def _refill(self, log: LogBackfill) -> KafkaQuestion | None:
         """The buffer is empty: go on with what the cache has since, or with Kafka, or be live."""
         if log.looking is None:
             if log.table_after is not None:

@@ -17,7 +17,7 @@ from mesh.log import Entry, Gap, Position, Truncation
 from mesh.subject import topic_of
 from node.backfill.backfill import Backfill, PageLimits
 from node.backfill.log_backfill import LogBackfill
-from node.backfill.questions import Question, Scanned
+from node.backfill.questions import KafkaQuestion, Scanned
 from node.effects import Effects
 from node.fair_queue import FairQueue
 from node.interest import Interest, WorkerId
@@ -51,7 +51,7 @@ class Backfills:
         """Those clients, each once."""
         self._asked: dict[Ticket, tuple[BackfillId, LogBackfill]] = {}
         self._ticket = 0
-        self._questions: list[tuple[Ticket, Question]] = []
+        self._questions: list[tuple[Ticket, KafkaQuestion]] = []
         self._cancelled: list[Ticket] = []
         self.begun = 0
         self.gaps_told: Counter[str] = Counter()
@@ -259,7 +259,7 @@ class Backfills:
 
     # Outputs.
 
-    def take_questions(self) -> list[tuple[Ticket, Question]]:
+    def take_questions(self) -> list[tuple[Ticket, KafkaQuestion]]:
         """What to find out; answer each by its ticket."""
         questions, self._questions = self._questions, []
         return questions

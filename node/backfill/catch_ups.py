@@ -21,7 +21,7 @@ from gateway.link.messages import encode_json, encode_msgpack
 from mesh.log import Entry, Gap, Position
 from mesh.subject import is_pattern, patterns_of, topic_of
 from node.backfill.backfills import Backfills, Ticket
-from node.backfill.questions import Question, Scan, Scanned
+from node.backfill.questions import KafkaQuestion, Scan, Scanned
 from node.effects import Effects
 from node.interest import Interest, WorkerId
 from node.topics import Source, Topics
@@ -112,7 +112,7 @@ class CatchUps:
         self._effects = effects
         self._workers: dict[WorkerId, _Worker] = {}
         self._asked: dict[Ticket, tuple[WorkerId, Turn, Scan]] = {}
-        self._questions: list[tuple[Ticket, Question]] = []
+        self._questions: list[tuple[Ticket, KafkaQuestion]] = []
         self._cancelled: list[Ticket] = []
         self.begun = 0
 
@@ -213,7 +213,7 @@ class CatchUps:
 
     # Outputs.
 
-    def take_questions(self) -> list[tuple[Ticket, Question]]:
+    def take_questions(self) -> list[tuple[Ticket, KafkaQuestion]]:
         """What to find out; answer each by its ticket."""
         questions, self._questions = self._questions, []
         return questions

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 from mesh.cache.subject_log import SubjectLog
 from mesh.log import BEGINNING, Entry, Position
-from node.backfill.questions import Question
+from node.backfill.questions import KafkaQuestion
 from node.topics import Source
 
 
@@ -25,7 +25,7 @@ class Stage(Enum):
     LIVE = auto()
 
 
-Looking: TypeAlias = Generator[None, None, Question | None]
+Looking: TypeAlias = Generator[None, None, KafkaQuestion | None]
 """Looks through what the cache has of a pattern: goes on with each step, and ends with what has to be asked."""
 
 

@@ -53,7 +53,7 @@ class ReadTable(msgspec.Struct, gc=False):
     until: Position
 
 
-Question: TypeAlias = Scan | Locate | Measure | LatestValues | ReadTable
+KafkaQuestion: TypeAlias = Scan | Locate | Measure | LatestValues | ReadTable
 
 
 class TableRead(msgspec.Struct, gc=False):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from node.commands import admin
 
 if TYPE_CHECKING:
-    from node.commands.summary import Status
+    from node.commands.summary import StatusDocument
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +40,7 @@ def _text(body: bytes, *, as_json: bool) -> str:
     return body.decode().rstrip() + "\n"
 
 
-def decode(body: bytes) -> Status:
+def decode(body: bytes) -> StatusDocument:
     """The status document of a node.
 
     Raises:
@@ -48,9 +48,9 @@ def decode(body: bytes) -> Status:
     """
     import msgspec
 
-    from node.commands.summary import Status
+    from node.commands.summary import StatusDocument
 
     try:
-        return msgspec.json.decode(body, type=Status)
+        return msgspec.json.decode(body, type=StatusDocument)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"not the status of a node: {error}") from error

@@ -88,7 +88,7 @@ class Publishes(msgspec.Struct, frozen=True):
     in_flight: int = 0
 
 
-class Status(msgspec.Struct, frozen=True):
+class StatusDocument(msgspec.Struct, frozen=True):
     """The part of `/v1/status` that is shown."""
 
     node: str = ""
@@ -110,12 +110,12 @@ class Status(msgspec.Struct, frozen=True):
     publishes: Publishes = Publishes()
 
 
-def summary(status: Status) -> str:
+def summary(status: StatusDocument) -> str:
     """The whole status."""
     return "\n".join(printable(line).rstrip() for line in _lines(status)) + "\n"
 
 
-def _lines(status: Status) -> Iterator[str]:
+def _lines(status: StatusDocument) -> Iterator[str]:
     up = format_duration(float(round(status.uptime_s)))
     cluster = status.cluster if isinstance(status.cluster, ClusterStatus) else ClusterStatus(status.cluster)
     yield f"node {status.node} ({status.version}), cluster {cluster.name}: {_state(status)}, up {up}"
@@ -159,7 +159,7 @@ def _lines(status: Status) -> Iterator[str]:
     yield from table(("busiest subject", "msg/s"), [(busy.subject, f"{busy.per_s:,.1f}") for busy in status.busiest])
 
 
-def _state(status: Status) -> str:
+def _state(status: StatusDocument) -> str:
     """The state, and whether the node serves clients if the state does not say so."""
     if status.ready:
         return "ready" if status.state in ("", "ready") else f"{status.state}, but it serves clients"

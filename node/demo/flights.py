@@ -58,7 +58,7 @@ class Flight:
         return _TAXI_S + self.distance_mi / _MILES_PER_S
 
 
-class Record(NamedTuple):
+class FlightRecord(NamedTuple):
     """A record to produce; a value of None is a tombstone."""
 
     topic: str
@@ -105,14 +105,14 @@ class FlightReplay:
         self._due = [entry for entry in self._due if entry[2].lands_s > 0.0]
         heapq.heapify(self._due)
 
-    def opening(self) -> list[Record]:
+    def opening(self) -> list[FlightRecord]:
         """The first records: one for each airport."""
         return [self._airport(iata) for iata in self._airports]
 
-    def advance(self, elapsed_s: float) -> list[Record]:
+    def advance(self, elapsed_s: float) -> list[FlightRecord]:
         """All records up to this time that were not returned before, in the order of time."""
         self._depart_until(elapsed_s)
-        records: list[Record] = []
+        records: list[FlightRecord] = []
         while self._due and self._due[0][0] <= elapsed_s:
             at_s, number, airborne = heapq.heappop(self._due)
             next_s = self._happen(at_s, airborne, records)
@@ -145,10 +145,10 @@ class FlightReplay:
             self._departed += 1
             heapq.heappush(self._due, (first_s, self._departed, _Airborne(key, flight, departed_s, lands_s, is_old)))
 
-    def _happen(self, at_s: float, airborne: _Airborne, records: list[Record]) -> float | None:
+    def _happen(self, at_s: float, airborne: _Airborne, records: list[FlightRecord]) -> float | None:
         """Append the records of a flight at this time; the time of its next record, if any."""
         if airborne.has_landed:
-            records.append(Record(FLIGHTS, airborne.key, None))
+            records.append(FlightRecord(FLIGHTS, airborne.key, None))
             return None
         flight = airborne.flight
         if not airborne.is_announced:
@@ -165,7 +165,7 @@ class FlightReplay:
         records.append(self._position(airborne, progress))
         return min(at_s + UPDATE_S, airborne.lands_s)
 
-    def _position(self, airborne: _Airborne, progress: float) -> Record:
+    def _position(self, airborne: _Airborne, progress: float) -> FlightRecord:
         flight = airborne.flight
         begin, end = self._place(flight.origin), self._place(flight.destination)
         lat, lon = along_great_circle(begin, end, progress)
@@ -182,12 +182,12 @@ class FlightReplay:
             "delay_min": flight.delay_min,
             "state": "landed" if airborne.has_landed else "airborne",
         }
-        return Record(FLIGHTS, airborne.key, json.dumps(value, separators=(",", ":")))
+        return FlightRecord(FLIGHTS, airborne.key, json.dumps(value, separators=(",", ":")))
 
     def _place(self, iata: str) -> tuple[float, float]:
         return self._airports[iata].lat, self._airports[iata].lon
 
-    def _airport(self, iata: str) -> Record:
+    def _airport(self, iata: str) -> FlightRecord:
         airport = self._airports[iata]
         value = {
             "iata": iata,
@@ -199,7 +199,7 @@ class FlightReplay:
             "departures": self._departures[iata],
             "arrivals": self._arrivals[iata],
         }
-        return Record(AIRPORTS, iata, json.dumps(value, separators=(",", ":"), ensure_ascii=False))
+        return FlightRecord(AIRPORTS, iata, json.dumps(value, separators=(",", ":"), ensure_ascii=False))
 
 
 def along_great_circle(begin: tuple[float, float], end: tuple[float, float], fraction: float) -> tuple[float, float]:

@@ -39,7 +39,7 @@ _OF_THE_CLUSTER: Final = {"cluster.name", "cluster.slots", "cluster.controls"}
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class NodePlan:
     """The addresses of a node of the demo."""
 
     name: str
@@ -51,7 +51,7 @@ class Place:
     """HOST:PORT for the other nodes."""
 
 
-def settings_of_nodes(settings: Settings, places: Sequence[Place]) -> Settings:
+def settings_of_nodes(settings: Settings, places: Sequence[NodePlan]) -> Settings:
     """The settings that all nodes share, made from those of the demo."""
     return replace(
         settings,
@@ -71,7 +71,7 @@ def settings_of_nodes(settings: Settings, places: Sequence[Place]) -> Settings:
     )
 
 
-def _pages(places: Sequence[Place]) -> Iterator[str]:
+def _pages(places: Sequence[NodePlan]) -> Iterator[str]:
     """Origins of the nodes' pages, under each name that a browser on this machine may use."""
     for place in places:
         host, _, port = place.shown.rpartition(":")
@@ -98,7 +98,7 @@ def _is_said_by_flags(path: str) -> bool:
     return path in _SAID_BY_FLAGS or (path.startswith("cluster.") and path not in _OF_THE_CLUSTER)
 
 
-def arguments(place: Place, places: Sequence[Place], bootstrap: str, directory: str) -> list[str]:
+def arguments(place: NodePlan, places: Sequence[NodePlan], bootstrap: str, directory: str) -> list[str]:
     """The command line of a node, after `whimbrel`; `directory` has the files."""
     return [
         *("node", "--name", place.name, "--listen", place.listen, "--kafka", bootstrap),
@@ -108,7 +108,9 @@ def arguments(place: Place, places: Sequence[Place], bootstrap: str, directory: 
     ]
 
 
-def banner(places: Sequence[Place], processes: Mapping[str, int], bootstrap: str, directory: str, command: str) -> str:
+def banner(
+    places: Sequence[NodePlan], processes: Mapping[str, int], bootstrap: str, directory: str, command: str
+) -> str:
     """The text that is printed when all nodes are ready. `command` is how the user calls `whimbrel`."""
     server = f"--server ws://{places[0].shown}"
     pages = [f"http://{place.shown}/" for place in places]

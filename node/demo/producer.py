@@ -23,7 +23,7 @@ from typing import Any, Final
 from confluent_kafka import KafkaError, Producer
 
 from gateway.link.logs import event, set_up
-from node.demo.flights import AIRPORTS, FLIGHTS, Airport, Flight, FlightReplay, Record
+from node.demo.flights import AIRPORTS, FLIGHTS, Airport, Flight, FlightRecord, FlightReplay
 
 TOPICS: Final = {FLIGHTS: 12, AIRPORTS: 2}
 """Topics and their partitions: an embedded Kafka, which keeps 5 MiB of each, then keeps about ten minutes."""
@@ -109,7 +109,7 @@ class _Feed:
             self._producer.poll(0)
         self._producer.flush(2)
 
-    def _produce(self, records: Iterable[Record]) -> float:
+    def _produce(self, records: Iterable[FlightRecord]) -> float:
         """Return how many seconds were spent waiting for room in the queue."""
         waited_s = 0.0
         for topic, key, value in records:

@@ -24,7 +24,7 @@ from typing import IO
 
 from node.demo.guard import Guard
 from node.demo.nodes import RESTART_S, DemoNode, how_it_ended, say
-from node.demo.plan import NAMES, NOTES, Place, arguments, banner, settings_of_nodes, text_of
+from node.demo.plan import NAMES, NOTES, NodePlan, arguments, banner, settings_of_nodes, text_of
 from node.demo.producer import TOPICS
 from node.kafka.embedded import EmbeddedKafka
 from node.settings import Settings
@@ -87,7 +87,7 @@ def run_demo(settings: Settings) -> int:
         guard.close()
 
 
-def _run(stop: _Stop, places: Sequence[Place], bootstrap: str, directory: Path) -> int:
+def _run(stop: _Stop, places: Sequence[NodePlan], bootstrap: str, directory: Path) -> int:
     """Start the nodes and keep them alive; the exit code when the demo is to end."""
     for node in stop.nodes:
         node.start()
@@ -144,7 +144,7 @@ def _write_files(directory: Path, text: str) -> None:
         (directory / name).mkdir()
 
 
-def _is_ready(place: Place) -> bool:
+def _is_ready(place: NodePlan) -> bool:
     try:
         with urllib.request.urlopen(f"http://{place.shown}/health/ready", timeout=2) as answer:
             return bool(answer.status == 200)
@@ -155,7 +155,7 @@ def _is_ready(place: Place) -> bool:
 # Addresses.
 
 
-def _places(settings: Settings) -> list[Place]:
+def _places(settings: Settings) -> list[NodePlan]:
     """The addresses of the nodes.
 
     Raises:
@@ -180,7 +180,7 @@ def _places(settings: Settings) -> list[Place]:
         raise OSError(0, f"no free ports for the cluster from {_CLUSTER_PORTS.start} to {_CLUSTER_PORTS.stop}")
     shown = _own_address() if host in ("", "0.0.0.0", "::") else bracketed
     return [
-        Place(name, f"{bracketed}:{port}", f"{shown}:{port}", f"127.0.0.1:{between}")
+        NodePlan(name, f"{bracketed}:{port}", f"{shown}:{port}", f"127.0.0.1:{between}")
         for name, port, between in zip(NAMES, ports, cluster, strict=True)
     ]
 

@@ -19,7 +19,7 @@ from confluent_kafka.admin import AdminClient, ConfigResource, OffsetSpec, Resou
 from mesh.log import Position
 from node.kafka.errors import is_lasting, silence_of
 from node.kafka.events import Found, KafkaEvent, StartUnknown, Unreachable, Where
-from node.kafka.known_topics import KnownTopics, Said, Silence
+from node.kafka.known_topics import Description, KnownTopics, Silence
 from node.kafka.making import made
 from node.kafka.starts import EARLIEST, LATEST, NO_LEADER, NO_RECORD, Depth, Offset, StartQuestion, Starts
 from node.kafka.threads import Inbox, start_thread
@@ -192,10 +192,10 @@ class Discoverer:
         self._inbox.put(found)
         return True
 
-    def _said(self, listed: Mapping[str, Any], cluster_id: str) -> dict[str, Said]:
+    def _said(self, listed: Mapping[str, Any], cluster_id: str) -> dict[str, Description]:
         """What Kafka says of each topic that concerns this node."""
         topics = self._topics
-        said: dict[str, Said] = {}
+        said: dict[str, Description] = {}
         if cluster_id.startswith(MOCK):
             for name in topics.to_describe(listed):
                 said[name] = Silence.ABSENT

@@ -45,7 +45,7 @@ class Silence(Enum):
     """It exists, or did, but Kafka does not say more now."""
 
 
-Said: TypeAlias = Known | Silence
+Description: TypeAlias = Known | Silence
 
 
 class KnownTopics:
@@ -96,7 +96,7 @@ class KnownTopics:
             return Known(known.id, partitions, known.is_by_name)
         return Known(f"{cluster_id}/{topic}".encode(), partitions, is_by_name=True)
 
-    def take(self, said: Mapping[str, Said]) -> None:
+    def take(self, said: Mapping[str, Description]) -> None:
         """Go by an answer to `to_describe`. Within an incarnation partitions are never removed."""
         before, absent_before = self.found, self._absent
         self.found, self.forbidden, self.unsure, self._absent = {}, set(), set(), set()

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from mesh.log import Position, Truncation
-from node.backfill.questions import Locate, Measure, Question, ReadTable, Scan, Scanned, TableRead
+from node.backfill.questions import KafkaQuestion, Locate, Measure, ReadTable, Scan, Scanned, TableRead
 from node.backfill.scan import Pass, ReplayLimits, Ticketed
 from node.backfill.table_pass import TablePass
 from node.backfill.truncation import Epochs
@@ -40,7 +40,7 @@ class Replay:
         self._properties = properties
         self._limits = limits
         self._inbox = inbox
-        self._waiting: dict[tuple[str, int], list[tuple[int, Question]]] = {}
+        self._waiting: dict[tuple[str, int], list[tuple[int, KafkaQuestion]]] = {}
         self._wanted: set[int] = set()
         """Tickets whose answers somebody waits for."""
         self._changed = threading.Condition()
@@ -56,7 +56,7 @@ class Replay:
         with self._changed:
             return sum(len(questions) for questions in self._waiting.values())
 
-    def ask(self, ticket: int, question: Question) -> None:
+    def ask(self, ticket: int, question: KafkaQuestion) -> None:
         """Answered through the inbox."""
         where = (question.source.topic, question.source.partition)
         with self._changed:
@@ -101,7 +101,7 @@ class Replay:
             self._wanted.discard(answer.ticket)
         self._inbox.put(answer)
 
-    def _answer(self, partition: Partition, questions: list[tuple[int, Question]]) -> None:
+    def _answer(self, partition: Partition, questions: list[tuple[int, KafkaQuestion]]) -> None:
         left = {ticket: question for ticket, question in questions if ticket in self._wanted}
         scans: list[Ticketed] = []
         measured: dict[Position, Truncation | None] = {}

@@ -188,7 +188,7 @@ Voters = Annotated[
 Secret = Annotated[
     str, kind("a secret of at least 16 characters: whimbrel keygen makes one", r"(?:\S.{14,}\S)?", is_secret=True)
 ]
-Path = Annotated[
+FilePath = Annotated[
     str, kind("a path without a slash at its end, such as /push", r"(?:(?:/(?!\.\.?(?:/|\Z))[A-Za-z0-9._~-]+)+)?")
 ]
 Names = Annotated[

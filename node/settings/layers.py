@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from node.settings.keys import KEYS, LISTS, OPEN, SECTIONS, is_secret, key_at, masked, of_toml, split, toml_text
-from node.settings.lines import Path, line_of
+from node.settings.lines import TomlPath, line_of
 from node.settings.schema import Settings
 
 PREFIX = "WHIMBREL_"
@@ -89,7 +89,7 @@ class Layers:
     unread: bool = False
     """Whether a file could not be read, so that its values are unknown."""
 
-    def put_file(self, name: str, content: Mapping[str, object], found: Mapping[Path, int]) -> None:
+    def put_file(self, name: str, content: Mapping[str, object], found: Mapping[TomlPath, int]) -> None:
         """Take a file.
 
         Args:
@@ -216,7 +216,7 @@ class Layers:
         self.problems.append(Problem(source, path, "unknown key" + _suggestion(path)))
 
 
-def _flat(path: str, table: Mapping[str, object], *at: str) -> Iterator[tuple[str, object, Path]]:
+def _flat(path: str, table: Mapping[str, object], *at: str) -> Iterator[tuple[str, object, TomlPath]]:
     """Values with their paths. `sasl.password = ...` is a table in a table: back to the name that librdkafka knows."""
     at = at or (path,)
     for name, raw in table.items():

@@ -12,15 +12,15 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
-Path = tuple[str | int, ...]
+TomlPath = tuple[str | int, ...]
 """Where a value is: names of tables and keys, and numbers of entries in arrays of tables."""
 
 
-def lines(text: str) -> dict[Path, int]:
+def lines(text: str) -> dict[TomlPath, int]:
     """The line, from 1, of every table header and every statement of a text that is valid TOML."""
-    found: dict[Path, int] = {}
-    entries: dict[Path, int] = {}
-    table: Path = ()
+    found: dict[TomlPath, int] = {}
+    entries: dict[TomlPath, int] = {}
+    table: TomlPath = ()
     statement, first = "", 1
     for number, line in enumerate(text.split("\n"), 1):
         statement += line + "\n"
@@ -44,7 +44,7 @@ def lines(text: str) -> dict[Path, int]:
     return found
 
 
-def line_of(found: Mapping[Path, int], path: Path) -> int:
+def line_of(found: Mapping[TomlPath, int], path: TomlPath) -> int:
     """The line of a value, or of the closest table around it that has one; 0 if there is none."""
     while path and path not in found:
         path = path[:-1]

@@ -24,6 +24,7 @@ from node.settings.fields import (
     AdminListen,
     AuditKinds,
     Brokers,
+    FilePath,
     Function,
     Listen,
     Name,
@@ -32,7 +33,6 @@ from node.settings.fields import (
     Networks,
     Options,
     Origins,
-    Path,
     Plugin,
     Plugins,
     Properties,
@@ -81,7 +81,7 @@ class NodeSettings(Section, frozen=True):
     forwarded_by: Literal["x-forwarded-for", "forwarded", "proxy-protocol"] = "x-forwarded-for"
     """How trusted proxies say it: by a header, or by HAProxy's PROXY protocol (version 1 or 2), with which each of
     their connections must then begin. They must overwrite or extend the header, never pass on only a client's own."""
-    path: Path = ""
+    path: FilePath = ""
     """The path below which a proxy passes on what is for the node without taking it away: with `/push` the node answers
     `https://example.com/push/`, `/push/v1/ws`, `/push/sdk/…`, and the same without it. Empty: there is none, or the
     proxy takes it away."""

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from node.demo.flights import AIRPORTS, FLIGHTS, Airport, Flight, FlightReplay, Record, along_great_circle, course
+from node.demo.flights import AIRPORTS, FLIGHTS, Airport, Flight, FlightRecord, FlightReplay, along_great_circle, course
 from node.demo.producer import load_replay
 
 EARTH_MILES = 3958.8
@@ -33,12 +33,12 @@ def miles(a: tuple[float, float], b: tuple[float, float]) -> float:
     return 2 * EARTH_MILES * math.asin(min(1.0, math.sqrt(h)))
 
 
-def run(replay: FlightReplay, until_s: float, step_s: float = 0.25) -> list[tuple[float, Record]]:
+def run(replay: FlightReplay, until_s: float, step_s: float = 0.25) -> list[tuple[float, FlightRecord]]:
     steps = round(until_s / step_s)
     return [(n * step_s, record) for n in range(1, steps + 1) for record in replay.advance(n * step_s)]
 
 
-def by_flight(records: list[tuple[float, Record]]) -> dict[str, list[tuple[float, Any]]]:
+def by_flight(records: list[tuple[float, FlightRecord]]) -> dict[str, list[tuple[float, Any]]]:
     found: dict[str, list[tuple[float, Any]]] = defaultdict(list)
     for at_s, record in records:
         if record.topic == FLIGHTS:
@@ -150,7 +150,7 @@ def test_the_same_times_give_the_same_records() -> None:
 
 
 def test_how_often_one_asks_changes_nothing_but_when_one_knows() -> None:
-    def ordered(step_s: float) -> list[Record]:
+    def ordered(step_s: float) -> list[FlightRecord]:
         return [record for _, record in run(load_replay(60), 20, step_s)]
 
     assert ordered(0.05) == ordered(5)

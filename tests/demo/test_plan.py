@@ -11,18 +11,18 @@ from msgspec.structs import replace
 
 from node.commands import configuration
 from node.commands import node as node_command
-from node.demo.plan import Place, arguments, banner, settings_of_nodes, text_of
+from node.demo.plan import NodePlan, arguments, banner, settings_of_nodes, text_of
 from node.demo.producer import TOPICS
 from node.settings import Settings, load
 from node.settings.schema import CacheSettings, Topic
 
 PLACES = [
-    Place(name, f"0.0.0.0:{8080 + n}", f"10.0.0.1:{8080 + n}", f"127.0.0.1:{7400 + 2 * n}")
+    NodePlan(name, f"0.0.0.0:{8080 + n}", f"10.0.0.1:{8080 + n}", f"127.0.0.1:{7400 + 2 * n}")
     for n, name in enumerate("abc")
 ]
 
 
-def as_a_node_reads_it(settings: Settings, place: Place, directory: Path) -> Settings:
+def as_a_node_reads_it(settings: Settings, place: NodePlan, directory: Path) -> Settings:
     """The settings of a node that is started as the plan says."""
     (directory / "demo.toml").write_text(text_of(settings_of_nodes(settings, PLACES)))
     (directory / "key").write_text("k" * 64)

@@ -12,7 +12,7 @@ import pytest
 
 from node import cli
 from node.commands.admin import address_of
-from node.commands.summary import Status, summary
+from node.commands.summary import StatusDocument, summary
 
 STATUS: dict[str, Any] = {
     "node": "a",
@@ -325,7 +325,7 @@ def test_what_is_no_address_is_a_usage_error(given: str, capsys: pytest.CaptureF
 
 def test_the_cluster_is_shown_with_what_is_wrong_with_it() -> None:
     """From `node a` down to the tables: a cluster that has lost a voter, as node b sees it."""
-    shown = summary(msgspec.convert({"node": "b", "cluster": CLUSTER}, Status))
+    shown = summary(msgspec.convert({"node": "b", "cluster": CLUSTER}, StatusDocument))
     assert shown.splitlines()[0] == "node b (), cluster whimbrel: NOT READY, up 0s"
     assert shown[shown.index("mesh ") :] == CLUSTER_TEXT
 
@@ -334,18 +334,18 @@ def test_a_node_alone_and_a_cluster_of_which_nothing_is_known_are_shown() -> Non
     cluster: dict[str, Any] = {"name": "w", "me": "a", "state": "alone", "voters": ["a"], "commit_quorum": 1}
     cluster["members"] = [{"name": "a", "state": "alive", "is_voter": True, "synced": True, "coordinates": 64}]
     cluster["slots"] = [{"slot": 0, "coordinator": "a", "new_key": 1}]
-    shown = summary(msgspec.convert({"cluster": cluster}, Status))
+    shown = summary(msgspec.convert({"cluster": cluster}, StatusDocument))
     assert "mesh       alone, voters: a; what 1 of them hold is committed\n\nMEMBER " in shown
     assert "COORDINATOR" not in shown
     without_mesh = {**cluster, "members": [], "slots": []}
     for unknown in ({}, {"name": "w"}, "w", without_mesh):
-        assert "mesh" not in summary(msgspec.convert({"cluster": unknown}, Status))
+        assert "mesh" not in summary(msgspec.convert({"cluster": unknown}, StatusDocument))
 
 
 def test_what_takes_publishes_is_told_alike_everywhere() -> None:
     """A slot whose coordinator says that it takes none has had that coordinator last, and is in no count of now."""
     slots = [{**slot, "accepts": slot["slot"] in (0, 1, 2)} for slot in CLUSTER["slots"]]
-    shown = summary(msgspec.convert({"node": "b", "cluster": {**CLUSTER, "slots": slots}}, Status))
+    shown = summary(msgspec.convert({"node": "b", "cluster": {**CLUSTER, "slots": slots}}, StatusDocument))
     assert "\n           3 of 6 slots take publishes now: all but 3-5\n" in shown
     members = {row.split()[0]: row.split() for row in shown.splitlines() if " alive " in row}
     assert (members["b"][6], members["d"][5]) == ("2", "1")
@@ -359,7 +359,7 @@ def test_a_node_that_takes_all_publishes_says_nothing_of_it() -> None:
     voters = [{"name": name, "state": "alive", "synced": True, "is_voter": True} for name in "abc"]
     slots = [{"slot": slot, "coordinator": "abc"[slot], "accepts": True} for slot in range(3)]
     cluster = {"name": "w", "state": "ok", "voters": [*"abc"], "commit_quorum": 2, "members": voters, "slots": slots}
-    assert "take publishes" not in summary(msgspec.convert({"cluster": cluster}, Status))
+    assert "take publishes" not in summary(msgspec.convert({"cluster": cluster}, StatusDocument))
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_a_node_that_takes_all_publishes_says_nothing_of_it() -> None:
     ],
 )
 def test_whether_it_is_ready_is_said_once(state: str, is_ready: bool, expected: str) -> None:
-    shown = summary(Status(node="a", state=state, ready=is_ready))
+    shown = summary(StatusDocument(node="a", state=state, ready=is_ready))
     assert shown.splitlines()[0] == f"node a (), cluster : {expected}, up 0s"
 
 
@@ -385,13 +385,13 @@ def test_whether_it_is_ready_is_said_once(state: str, is_ready: bool, expected: 
     ],
 )
 def test_kafka_is_said_to_be_away_only_where_there_is_one(kafka: dict[str, Any], expected: str) -> None:
-    assert f"\nkafka      {expected}\n" in summary(msgspec.convert({"kafka": kafka}, Status))
+    assert f"\nkafka      {expected}\n" in summary(msgspec.convert({"kafka": kafka}, StatusDocument))
 
 
 def test_nothing_committed_is_told_and_long_lists_are_cut() -> None:
     slots = [{"slot": slot, "coordinator": "a" if slot % 2 else None} for slot in range(1024)]
     cluster = {"name": "w", "state": "degraded", "voters": ["a", "b", "c"], "commit_quorum": 2, "slots": slots}
-    shown = summary(msgspec.convert({"cluster": cluster}, Status))
+    shown = summary(msgspec.convert({"cluster": cluster}, StatusDocument))
     assert "\n           0 voters count, 2 must: nothing can be committed\n" in shown
     assert "\n           0 of 1024 slots take publishes now\n" in shown
     assert " 46 and 488 more\n" in shown
@@ -410,7 +410,7 @@ def test_topics_are_listed_with_their_subjects(serve: Serve, capsys: pytest.Capt
 
 
 def test_an_empty_status_has_a_summary() -> None:
-    assert summary(Status()).startswith("node  (), cluster : NOT READY, up 0s\n")
+    assert summary(StatusDocument()).startswith("node  (), cluster : NOT READY, up 0s\n")
 
 
 @pytest.mark.parametrize(("unconfirmed", "code"), [([], 0), (["c"], 3)])

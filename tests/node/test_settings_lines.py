@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.settings.keys import toml_name, toml_text
-from node.settings.lines import Path, line_of, lines
+from node.settings.lines import TomlPath, line_of, lines
 
 TEXT = '''\
 # a comment with = and [brackets]
@@ -84,7 +84,7 @@ values = st.recursive(
 @given(st.dictionaries(names, st.dictionaries(names, values, max_size=4), max_size=4))
 def test_what_is_written_is_read_back_and_found_where_it_was_written(content: dict[str, dict[str, Any]]) -> None:
     written: list[str] = []
-    expected: dict[Path, int] = {}
+    expected: dict[TomlPath, int] = {}
     for section, table in content.items():
         written += ["", f"[{toml_name(section)}] # [x]"]
         expected[(section,)] = len(written)

@@ -14,7 +14,7 @@ from mesh.slots.copying import LogState, Range, Trimmed
 from mesh.slots.election import Election, Grant, Resign, Vote
 from mesh.slots.replication import Append, Replication, StartEpoch
 from mesh.slots.slot import Role, Slot, SlotConfig, SlotEvent, SlotOutputs
-from mesh.slots.slot_log import Item, Table
+from mesh.slots.slot_log import EpochTable, Item
 
 LOG = "L"
 """The incarnation of the log, unless a test says otherwise."""
@@ -30,7 +30,7 @@ def items(*numbers: int) -> list[Item]:
     return [item(number) for number in numbers]
 
 
-def state(table: Table, end: int, base: int = 0, incarnation: str = LOG) -> LogState:
+def state(table: EpochTable, end: int, base: int = 0, incarnation: str = LOG) -> LogState:
     """What a log holds."""
     return LogState(incarnation, table, base, end, 0)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from mesh.slots.copying import Copying, Fetch, LogState, Range, Trimmed
 from mesh.slots.slot import CacheWanted, Opened
-from mesh.slots.slot_log import SlotLog, Table
+from mesh.slots.slot_log import EpochTable, SlotLog
 from tests.mesh.slots.slot_bench import LOG, Bench, items, state
 
 
-def held(bench: Bench) -> tuple[int, int, int, int, list[int], Table]:
+def held(bench: Bench) -> tuple[int, int, int, int, list[int], EpochTable]:
     """What the slot holds: accepted epoch, base, end, commit, the items, the table."""
     slot = bench.slot
     return slot.accepted, slot.log.base, slot.log.end, slot.commit, [i.number for i in slot.log.items], slot.log.table

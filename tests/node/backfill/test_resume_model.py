@@ -26,7 +26,7 @@ from mesh.subject import from_key
 from node.backfill import backfill
 from node.backfill.backfill import PageLimits
 from node.backfill.backfills import Backfills
-from node.backfill.questions import Locate, Measure, Question, Scan, Scanned
+from node.backfill.questions import KafkaQuestion, Locate, Measure, Scan, Scanned
 from node.effects import Effects, ToWorker
 from node.intake import Intake
 from node.interest import Interest
@@ -109,7 +109,7 @@ class ResumeModel:
         self.intake = Intake(self.cache, self.topics, self.interest, publishing, self.effects, 1000)
         limits = PageLimits(messages=2, bytes=100_000)
         self.backfills = Backfills(self.topics, self.interest, limits, LookUps(self.effects), self.effects)
-        self.questions: list[tuple[int, Question]] = []
+        self.questions: list[tuple[int, KafkaQuestion]] = []
         self._open(self.topics.update({TOPIC: ("x", len(self.partitions))})[0])
 
     def _open(self, begun: list[Source]) -> None:
@@ -233,7 +233,7 @@ class ResumeModel:
 
     # The other side.
 
-    def _answer(self, ticket: int, question: Question, fails: bool, most: int) -> None:
+    def _answer(self, ticket: int, question: KafkaQuestion, fails: bool, most: int) -> None:
         self.seen[type(question).__name__] += 1
         kafka = self.partitions[question.source.partition]
         held = [record for record in kafka.records if record[2] >= kafka.low]

@@ -48,7 +48,7 @@ from node.effects import (
     ToWorker,
 )
 from node.kafka.events import KafkaEvent
-from node.worker_queue import Said, WorkerQueue
+from node.worker_queue import WorkerEvent, WorkerQueue
 from tests.sim.broker.threads import KafkaThreads
 from tests.sim.machines.disk import Disk
 from tests.sim.machines.link import Link
@@ -354,7 +354,7 @@ class NodeMachine:
         if self.process is process and worker in process.links:
             process.said.put(worker, events)
 
-    def _handle_said(self, process: Process, take: Callable[[], list[Said]]) -> bool:
+    def _handle_said(self, process: Process, take: Callable[[], list[WorkerEvent]]) -> bool:
         if self.process is process and self.paused_until is None:
             for worker, event in take():
                 if worker not in process.links:

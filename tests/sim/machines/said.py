@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from gateway.link.events import FromWorker
-from node.worker_queue import Said, WorkerQueue
+from node.worker_queue import WorkerEvent, WorkerQueue
 from tests.sim.schedule import Schedule
 
 LATER_S = 0.004
@@ -28,7 +28,7 @@ class SaidByWorkers:
         schedule: Schedule,
         rng: Random,
         queue_type: type[WorkerQueue],
-        handle: Callable[[Callable[[], list[Said]]], bool],
+        handle: Callable[[Callable[[], list[WorkerEvent]]], bool],
     ) -> None:
         """`handle` takes what is to be handled now, unless it cannot now; whether this process still runs."""
         self._schedule = schedule
@@ -52,6 +52,6 @@ class SaidByWorkers:
         if self._handle(self._take):
             self._later()
 
-    def _take(self) -> list[Said]:
+    def _take(self) -> list[WorkerEvent]:
         count = min(self._rng.randrange(1, HANDLED_MAX), len(self._queue))
         return [said for _ in range(count) if (said := self._queue.take()) is not None]
