@@ -243,9 +243,12 @@ class NodeCore:
             case kafka.Unreachable():
                 self.kafka_health.unreachable(now, event.reason)
             case kafka.Delivered():
+                self.kafka_health.published(event.topic)
                 source = self.topics.by_partition.get((event.topic, event.partition))
                 self.publishing.delivered(now, event.ticket, source.log_id if source is not None else "")
             case kafka.NotDelivered():
+                if event.code in (codes.KAFKA_UNAVAILABLE, codes.OUTCOME_UNKNOWN):
+                    self.kafka_health.not_published(now, event.topic, event.reason)
                 self.publishing.failed(event.ticket, event.code, event.reason)
             case kafka.ProducerState():
                 self.kafka_health.producer_state(now, event.error)

@@ -156,6 +156,7 @@ class NotDelivered(msgspec.Struct, gc=False):
     ticket: int
     code: int
     reason: str
+    topic: str = ""
 
 
 class ProducerState(msgspec.Struct, gc=False):

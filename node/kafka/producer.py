@@ -121,16 +121,16 @@ class KafkaProducer:
         self._receive(self._not_delivered(produce, fate))
 
     def _not_delivered(self, produce: Produce, fate: Fate) -> NotDelivered:
-        ticket, reason = produce.ticket, fate.reason
+        topic, ticket, reason = produce.topic, produce.ticket, fate.reason
         if fate.code in _TOO_LARGE:
-            return NotDelivered(ticket, codes.MESSAGE_TOO_LARGE, reason)
+            return NotDelivered(ticket, codes.MESSAGE_TOO_LARGE, reason, topic)
         if fate.code in _NO_TOPIC:
-            return NotDelivered(ticket, codes.NOT_MAPPED, f"the topic does not exist: {reason}")
+            return NotDelivered(ticket, codes.NOT_MAPPED, f"the topic does not exist: {reason}", topic)
         if fate.code in NOT_ALLOWED:
             said = f"Kafka does not allow it: {reason}"
             if fate.code == KafkaError.TOPIC_AUTHORIZATION_FAILED:
-                self._forbidden[produce.topic] = (time.monotonic() + FORBIDDEN_FOR_S, said)
-            return NotDelivered(ticket, codes.FORBIDDEN, said)
+                self._forbidden[topic] = (time.monotonic() + FORBIDDEN_FOR_S, said)
+            return NotDelivered(ticket, codes.FORBIDDEN, said, topic)
         if fate.is_unsent:
-            return NotDelivered(ticket, codes.KAFKA_UNAVAILABLE, reason)
-        return NotDelivered(ticket, codes.OUTCOME_UNKNOWN, reason)
+            return NotDelivered(ticket, codes.KAFKA_UNAVAILABLE, reason, topic)
+        return NotDelivered(ticket, codes.OUTCOME_UNKNOWN, reason, topic)

@@ -56,6 +56,8 @@ class KafkaHealth:
         """Last stable offsets that are below the high watermark, and since when each is where it is."""
         self.producer_error = ""
         """Why nothing can be published into Kafka; empty as far as that is not known."""
+        self._unpublished: dict[str, tuple[float, str]] = {}
+        """Topics whose last publish Kafka did not answer for: when that was, and why."""
         self._producer_since = now
         self._producer_told_at: float | None = None
         """When the log was last told so; None while publishing is well."""
@@ -172,6 +174,15 @@ class KafkaHealth:
         self._failing.pop(where, None)
         self._stalled.pop(where, None)
 
+    def not_published(self, now: float, topic: str, reason: str) -> None:
+        """Kafka did not say in time that it has a publish."""
+        self._unpublished[topic] = (now, reason)
+
+    def published(self, topic: str) -> None:
+        """Kafka has one."""
+        if self._unpublished:
+            self._unpublished.pop(topic, None)
+
     def producer_state(self, now: float, error: str) -> None:
         """Kafka does not let this node publish, or (no error) it does."""
         if error and not self.producer_error:
@@ -231,6 +242,14 @@ class KafkaHealth:
             for reason, wheres in by_reason.items()
         }
         return {reason: wheres for reason, wheres in shown.items() if wheres}
+
+    def unpublished(self, now: float, within_s: float) -> list[tuple[str, float, str]]:
+        """Topics whose last publish failed, not longer ago than this: topic, seconds ago, why."""
+        return [
+            (topic, now - at, reason)
+            for topic, (at, reason) in sorted(self._unpublished.items())
+            if now - at < within_s
+        ]
 
     def hanging(self, now: float, after_s: float) -> list[tuple[Where, int, int]]:
         """Partitions that a hanging transaction holds up: (last stable offset, high watermark)."""

@@ -17,6 +17,8 @@ from node.workers import Workers
 READ_ERROR_SHOWN_S = 10.0
 UNMAPPED_SHOWN_S = 60.0
 STALLED_SHOWN_AFTER_S = 3.0
+UNPUBLISHED_SHOWN_S = 600.0
+"""Unless one succeeds before: perhaps nobody publishes any more."""
 STOOD_STILL_SHOWN_S = 60.0
 
 
@@ -119,6 +121,10 @@ class Problems:
             )
         if health.producer_error:
             found.append(f"nothing can be published into Kafka: {health.producer_error}")
+        for topic, ago_s, reason in health.unpublished(now, UNPUBLISHED_SHOWN_S):
+            found.append(
+                f"topic {topic!r}: Kafka did not answer for the last publish into it, {ago_s:.0f} s ago: {reason}"
+            )
         if not health.error:
             for reason, wheres in health.unread(now, STALLED_SHOWN_AFTER_S).items():
                 topic, partition = wheres[0]

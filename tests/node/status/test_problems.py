@@ -6,8 +6,9 @@ from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
+from gateway.link import codes
 from node.effects import FindStart, ReadFrom
-from node.kafka.events import Flow, Found, ReadError, StartUnknown, Where
+from node.kafka.events import Delivered, Flow, Found, NotDelivered, ReadError, StartUnknown, Where
 from node.settings.schema import KafkaSettings, Settings, Topic
 from node.status.problems import Problems, missing_topics
 from tests.node.cores import ALONE, OneNode, record
@@ -134,6 +135,21 @@ def test_a_reader_that_is_not_answered_is_a_problem_until_it_is_for_good() -> No
     assert flow([], [], 4) == unanswered
     node.read(generation, record(0))
     assert of_partitions(node) == []
+
+
+def test_a_publish_that_kafka_did_not_answer_for_is_a_problem_until_one_succeeds() -> None:
+    node = OneNode(ALONE)
+    node.start_partitions(1)
+
+    def said(ticket: int, code: int) -> list[str]:
+        node.core.kafka_event(node.now, NotDelivered(ticket, code, "why", "orders"))
+        return [one for one in problems(node, one_worker()).now(node.now) if "the last publish into it" in one]
+
+    assert said(1, codes.FORBIDDEN) == [], "that is the publisher's"
+    for code in (codes.OUTCOME_UNKNOWN, codes.KAFKA_UNAVAILABLE):
+        assert said(2, code) == ["topic 'orders': Kafka did not answer for the last publish into it, 0 s ago: why"]
+        node.core.kafka_event(node.now, Delivered(3, "orders", 0))
+        assert said(4, codes.FORBIDDEN) == []
 
 
 def test_a_topic_of_which_kafka_does_not_say_more_is_a_problem() -> None:
