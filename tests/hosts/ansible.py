@@ -10,13 +10,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.hosts.machines import Machines
 
+NOT_NODES = {"haproxy", "monitoring"}
+"""Groups of hosts on which there may be no node."""
 ANSIBLE = Path(__file__).parent.parent.parent / "ansible"
 
 _RECAP = re.compile(r"^(\S+)\s+: ok=(\d+)\s+changed=(\d+)\s+unreachable=(\d+)\s+failed=(\d+)", re.MULTILINE)
@@ -43,23 +45,34 @@ class Played:
 class Ansible:
     """Playbooks, run as a user runs them."""
 
-    def __init__(self, machines: Machines, groups: Mapping[str, Any]) -> None:
+    def __init__(self, machines: Machines, groups: Mapping[str, Sequence[str]], variables: Mapping[str, Any]) -> None:
         """Prepare.
 
         Args:
-            groups: The inventory, less how its hosts are reached.
+            groups: Hosts by group; all but the edge and monitoring are nodes.
+            variables: Of all hosts.
         """
         self._machines = machines
         self._inventory = machines.directory / "inventory.json"
-        hosts = {
-            name: {"ansible_host": address, "whimbrel_address": address} for name, address in machines.addresses.items()
-        }
+        self.groups = dict(groups)
+        """What is changed here is so from the next playbook on."""
+        self.variables = dict(variables)
+        """Likewise."""
+
+    def _write_inventory(self) -> None:
         reach = {
             "ansible_user": "root",
-            "ansible_ssh_common_args": " ".join(machines.ssh_options()),
+            "ansible_ssh_common_args": " ".join(self._machines.ssh_options()),
             "ansible_python_interpreter": "/usr/bin/python3",
         }
-        self._inventory.write_text(json.dumps({"all": {"hosts": hosts, "vars": reach}, **groups}))
+        hosts = {
+            name: {"ansible_host": address, "whimbrel_address": address}
+            for name, address in self._machines.addresses.items()
+        }
+        groups = {group: {"hosts": dict.fromkeys(names)} for group, names in self.groups.items()}
+        nodes = {"children": dict.fromkeys(sorted(groups.keys() - NOT_NODES))}
+        everybody = {"hosts": hosts, "vars": {**reach, **self.variables}}
+        self._inventory.write_text(json.dumps({"all": everybody, "whimbrel": nodes, **groups}))
 
     def play(self, playbook: str, *arguments: str, **variables: Any) -> Played:
         """Run a playbook of `ansible/` to its end; the caller looks how it went.
@@ -67,6 +80,7 @@ class Ansible:
         Args:
             variables: Given as extra variables.
         """
+        self._write_inventory()
         extra = ("--extra-vars", json.dumps(variables)) if variables else ()
         ran = subprocess.run(
             [

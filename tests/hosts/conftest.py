@@ -6,7 +6,6 @@ import os
 import secrets
 import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -75,9 +74,8 @@ def ansible(machines: Machines, kafka: RealKafka, pairs: dict[str, dict[str, str
         "haproxy_connections": 2000,
         "haproxy_certificate": certificate(machines),
     }
-    voters: dict[str, Any] = {"whimbrel_voters": {"hosts": {name: {} for name in machines.addresses}}}
-    last: dict[str, Any] = {"hosts": {[*machines.addresses][-1]: {}}}
-    return Ansible(machines, {"whimbrel": {"children": voters, "vars": variables}, "haproxy": last, "monitoring": last})
+    names = [*machines.addresses]
+    return Ansible(machines, {"whimbrel_voters": names, "haproxy": names[-1:], "monitoring": names[-1:]}, variables)
 
 
 @pytest.fixture(scope="package")

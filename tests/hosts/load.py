@@ -1,7 +1,7 @@
 """Clients that subscribe and publish while something is done to the nodes, and what became of their messages.
 
 Every client subscribes to one subject and publishes into it; several share one. Each is the SDK's session with gevent's
-sockets (loadtest/swarm/client.py), all in a thread of their own: so one process carries thousands, and pauses are the
+sockets (loadtest/swarm/client.py), all in one thread: so one process carries thousands, and pauses are the
 cluster's.
 
 Not here: what is done to the nodes.
@@ -14,6 +14,7 @@ import threading
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import gevent
 from gevent.event import Event
@@ -30,6 +31,9 @@ BEGIN_S = 120.0
 SETTLE_S = 60.0
 POLL_S = 0.1
 
+_thread = ThreadPoolExecutor(1, "load")
+"""Whose loop carries the clients' sockets: the same for all loads of this process."""
+
 
 class Load:
     """The clients. A context manager: within it they publish; after it `problems` has the verdict."""
@@ -45,17 +49,19 @@ class Load:
         self._every_s = clients / per_second
         self._clients = [_Client(number, subjects[number % len(subjects)]) for number in range(clients)]
         self._begun, self._over = threading.Event(), threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._running: Future[None] | None = None
 
     def __enter__(self) -> Load:
-        self._thread.start()
+        self._running = _thread.submit(self._run)
         assert self._begun.wait(BEGIN_S), "the clients could not subscribe"
+        if self._running.done():
+            self._running.result()
         return self
 
     def __exit__(self, *_: object) -> None:
         self._over.set()
-        self._thread.join(SETTLE_S * 2)
-        assert not self._thread.is_alive()
+        assert self._running is not None
+        self._running.result(SETTLE_S * 2)
 
     @property
     def acknowledged(self) -> int:
@@ -85,10 +91,10 @@ class Load:
 
     def _run(self) -> None:
         connecting = Pool(CONNECTING)
-        for client in self._clients:
-            connecting.spawn(client.join, self._servers)
-        connecting.join()
-        self._begun.set()
+        try:
+            gevent.joinall([connecting.spawn(client.join, self._servers) for client in self._clients], raise_error=True)
+        finally:
+            self._begun.set()
         over = Event()
         publishing = [gevent.spawn(client.publish, over, self._every_s, len(self._clients)) for client in self._clients]
         while not self._over.is_set():

@@ -125,6 +125,15 @@ class Machines:
         )
         log.close()
 
+    def replace(self, name: str) -> None:
+        """As if a machine had burnt, and a fresh one of the same name stood in its place, at another address."""
+        self.kill(name)
+        shutil.rmtree(self.directory / name)
+        net, _, number = self.addresses[name].rpartition(".")
+        self.addresses[name] = f"{net}.{int(number) + 100}"
+        self.boot(name)
+        self.wait_booted(name)
+
     def wait_booted(self, name: str) -> None:
         """Return when the host is up and none of its units has failed."""
         deadline = time.monotonic() + BOOT_S

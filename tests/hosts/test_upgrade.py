@@ -1,4 +1,4 @@
-"""`upgrade.yml` under load, and what it says beforehand: no client loses a message or gets one twice."""
+"""`upgrade.yml` under load, back, and what it says beforehand: no client loses a message or gets one twice."""
 
 from __future__ import annotations
 
@@ -37,7 +37,9 @@ def changed_checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("deployed")
-def test_an_upgrade_loses_and_repeats_nothing(machines: Machines, ansible: Ansible, changed_checkout: Path) -> None:
+def test_an_upgrade_and_the_way_back_lose_and_repeat_nothing(
+    machines: Machines, ansible: Ansible, changed_checkout: Path
+) -> None:
     before = {name: (main_pid(machines, name), release(machines, name)) for name in machines.addresses}
     change = {"whimbrel_checkout": str(changed_checkout), "whimbrel_releases_kept": 3}
     for name in machines.addresses:
@@ -61,6 +63,14 @@ def test_an_upgrade_loses_and_repeats_nothing(machines: Machines, ansible: Ansib
         (member,) = (one for one in status(machines, name)["cluster"]["members"] if one["name"] == name)
         assert member["coordinates"] == member["placed"] > 0
         assert {*machines.run(name, f"ls {RELEASES}").split()} == {old, release(machines, name), "older"}
+
+    with Load(servers, SUBJECTS, CLIENTS, PER_S) as load:
+        ansible.must("upgrade.yml", whimbrel_release=before["a"][1])
+    assert load.problems() == []
+    assert load.acknowledged > 0
+    assert {name: release(machines, name) for name in machines.addresses} == {
+        name: old for name, (_, old) in before.items()
+    }
 
 
 def release(machines: Machines, name: str) -> str:
