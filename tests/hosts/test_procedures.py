@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -24,15 +24,15 @@ from whimbrel import BlockingClient, events
 
 CLIENTS = 60
 PER_S = 60.0
-SUBJECTS = [f"/{topic}/procedure{number}" for topic in ("notes", "chat") for number in range(10)]
 
 pytestmark = pytest.mark.usefixtures("deployed")
 
 
-def load(machines: Machines, names: Sequence[str] = ()) -> Load:
-    """Clients that know these nodes, or all."""
-    servers = [f"ws://{machines.addresses[name]}:8080" for name in names or machines.addresses]
-    return Load(servers, SUBJECTS, CLIENTS, PER_S)
+def load(machines: Machines, names: Iterable[str], what: str) -> Load:
+    """Clients that know these nodes, on subjects that are called so."""
+    servers = [f"ws://{machines.addresses[name]}:8080" for name in names]
+    subjects = [f"/{topic}/{what}{number}" for topic in ("notes", "chat") for number in range(10)]
+    return Load(servers, subjects, CLIENTS, PER_S)
 
 
 def wait_well(machines: Machines) -> None:
@@ -73,7 +73,7 @@ def test_other_keys_under_load(machines: Machines, ansible: Ansible, pairs: dict
     for name in machines.addresses:
         pairs[name] = dict(zip(("public", "secret"), make_pair(), strict=True))
     ansible.variables |= {"whimbrel_cluster_key": secrets.token_urlsafe(32), "whimbrel_node_keys": pairs}
-    with load(machines) as clients:
+    with load(machines, machines.addresses, "keys") as clients:
         ansible.must("rotate-keys.yml")
     assert clients.problems() == []
     assert clients.acknowledged > 0
@@ -100,7 +100,7 @@ def test_a_majority_that_lost_its_power(machines: Machines) -> None:
 
 def test_a_machine_is_replaced_under_load(machines: Machines, ansible: Ansible) -> None:
     """A voter is gone with its disk; a fresh machine takes its name, at another address."""
-    with load(machines, ("a", "c")) as clients:
+    with load(machines, ("a", "c"), "replaced") as clients:
         machines.replace("b")
         ansible.must("site.yml")
     assert clients.problems() == []

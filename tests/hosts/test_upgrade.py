@@ -15,7 +15,6 @@ from tests.hosts.test_site import ALL_ROLES, status
 
 CLIENTS = 200
 PER_S = 100.0
-SUBJECTS = [f"/{topic}/load{number}" for topic in ("notes", "chat") for number in range(25)]
 
 RELEASES = "/opt/whimbrel/releases"
 OLDER = f"""
@@ -50,7 +49,7 @@ def test_an_upgrade_and_the_way_back_lose_and_repeat_nothing(
     assert min(foretold.changed.values()) > 0
 
     servers = [f"ws://{address}:8080" for address in machines.addresses.values()]
-    with Load(servers, SUBJECTS, CLIENTS, PER_S) as load:
+    with Load(servers, subjects("there"), CLIENTS, PER_S) as load:
         played = ansible.must("upgrade.yml", **change)
 
     assert load.problems() == []
@@ -64,13 +63,17 @@ def test_an_upgrade_and_the_way_back_lose_and_repeat_nothing(
         assert member["coordinates"] == member["placed"] > 0
         assert {*machines.run(name, f"ls {RELEASES}").split()} == {old, release(machines, name), "older"}
 
-    with Load(servers, SUBJECTS, CLIENTS, PER_S) as load:
+    with Load(servers, subjects("back"), CLIENTS, PER_S) as load:
         ansible.must("upgrade.yml", whimbrel_release=before["a"][1])
     assert load.problems() == []
     assert load.acknowledged > 0
     assert {name: release(machines, name) for name in machines.addresses} == {
         name: old for name, (_, old) in before.items()
     }
+
+
+def subjects(way: str) -> list[str]:
+    return [f"/{topic}/{way}{number}" for topic in ("notes", "chat") for number in range(25)]
 
 
 def release(machines: Machines, name: str) -> str:
