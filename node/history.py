@@ -55,10 +55,12 @@ class History:
 
     def settle(self, now: float) -> bool:
         """Ask the questions that are due, and cancel those no longer needed. Returns whether there was a question."""
-        for ticket in [*self._backfills.take_cancelled(), *self._catch_ups.take_cancelled()]:
-            self._cancel(ticket)
-        questions = [*self._backfills.take_questions(), *self._catch_ups.take_questions()]
-        for ticket, question in questions:
+        cancelled = dict.fromkeys([*self._backfills.take_cancelled(), *self._catch_ups.take_cancelled()])
+        questions = dict([*self._backfills.take_questions(), *self._catch_ups.take_questions()])
+        for ticket in cancelled:
+            if questions.pop(ticket, None) is None:  # else nobody was asked yet
+                self._cancel(ticket)
+        for ticket, question in questions.items():
             self._ask(now, ticket, question)
         return bool(questions)
 

@@ -19,8 +19,8 @@ from mesh.log import Entry, Position, Truncation
 from mesh.repeats import Repeats
 from mesh.slots.election import Election
 from mesh.slots.reach import Reach
-from mesh.slots.replication import Replication
-from mesh.slots.slot import SlotConfig
+from mesh.slots.replication import Append, Replication, StartEpoch
+from mesh.slots.slot import Role, SlotConfig
 from mesh.slots.slots import Slots
 from node.attached_workers import AttachedWorkers
 from node.backfill.backfill import Backfill
@@ -146,6 +146,31 @@ class OwnWord(Replication):
 
 
 OwnWordWorld = world_with(OwnWord, lambda core: core.slots.replications)
+
+
+class Obedient(Replication):
+    """A voter that has voted for another goes on to take what its old coordinator appends."""
+
+    def _append(self, now: float, sender: str, boot: str, packet: Append) -> None:
+        slot = self.slot
+        promised, coordinator = slot.promised, slot.coordinator
+        if packet.epoch == slot.accepted and slot.role is Role.FOLLOWER and self.copying is None:
+            slot.promised, slot.coordinator = slot.accepted, sender
+        super()._append(now, sender, boot, packet)
+        slot.promised, slot.coordinator = promised, coordinator
+
+
+ObedientWorld = world_with(Obedient, lambda core: core.slots.replications)
+
+
+class Hasty(Replication):
+    """Any coordinator's log makes a voter whole, also as it was before the voter lost its memory."""
+
+    def _start(self, now: float, sender: str, boot: str, packet: StartEpoch) -> None:
+        super()._start(now, sender, boot, msgspec.structs.replace(packet, boot=self.slot.boot))
+
+
+HastyWorld = world_with(Hasty, lambda core: core.slots.replications)
 
 
 class AlwaysWhole(Election):

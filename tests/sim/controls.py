@@ -20,6 +20,7 @@ from tests.sim.broken_parts import (
     ForgetfulClientWorld,
     ForgetfulWorld,
     ForgetsPublishesWorld,
+    HastyWorld,
     HopefulWorld,
     LateLiveWorld,
     LatePagesWorld,
@@ -28,6 +29,7 @@ from tests.sim.broken_parts import (
     NeverResyncsWorld,
     NewestFirstWorld,
     NoWayAroundWorld,
+    ObedientWorld,
     OldAcknowledgementsWorld,
     OvertakingWorld,
     OwnWordWorld,
@@ -36,12 +38,10 @@ from tests.sim.broken_parts import (
     TrustingWorld,
 )
 from tests.sim.options import (
-    CLIENT_FAULTS,
+    FAULTS,
     HARD,
     HOSTILE,
-    KAFKA_FAULTS,
     NAMES,
-    NODE_FAULTS,
     Options,
     TopicOptions,
     draw,
@@ -59,6 +59,7 @@ class Control:
     voters: int = 3
     quorums: tuple[int, int] = (0, 0)
     tail_items_max: int = 0
+    range_items_max: int = 0
     is_loose: bool = False
     is_hostile: bool = False
     is_own: bool = True
@@ -86,6 +87,7 @@ class Control:
             commit_quorum=self.voters // 2 + 1,
             elect_quorum=self.voters // 2 + 1,
             tail_items_max=self.tail_items_max or drawn.slots.tail_items_max,
+            range_items_max=self.range_items_max or drawn.slots.range_items_max,
         )
         if self.is_loose:
             slots = LooseConfig(
@@ -113,8 +115,7 @@ def seeds_to_catch(control: Control, first: int, most: int) -> tuple[int, str]:
 
 
 def _often(*names: str) -> tuple[tuple[str, Any], ...]:
-    every = {**NODE_FAULTS, **KAFKA_FAULTS, **CLIENT_FAULTS}
-    return (("faults", {name: every[name] for name in names}), ("faults_per_s", 4.0))
+    return (("faults", {name: FAULTS[name] for name in names}), ("faults_per_s", 4.0))
 
 
 _BUSY: tuple[tuple[str, Any], ...] = (
@@ -124,15 +125,11 @@ _BUSY: tuple[tuple[str, Any], ...] = (
     ("publishes_per_s", 20.0),
     ("safety_s", 3.0),
 )
+_DELIBERATE = (*_BUSY, ("safety_s", 8.0), ("heals_per_s", 0.01))
+_LATE = replace(HOSTILE, late=0.2, late_max_s=1.5)
 _SMALL = CacheConfig(ttl_s=1000.0, messages_per_subject=3, bytes_max=1 << 26, snapshot_ttl_s=1000.0)
 _TABLE = (TopicOptions(name="k0", partitions=2, is_compacted=True, publish=True),)
 
-# Not here, for no life of over a hundred that were made for each shows it: a deposed coordinator that is obeyed, and a
-# voter that any coordinator's log makes whole. The first needs an item that comes to a voter in the one round trip
-# between its grant and the log of whom it granted. The second needs the log of a coordinator from when it was empty,
-# late, at a voter that was restarted meanwhile and hears nobody: any other log has first to be fetched, from a
-# coordinator that answers with what it has now. tests/mesh/slots/ has both (test_replication.py,
-# test_replication_restarts.py).
 CONTROLS = {
     "two copies, elections by a majority of five (R + W = N)": Control(
         world_type=World,
@@ -150,6 +147,24 @@ CONTROLS = {
     "a voter counts as soon as it has started": Control(world_type=AlwaysSyncedWorld, first=23),
     "promises do not survive": Control(world_type=ForgetfulWorld, is_hostile=True, first=539),
     "whoever sees the coordinator dead takes its place": Control(world_type=SelfPromotedWorld),
+    "a deposed coordinator is obeyed": Control(
+        world_type=ObedientWorld,
+        voters=5,
+        first=34,
+        changes=(*_DELIBERATE, *_often("coordinator heard late"), ("faults_per_s", 0.5)),
+    ),
+    "any coordinator's log makes a voter whole": Control(
+        world_type=HastyWorld,
+        first=26,
+        range_items_max=3,
+        changes=(
+            *_DELIBERATE,
+            ("traffic", _LATE),
+            ("safety_s", 12.0),
+            *_often("voter starts anew twice"),
+            ("faults_per_s", 1.0),
+        ),
+    ),
     "old acknowledgements commit what was taken over": Control(
         world_type=OldAcknowledgementsWorld,
         voters=5,

@@ -7,7 +7,7 @@ Not here: when faults end for good (run.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from tests.sim.apps.client import Client
@@ -15,6 +15,9 @@ from tests.sim.broker.log import PartitionLog
 from tests.sim.machines.members import Rumours
 from tests.sim.machines.node import AFTER_SAVING, ANYWHERE, BEFORE_SAVING, NodeMachine
 from tests.sim.world import World
+
+RESTART_S = 0.2
+"""Of a process that is started again at once, at most."""
 
 
 class Faults:
@@ -49,6 +52,8 @@ class Faults:
             "all at once": self._crash_all,
             "voters forget while one is behind": self._forget,
             "coordinator reaches one other": self._strand,
+            "coordinator heard late": self._depose,
+            "voter starts anew twice": self._restart_twice,
             "partial cut": self._cut_partly,
             "ring of one-way cuts": self._cut_ring,
             "clock of the day jumps": self._jump,
@@ -107,6 +112,13 @@ class Faults:
         """Unless all is to be well by then."""
         self._schedule.after(self._rng.uniform(low_s, high_s), self._unless_stopped, call)
 
+    def _once(self, is_so: Callable[[], bool], call: Callable[[], None], most_s: float = 4.0) -> None:
+        """As soon as it is so, unless that takes too long."""
+        if is_so():
+            call()
+        elif most_s > 0.0:
+            self._later(0.02, 0.02, lambda: self._once(is_so, call, most_s - 0.02))
+
     def _unless_stopped(self, call: Callable[[], None]) -> None:
         if not self.is_stopped:
             call()
@@ -143,11 +155,12 @@ class Faults:
 
     # Nodes. Whether anything was done.
 
-    def _crash(self, machine: NodeMachine) -> bool:
+    def _crash(self, machine: NodeMachine, most_s: float = 0.0) -> bool:
+        """`most_s`: how long it stays away; 0: any time."""
         if machine.process is None or not self._world.may_lose_memory(machine):
             return False
         machine.crash()
-        self._world.restart_later(machine)
+        self._world.restart_later(machine, most_s)
         return True
 
     def _strike(self) -> bool:
@@ -193,10 +206,7 @@ class Faults:
         survivor = self._rng.choice(voters)
         others = [one for one in voters if one is not survivor]
         self._setting.say("", f"{survivor.name} is left behind")
-        for other in others:
-            world.network.cut(survivor.name, other.name)
-            world.network.cut(other.name, survivor.name)
-
+        self._part(survivor.name, [other.name for other in others])
         by = self._setting.now + 3.0
 
         def is_behind() -> bool:
@@ -253,6 +263,16 @@ class Faults:
 
     # The network.
 
+    def _part(self, name: str, others: Sequence[str]) -> None:
+        for other in others:
+            self._world.network.cut(name, other)
+            self._world.network.cut(other, name)
+
+    def _join(self, name: str, others: Sequence[str]) -> None:
+        for other in others:
+            self._world.network.cuts.pop((name, other), None)
+            self._world.network.cuts.pop((other, name), None)
+
     def _cut_one_way(self) -> bool:
         pair = self._two()
         if pair is None:
@@ -266,8 +286,7 @@ class Faults:
         if pair is None:
             return False
         self._setting.say("", f"{pair[0]} and {pair[1]} are cut off from each other")
-        self._world.network.cut(*pair)
-        self._world.network.cut(pair[1], pair[0])
+        self._part(pair[0], [pair[1]])
         return True
 
     def _cut_partly(self) -> bool:
@@ -276,25 +295,68 @@ class Faults:
 
     def _strand(self) -> bool:
         """A coordinator is left with one other, then alone: few hold what it appends meanwhile."""
-        network, machine = self._world.network, self._a_coordinator()
+        machine = self._a_coordinator()
         others = [name for name in self._world.options.names if name != machine.name]
         if len(others) < 2:
             return False
         self._rng.shuffle(others)
         self._setting.say("", f"{machine.name} reaches {others[0]} alone, and soon nobody")
+        self._part(machine.name, others[1:])
+        self._later(0.05, 0.3, lambda: self._part(machine.name, others[:1]))
+        self._later(0.8, 2.0, lambda: self._join(machine.name, others))
+        return True
 
-        def cut(names: list[str]) -> None:
-            for name in names:
-                network.cut(machine.name, name)
-                network.cut(name, machine.name)
+    def _depose(self) -> bool:
+        """What a coordinator says does not reach one voter, which stands, and all others about when they have voted."""
+        network, name, voters = self._world.network, self._a_coordinator().name, self._world.options.slots.voters
+        others = [voter for voter in voters if voter != name]
+        if len(others) < 2:
+            return False
+        self._rng.shuffle(others)
+        candidate = others.pop()
+        self._setting.say("", f"{name} is not heard by {candidate}, and late by {' '.join(others)}")
+        self._part(name, [candidate])
+        slow_s = self._rng.uniform(0.1, 0.4)
+        until = self._setting.now + self._world.options.slots.silence_s + self._rng.uniform(1.0, 2.5) * slow_s
+        for other in others:
+            network.clogs[name, other] = until
+            network.slow_s[other] = slow_s
 
         def mend() -> None:
-            for link in [link for link in network.cuts if machine.name in link]:
-                del network.cuts[link]
+            self._join(name, [candidate])
+            for other in others:
+                network.slow_s.pop(other, None)
 
-        cut(others[1:])
-        self._later(0.05, 0.3, lambda: cut(others[:1]))
-        self._later(0.8, 2.0, mend)
+        self._later(2.0, 3.0, mend)
+        return True
+
+    def _restart_twice(self) -> bool:
+        """One voter is cut off; another starts anew twice, and when it is synced only those two hear each other."""
+        world, coordinator = self._world, self._a_coordinator()
+        voters = [machine for machine in world.machines.values() if machine.is_voter and machine is not coordinator]
+        is_well = not world.network.cuts and len(voters) == 2 and all(map(world.is_whole, voters))
+        self._rng.shuffle(voters)
+        if not is_well or not self._crash(voters[0], RESTART_S):
+            return False
+        voter, third = voters
+        names = third.name, voter.name
+        self._setting.say("", f"{third.name} is cut off while {voter.name} starts anew twice")
+        self._part(third.name, [coordinator.name, voter.name])
+
+        def is_synced() -> bool:
+            return voter.process is not None and all(slot.is_synced for slot in voter.process.core.slots.by_number)
+
+        def again() -> None:
+            if self._crash(voter, RESTART_S):
+                self._once(is_synced, change)
+
+        def change() -> None:
+            self._setting.say("", f"only {' and '.join(names)} hear each other")
+            self._part(coordinator.name, names)
+            self._join(third.name, [voter.name])
+
+        self._once(lambda: world.is_whole(voter), lambda: self._later(0.1, 1.0, again))
+        self._later(6.0, 8.0, world.network.heal)
         return True
 
     def _cut_ring(self) -> bool:

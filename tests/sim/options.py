@@ -68,7 +68,9 @@ CLIENT_FAULTS = {
     "worker stalls": 3.0,
     "everybody reconnects": 1.0,
 }
-FAULTS = {**NODE_FAULTS, **KAFKA_FAULTS, **CLIENT_FAULTS}
+LATE_FAULTS = {"coordinator heard late": 2.5, "voter starts anew twice": 2.5}
+"""Only of lives that are about them: each is a story of several seconds, in which little else may happen."""
+FAULTS = {**NODE_FAULTS, **KAFKA_FAULTS, **CLIENT_FAULTS, **LATE_FAULTS}
 """How often, against each other."""
 
 HARD = {
@@ -79,6 +81,8 @@ HARD = {
     "cut": 3.0,
     "one-way cut": 3.0,
 }
+LATE = "late words"
+LATE_SHARE = 0.05
 LIVES: dict[str, dict[str, float]] = {
     "truncation": {
         "unclean leader": 8.0,
@@ -115,6 +119,7 @@ LIVES: dict[str, dict[str, float]] = {
         "connection cut": 2.0,
         "full disk": 0.5,
     },
+    LATE: {**LATE_FAULTS, "connection cut": 1.0, "client crashes": 0.5},
     "partial": {"connection cut": 3.0, "client crashes": 1.0, "worker crashes": 1.0},
     "full disks": {"full disk": 6.0, "crash": 2.0, "crash of a coordinator": 2.0, "one-way cut": 2.0, "split": 1.0},
 }
@@ -204,8 +209,10 @@ class Options:
 def draw(seed: int) -> Options:
     """The options of a seed."""
     rng = Random(f"options {seed}")
+    if Random(f"late {seed}").random() < LATE_SHARE:  # of its own, so that what other seeds mean stays
+        return _live(rng, seed, LATE)
     if rng.random() < 0.3:
-        return _live(rng, seed, rng.choice([*LIVES]))
+        return _live(rng, seed, rng.choice([life for life in LIVES if life != LATE]))
     kind = rng.choices(("mixed", "slots", "kafka", "clients", "hostile", "failover"), (30, 16, 24, 15, 9, 6))[0]
     return _draw(rng, seed, kind)
 
@@ -269,7 +276,7 @@ def _draw(rng: Random, seed: int, kind: str) -> Options:
 
 def _live(rng: Random, seed: int, life: str) -> Options:
     """A life that is about one thing, with what it needs."""
-    drawn = _draw(rng, seed, "slots" if life in ("amnesia", "partial", "full disks") else "mixed")
+    drawn = _draw(rng, seed, "slots" if life in ("amnesia", "partial", "full disks", LATE) else "mixed")
     options = replace(
         drawn,
         kind=life,
@@ -292,6 +299,12 @@ def _live(rng: Random, seed: int, life: str) -> Options:
         case "times":
             topics = tuple(replace(topic, publish=True) for topic in options.topics)
             return replace(options, topics=topics, publishes_per_s=10.0, line_s=0.15)
+        case "late words":
+            traffic = replace(HOSTILE, late=0.2, late_max_s=1.5)
+            return replace(
+                options, traffic=traffic, slot_count=1, publishes_per_s=20.0, faults_per_s=0.7, heals_per_s=0.01,
+                safety_s=8.0,
+            )  # fmt: skip
         case "amnesia":
             return replace(options, is_safe=False, publishes_per_s=10.0)
         case "partial":

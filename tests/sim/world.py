@@ -213,10 +213,9 @@ class World:
             self.watch.is_broken = self.truth.is_broken = True
             self.setting.counts["runs with too much memory lost"] += 1
 
-    def restart_later(self, machine: NodeMachine) -> None:
-        self.setting.schedule.after(
-            self._rng.choice((0.05, 0.5, 1.0, 2.0)) * self._rng.random(), self._restart, machine
-        )
+    def restart_later(self, machine: NodeMachine, most_s: float = 0.0) -> None:
+        most_s = most_s or self._rng.choice((0.05, 0.5, 1.0, 2.0))
+        self.setting.schedule.after(most_s * self._rng.random(), self._restart, machine)
 
     def _forgetful(self, machine: NodeMachine) -> int:
         """Voters without memory once this one has lost its."""
