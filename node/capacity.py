@@ -10,7 +10,7 @@ Not here: words for people (commands/capacity.py).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, inf
 
 CLIENTS_PER_WORKER = 15_000
 """`client.connections` as it is by default."""
@@ -123,8 +123,9 @@ def plan(load: Load, machines: Machines = Machines(), costs: Costs = MEASURED) -
     Raises:
         ValueError: A number is out of its range.
     """
-    if min(load.clients, load.rate, load.received, load.publishes, load.value_bytes, load.cache_s) < 0:
-        raise ValueError("a load has no negative numbers")
+    numbers = (load.clients, load.rate, load.received, load.publishes, load.value_bytes, load.cache_s)
+    if not all(0 <= number < inf for number in numbers):
+        raise ValueError("a load has only finite numbers, and none below 0")
     if machines.cores < 2 or not 0 < machines.full <= 1 or machines.spare < 0:
         raise ValueError("a machine has at least 2 cores, and is to be more than 0 and at most 1 full")
     # Of a worker and of the node process, what is left for messages beside waking up.

@@ -20,6 +20,8 @@ from gateway.link.responses import Response, text
 from mesh.subject import SubjectError, check, to_key
 
 CONNECTIONS, DISCONNECT, PUBLISH, REVOKE = "/v1/connections", "/v1/disconnect", "/v1/publish", "/v1/revoke"
+CLIENTS_PATH = "/v1/ws"
+"""Where clients connect, at the other listener."""
 DEMO = {"/v1/demo/kill": "demo/kill", "/v1/demo/cut": "demo/cut"}
 ASKED = {"/health/ready": "ready", "/metrics": "metrics", "/v1/status": "status"}
 OPEN = ("/health/live", "/health/ready")
@@ -121,6 +123,8 @@ def _of_api(path: str, query: Mapping[str, list[str]]) -> AdminAction:
         return PublishThis(subject, "tombstone" in query)
     if path == REVOKE:
         return _revoke(query)
+    if path == CLIENTS_PATH:
+        return text("404 Not Found", "this is the admin listener: clients connect to node.listen")
     if path not in (CONNECTIONS, DISCONNECT):
         return text("404 Not Found", "there is nothing here")
     is_list = path == CONNECTIONS

@@ -8,9 +8,10 @@ from __future__ import annotations
 import argparse
 import os
 import socket
+import ssl
 import sys
 from collections.abc import Callable, Mapping
-from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from http.client import NOT_FOUND, HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -130,7 +131,9 @@ def _request(address: AdminAddress, method: str, path: str, query: Mapping[str, 
         body = answer.read(BYTES_MAX)
         if answer.status != 200:
             plain = body.decode(errors="replace").strip() if len(body) < 300 else ""
-            raise _Refused(f"answered {answer.status} {answer.reason}" + (f": {plain}" if plain else ""))
+            hint = "; the admin listener has a port of its own, by default that of the clients plus 10"
+            said = f"answered {answer.status} {answer.reason}" + (f": {plain}" if plain else "")
+            raise _Refused(said + (hint if answer.status == NOT_FOUND else ""))
         return body
     finally:
         connection.close()
@@ -153,6 +156,8 @@ def _reason(error: Exception) -> str:
         return f"did not answer within {TIMEOUT_S:g} s"
     if isinstance(error, (HTTPException, ConnectionResetError, BrokenPipeError)):
         return "does not speak HTTP"
+    if isinstance(error, ssl.SSLError) and not isinstance(error, ssl.SSLCertVerificationError):
+        return f"does not speak TLS ({(error.reason or str(error)).lower().replace('_', ' ')}): http:// may be meant"
     if isinstance(error, OSError):
         return f"cannot be reached: {error.strerror or error}"
     return str(error)

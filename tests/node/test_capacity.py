@@ -73,3 +73,6 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "the network is the limit" in capsys.readouterr().out
     assert run(["capacity", "--clients", "1000", "--rate", "1", "--cores", "1"]) == 2
     assert "at least 2 cores" in capsys.readouterr().err
+    for rate in ("-1", "nan", "inf"):
+        assert run(["capacity", "--clients", "1000", "--rate", rate]) == 2
+        assert "only finite numbers, and none below 0" in capsys.readouterr().err

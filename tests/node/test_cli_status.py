@@ -269,6 +269,7 @@ def test_a_server_that_cannot_be_reached_is_told_and_the_next_one_asked(
     ("body", "code", "complaint"),
     [
         (b"", 503, "answered 503 Service Unavailable"),
+        (b"nothing", 404, "answered 404 Not Found: nothing; the admin listener has a port of its own, by default that"),
         (b"<html>", 200, "not the status of a node: JSON is malformed"),
         (b"[]", 200, "not the status of a node: Expected `object`, got `array`"),
         (b'{"uptime_s":"x"}', 200, "not the status of a node: Expected `float`, got `str` - at `$.uptime_s`"),
@@ -301,6 +302,24 @@ def test_a_server_that_does_not_speak_http_is_told(reply: bytes, capsys: pytest.
         assert cli.run(["status", "--admin", f"127.0.0.1:{listener.getsockname()[1]}"]) == 1
         thread.join()
     assert capsys.readouterr().err.endswith("/v1/status: does not speak HTTP\n")
+
+
+def test_a_listener_without_tls_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        assert cli.run(["status", "--admin", f"https://127.0.0.1:{listener.getsockname()[1]}"]) == 1
+        thread.join()
+    said = capsys.readouterr().err
+    assert "does not speak TLS (" in said
+    assert said.endswith("): http:// may be meant\n")
 
 
 @pytest.mark.parametrize(

@@ -114,6 +114,12 @@ def test_what_cannot_is_refused(path: str, method: str, query: str, code: str) -
     assert status(ask(path, method, query)) == code
 
 
+def test_a_client_at_the_wrong_listener_is_told_so() -> None:
+    found = ask("/v1/ws", "GET", "")
+    assert isinstance(found, Response)
+    assert b"this is the admin listener: clients connect to node.listen" in found.body
+
+
 _PATHS = st.one_of(st.sampled_from([*ASKED, *POSTS, "/v1/connections", "/"]), st.text())
 _KEYS = ["subject", "identity", "address", "limit", "reason", "tombstone", "token_id", "issued_before", "seconds"]
 _VALUES = st.sampled_from(["/t/a", "/t/*", "/t/%2541", "", "1e400", "nan", "-0", "0001-01-01T00:00:00+23:59", "9" * 20])
