@@ -58,7 +58,7 @@ class Uplink:
         self.handed_over: Mark = (0, 0)
         """Up to here everything has been handed over."""
         self.heard_at = time.monotonic()
-        """When the node said something last. It does at least once a second."""
+        """When the last packet of the node came. It sends at least one a second."""
         self._waiting: deque[bytes] = deque()
         self.waiting_bytes = 0
         """Of packets that the node has not taken."""

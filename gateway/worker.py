@@ -166,7 +166,7 @@ class Worker:
         return self.draining or self._node_watch.is_silent or self.connection_count >= self.connections_max
 
     def refused_s(self, host: str) -> float:
-        """0 if another connection may come from there; else in how many seconds."""
+        """0 if this address may open another connection; else after how many seconds it may."""
         return self.sessions.refused_s(self.now(), host)
 
     def upgraded(

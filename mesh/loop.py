@@ -45,7 +45,7 @@ class Watchers(Protocol):
         """For a descriptor that can be read, or written."""
 
     def timer(self, after_s: float, repeat_s: float = 0.0, /) -> Watcher:
-        """For so long after its start; then every `repeat_s` unless that is 0."""
+        """Goes off `after_s` after its start, and then every `repeat_s` unless that is 0."""
 
 
 class Loop(Watchers, Protocol):

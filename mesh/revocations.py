@@ -1,4 +1,4 @@
-"""Tokens that were revoked, on every node: told to all at once, asked for by whoever lacks some, kept for a time.
+"""Revoked tokens, known to every node: broadcast at once, requested by nodes that lack some, kept for a time.
 
 What is revoked only grows, and two sets are put together in any order with the same outcome. So no coordinator decides
 and no majority is needed: a revocation holds wherever it has been heard of, also while the cluster is cut in two.
@@ -35,7 +35,7 @@ class Revocation(msgspec.Struct, array_like=True, frozen=True):
     """How long it still holds."""
     token_id: str | None = None
     name: str | None = None
-    """Of whom the token is."""
+    """The name of the token's bearer."""
 
 
 class RevocationsBeacon(msgspec.Struct, array_like=True, tag="rv_beacon", gc=False):
@@ -109,7 +109,7 @@ class Revocations:
         match packet:
             case RevocationsSaid(entries):
                 if self._take(now, entries):
-                    self._sends.append((sender, RevocationsBeacon(self.digest)))  # whoever revoked waits for it
+                    self._sends.append((sender, RevocationsBeacon(self.digest)))  # the node that revoked waits for it
             case RevocationsBeacon(digest):
                 self._digests[sender] = digest
                 if digest != self.digest:

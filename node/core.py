@@ -313,7 +313,7 @@ class NodeCore:
         """Answers `SavePromises`: they could not be saved. This voter goes on without, and tries again."""
         self.slots.promises_failed(now)
 
-    # Inputs from whoever runs the node.
+    # Inputs from the operator.
 
     def revoke(self, now: float, entry: Revocation) -> None:
         """Have all nodes end the connections of these tokens, and let nobody in with them.
@@ -334,7 +334,7 @@ class NodeCore:
         """What this node knew before it was started."""
         self.revocations.loaded(now, entries)
 
-    # Inputs from whoever issues tokens.
+    # Inputs from token issuers.
 
     def keys_fetched(self, now: float, url: str, jwks: bytes, error: str) -> None:
         """Answers `FetchKeys`: a key set, or why there is none."""

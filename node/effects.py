@@ -82,7 +82,7 @@ class TellMembers(msgspec.Struct, frozen=True, gc=False):
     meta: bytes
 
 
-# To whoever issues tokens.
+# To token issuers.
 
 
 class SaveKeys(msgspec.Struct, frozen=True):

@@ -278,7 +278,7 @@ class Node:
         """Nothing can be served."""
         self.stopped.set(status)
 
-    # From whoever runs the node.
+    # From the operator.
 
     def revoke(self, token_id: str | None, name: str | None, issued_before: float | None) -> None:
         """Revoke the tokens that fit all that is given, for as long as one of them could live; on all nodes.
@@ -311,7 +311,7 @@ class Node:
         return topic in self.core.topics.namespaces or self.core.topics.is_mapped(topic)
 
     def tell_workers(self, said: link.FromNode) -> int:
-        """Send an event to all connected workers. Returns how many these are."""
+        """Send an event to all connected workers. Returns their number."""
         ids = [*self.core.workers.ids]
         for id in ids:
             self.workers.send(id, said)

@@ -37,7 +37,7 @@ class SubjectRates:
         self._room = COUNTED_PER_TICK
 
     def take(self, most: int) -> list[tuple[str, float]]:
-        """The busiest subjects and how many messages they got, about; counting begins anew."""
+        """The busiest subjects and about how many messages they had; counting starts again."""
         scale = self._passed / max(1, self._counted)
         busiest = [(subject, count * scale) for subject, count in self._counts.most_common(most)]
         self._counts, self._counted, self._passed = Counter(), 0, 0

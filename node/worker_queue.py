@@ -30,7 +30,7 @@ class WorkerQueue:
         self._ahead_max = ahead_max
         self._first: deque[WorkerEvent] = deque()
         self._behind: deque[tuple[int, WorkerEvent]] = deque()
-        """Beside each, how many of the first had come by then."""
+        """Each with the number of the first that had come by then."""
         self._cancelled: set[tuple[WorkerId, int]] = set()
         """Subscribes among those behind that are not wanted any more."""
         self._waiting: set[tuple[WorkerId, int]] = set()

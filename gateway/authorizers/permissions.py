@@ -1,4 +1,4 @@
-"""What somebody may subscribe to and publish to: lists of subjects and patterns. Nothing is allowed that is not said.
+"""What a client may subscribe to and publish to: lists of subjects and patterns. Everything else is forbidden.
 
 A permission is a subject, a pattern (`/topic/*`, `/topic/prefix/*`) or `/*`, which is everything. A pattern permits the
 subjects and the patterns below it; so no subscription to a pattern yields a subject that is not permitted. Comparing

@@ -65,7 +65,7 @@ class Arrival(Readable):
     # As a socket (gateway/http/stream.py).
 
     def recv(self, size: int, /) -> bytes:
-        """Nothing: whoever uses it as a socket has what has come, and need not wait for more."""
+        """Nothing: the handler of a handshake has the whole head already."""
         return b""
 
     def sendall(self, data: bytes, /) -> None:

@@ -81,7 +81,7 @@ class UpgradeOwner(Protocol):
         """Whether no more connections are taken."""
 
     def refused_s(self, host: str) -> float:
-        """0 if another connection may come from there; else in how many seconds."""
+        """0 if this address may open another connection; else after how many seconds it may."""
 
     def handshake_refused(self, host: str, reason: str) -> None:
         """A connection from this address was refused."""

@@ -25,14 +25,14 @@ class Stream(Incoming, Protocol):
         """Send all of this."""
 
     def shutdown(self, how: int, /) -> None:
-        """Hang up: whoever waits in a call comes back."""
+        """Hang up: calls that wait return."""
 
     def detach(self) -> int:
         """The descriptor, which is the caller's from now on."""
 
 
 class ClosableStream(Stream, Protocol):
-    """One that is closed by whoever has it, as gevent's."""
+    """A stream that its user closes, as gevent's."""
 
     def close(self) -> None:
         """Close it."""

@@ -54,7 +54,7 @@ class Certificates:
         self.context = context_of(*self._files)
 
     def look(self) -> bool:
-        """Take the files anew if they have changed; whether that was so. What is wrong with them is told once.
+        """Read the files again if they have changed. Returns whether they had. An error in them is raised once.
 
         Raises:
             CertificateError: If they cannot be used: the former certificate stays.

@@ -31,7 +31,7 @@ class Start(msgspec.Struct, array_like=True, frozen=True, gc=False):
 
     kind: str
     number: int = 0
-    """`last`: how many messages. `time`: milliseconds since 1970."""
+    """For `last` a number of messages; for `time` milliseconds since 1970."""
     place: dict[str, Position | None] = {}
     """`at` and `resume`: positions by log; None: a log that starts with live messages."""
 

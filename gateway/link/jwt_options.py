@@ -41,7 +41,7 @@ class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     issuer: str = ""
     """What `iss` must be. Empty, for a single issuer only: it is not looked at."""
     audience: str | tuple[str, ...] = ()
-    """Of these `aud` must have one. Empty: a token with `aud` is meant for somebody else."""
+    """`aud` must have one of these. Empty: a token with `aud` is refused, as it is meant for another service."""
     algorithms: tuple[str, ...] = ()
     """Which are taken; empty: all that fit the key."""
     secret: str = ""

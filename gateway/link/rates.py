@@ -1,4 +1,4 @@
-"""How fast somebody may ask, and how many connections one may have: GCRA, the token bucket that is one number.
+"""Limits of rates and of connections. Rates are limited by GCRA, a token bucket that is a single number.
 
 A meter holds the time at which its bucket would be full again (ITU-T I.371, the virtual scheduling algorithm). What is
 refused costs nothing, so a client that waits as long as it is told is served.
@@ -41,7 +41,7 @@ class Meter:
         self._full_at = 0.0
 
     def wait_s(self, now: float, rate: Rate, cost: float = 1.0) -> float:
-        """0 if so much is there; else after how many seconds it will be."""
+        """0 if this amount is available; else after how many seconds it will be."""
         wait_s = max(self._full_at, now) - now + (cost - max(rate.burst, cost)) / rate.per_s
         return wait_s if wait_s > 1e-9 else 0.0
 
@@ -53,7 +53,7 @@ class Meter:
         return wait_s
 
     def spend(self, now: float, rate: Rate, cost: float) -> float:
-        """Take so much, there or not: 0 if it was; else after how many seconds the debt is paid."""
+        """Take this amount, available or not. Returns after how many seconds the debt is paid; 0 if there is none."""
         self._full_at = max(self._full_at, now) + cost / rate.per_s
         return max(self._full_at - now - rate.burst / rate.per_s, 0.0)
 
@@ -93,7 +93,7 @@ class ConnectionLimits:
         return bool(self._connections_max) or self._connects is not None
 
     def wait_s(self, now: float, who: str) -> float:
-        """0 if this one may open another connection; else after how many seconds to try again."""
+        """0 if another connection may be opened; else after how many seconds to try again."""
         found = self._found.get(who)
         if found is None:
             return 0.0

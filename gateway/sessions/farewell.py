@@ -13,7 +13,7 @@ from gateway.sessions.session import Session
 
 
 class Away(NamedTuple):
-    """Why clients are sent away, as they are told, and over how many seconds."""
+    """The reason that clients are told, and over how many seconds they are closed."""
 
     code: int
     reason: str

@@ -110,7 +110,7 @@ class Session:
         self.number = 0
         """Tells the node that several subscriptions are of one client; 0 until there is one."""
         self.identity = NOBODY
-        """Who it is, once the authorizer has said so."""
+        """The client's identity, once the authorizer has given it."""
         self.state = NEW
         self._subscriptions: Subscription | dict[int, Subscription] | None = None
         """By the client's number; the only one, as most have, stands by itself: a dictionary takes 224 bytes."""

@@ -87,7 +87,7 @@ class Sessions:
     # From connections.
 
     def refused_s(self, now: float, host: str) -> float:
-        """0 if another connection may come from there; else in how many seconds."""
+        """0 if this address may open another connection; else after how many seconds it may."""
         if not self._addresses.is_on:
             return 0.0
         who = network_of(host)
@@ -213,7 +213,7 @@ class Sessions:
         self._publishing.link_jumped()
         self._subscribing.link_jumped()
 
-    # From the clock, and from whoever runs the worker.
+    # From the clock, and from the operator.
 
     def tick(self, now: float, wall_s: float) -> None:
         """Deadlines and heartbeats.

@@ -19,7 +19,7 @@ from gateway.sessions.stats import WorkerStats
 INSIST_S = 30.0
 """How long a client may be slowed without a pause."""
 PAUSE_S = 1.0
-"""Who has been within its limits for so long begins anew."""
+"""A client that has kept its limits for this time has a clean record again."""
 
 
 class Pace:

@@ -104,7 +104,7 @@ class WorkerStats:
     loop_delay_s: float
 
     def observe_delivery(self, now: float, delivered: Iterable[tuple[float, int]]) -> None:
-        """These live messages have been written: when the node had them, and how many there are."""
+        """Live messages were written: pairs of the time at which the node had them, and their number."""
         for read_at, count in delivered:
             self.delivery.observe(now - read_at, count)
 

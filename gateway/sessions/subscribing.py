@@ -71,7 +71,7 @@ class Subscribing:
 
     @property
     def subject_count(self) -> int:
-        """Subjects and patterns that somebody subscribes to, counted per encoding."""
+        """Subjects and patterns with a subscription, counted per encoding."""
         return sum(map(len, self._fan_outs))
 
     # From clients.
@@ -358,7 +358,7 @@ class Subscribing:
             self._ask_more(session)
 
     def _ask_again(self, subscription: Subscription) -> None:
-        """Ask anew for one that was not answered."""
+        """Ask again for one that was not answered."""
         if subscription.stage == HELD_BACK:
             return
         self._outputs.cancel(subscription.sid)

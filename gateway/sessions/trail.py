@@ -84,7 +84,7 @@ class Trail:
             return None
         try:
             return link.Audited(len(events), _encoder.encode_lines(events))
-        except (UnicodeEncodeError, TypeError, ValueError):  # an authorizer of somebody's own may name clients anything
+        except (UnicodeEncodeError, TypeError, ValueError):  # a custom authorizer may give clients any name
             lines = [line for event in events if (line := _line(event)) is not None]
             self.dropped += len(events) - len(lines)
             return link.Audited(len(lines), b"".join(lines))

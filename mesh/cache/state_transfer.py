@@ -118,9 +118,9 @@ class StateTransferConfig:
     """Times in seconds."""
 
     again_s: float = 0.2
-    """A page that has not come after so long is asked for once more."""
+    """After this time a page that has not come is requested again."""
     silence_s: float = 0.5
-    """A peer without a page for so long is left."""
+    """After this time without a page another peer is asked."""
     forget_s: float = 5.0
     active_max: int = 8
     served_max: int = 64

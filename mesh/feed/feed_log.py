@@ -89,7 +89,7 @@ class FeedConfig:
     """Every node reads for itself."""
     beacon_s: float = 0.1
     silence_s: float = 1.0
-    """A feeder that was not heard for so long is one no more."""
+    """A feeder that is silent for this time is replaced."""
     step_s: float = 0.2
     """Each next in rank waits so much longer, so that one takes over alone."""
     settle_s: float = 3.0
@@ -97,7 +97,7 @@ class FeedConfig:
     behind_s: float = 0.1
     """Batches may arrive this long after a beacon that already includes them."""
     repair_s: float = 1.0
-    """A repair that brings nothing for so long has failed."""
+    """A repair that makes no progress for this time has failed."""
     repair_again_s: float = 2.0
     repair_peers_max: int = 2
     early_max: int = 500

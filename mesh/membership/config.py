@@ -16,7 +16,7 @@ class MembershipConfig(msgspec.Struct, frozen=True, kw_only=True):
     probe_interval_s: float = 0.5
     """One member is probed per interval; a probe has failed when its interval is over."""
     probe_timeout_s: float = 0.2
-    """After so long without an ack others are asked to ping."""
+    """After this time without an ack other members are asked to ping."""
     indirect_probes: int = 3
     suspicion_mult: int = 4
     """The shortest suspicion, in probe intervals, times log10 of the number of members."""
@@ -37,7 +37,7 @@ class MembershipConfig(msgspec.Struct, frozen=True, kw_only=True):
     health_max: int = 7
     """Local health multiplies probe interval and timeout by 1 to `health_max + 1`."""
     forget_after_s: float = 86_400.0
-    """The dead and the left are forgotten after so long."""
+    """Members that are dead or have left are forgotten after this time."""
 
     def __post_init__(self) -> None:
         for name in self.__struct_fields__:

@@ -62,8 +62,8 @@ RAISES_MAX = 3
 """How often this member raises its incarnation above one other boot of its name. A process that is gone cannot go on
 raising its own; one that does is alive. Of two the later one began, so it gives up first and is told (NameTaken)."""
 RIVAL_OVER_S = 10.0
-"""Another process of this member's name that was not heard of for so long is gone. While it lives its claims come with
-each exchange of views: every few seconds."""
+"""Another process of this member's name is gone after this time without its claims. While it lives they come with each
+exchange of views: every few seconds."""
 BOOTS_MAX = 64
 """Other boots of this member's name that are remembered."""
 CONTACT_INTERVAL_S = 0.5

@@ -170,7 +170,7 @@ class Seal:
     # Inputs.
 
     def send(self, address: str, payload: bytes) -> None:
-        """Seal this for whoever is at the address; if its boot is not known, ask and keep the latest payload."""
+        """Seal a payload for the member at an address; while its boot is unknown, ask for it and keep the latest."""
         peer = self._peer(address)
         peer.payload = payload
         if peer.boot:

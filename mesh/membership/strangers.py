@@ -17,7 +17,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 OVER_AFTER_S = 5.0
-"""A stranger that was not heard of for so long is gone, or has been put right. Members ask their join addresses every
+"""A stranger that was not heard of for this time is gone, or has been put right. Members ask their join addresses every
 second."""
 NOTICE_INTERVAL_S = 0.9
 """One address gets at most one notice in this time."""

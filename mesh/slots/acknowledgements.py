@@ -82,7 +82,7 @@ class Acknowledgements:
         return now - self._began_at < self._fresh_s or sum(self._is_fresh(now, voter) for voter in voters) >= count
 
     def end_of(self, now: float, name: NodeName) -> int | None:
-        """Up to where a node holds the log, if it has said so lately."""
+        """Up to where a node holds the log, if it has acknowledged recently."""
         return self._ends.get(name) if self._is_fresh(now, name) else None
 
     def has_others(self, voters: Sequence[NodeName]) -> bool:

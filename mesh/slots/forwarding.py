@@ -37,9 +37,9 @@ class ForwardingConfig(msgspec.Struct, frozen=True):
     timeout_s: float = 5.0
     """A publish that was not committed by then is refused."""
     unavailable_s: float = 2.0
-    """A slot without a coordinator that takes publishes for so long: they are refused at once."""
+    """After this time without a coordinator that takes publishes, they are refused at once."""
     retry_s: float = 0.3
-    """When nothing of a stream was committed for so long it is sent again; later where commits take longer."""
+    """A stream of which nothing is committed for this time is sent again; later where commits take longer."""
     retry_max_s: float = 1.2
     pending_max: int = 10_000
     """Publishes of this node that are not answered yet."""

@@ -31,9 +31,9 @@ from mesh.slots.slot import NEVER, NodeName
 DEAF_S = 0.4
 WELL_S = 1.0
 SHOWN_S = 2.0
-"""A link that is missing for so long is worth telling people: on a busy machine a beacon may just be late."""
+"""A link that is missing for this time is reported: on a busy machine a beacon may just be late."""
 FORGET_S = 1.5
-"""What a node said is forgotten when it was not said again for so long."""
+"""A node's report is forgotten when it is not repeated for this time."""
 STARTS_MAX = 8
 """Starts of one node that are told apart."""
 STEP_S_MAX = 0.2

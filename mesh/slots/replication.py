@@ -107,7 +107,7 @@ class Replication:
         self._end_seen = 0
         self._asked_at = NEVER
         self._is_behind = False
-        """The coordinator has let go of what this replica needs next: its log must be copied anew."""
+        """The coordinator no longer has what this replica needs next: the whole log must be copied."""
         self._commit_seen = 0
 
     # As coordinator.

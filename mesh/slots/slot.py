@@ -52,7 +52,7 @@ class SlotConfig:
     elect_quorum: int = 0
     """R: so many voters elect; 0: a majority."""
     silence_s: float = 1.0
-    """A coordinator that was not heard for so long is replaced."""
+    """A coordinator that is silent for this time is replaced."""
     stick_s: float = 0.8
     """A voter that has heard its coordinator within this grants no other (liveness only)."""
     rank_delay_s: float = 0.15
@@ -226,7 +226,7 @@ class Slot:
             self.out.promises[self.number] = max(epoch, self.out.promises.get(self.number, 0))
 
     def become(self, role: Role, coordinator: NodeName) -> None:
-        """Have this role in the epoch that is promised; say so if one of them is new."""
+        """Take this role in the promised epoch, with an event if the role or the epoch is new."""
         told = (self.promised, role, coordinator)
         if told != self._told:
             self._told = told

@@ -115,7 +115,7 @@ _FREQUENT = (Append, AppendOk, Commit)
 SlotsEvent: TypeAlias = SlotEvent | PublishCommitted | PublishRefused | CameByOthers
 
 _CUMULATIVE = (AppendOk, Commit)
-"""Both are tuples, because a union that stands in a call of `isinstance` is made anew each time."""
+"""Both are tuples, because a union in a call of `isinstance` is built with each call."""
 
 
 class Slots:

@@ -24,7 +24,7 @@ from mesh.transport.wire import Envelope, P
 
 @dataclass(frozen=True, slots=True)
 class PeerAddress:
-    """Where a peer is. Another boot or address is another process: its links are made anew."""
+    """Where a peer is. Another boot or address is another process, with new links."""
 
     boot: str
     router_address: str

@@ -41,7 +41,7 @@ RECONNECT_MS = 100
 RECONNECT_MS_MAX = 2_000
 HANDSHAKE_MS = 5_000
 UNACKNOWLEDGED_MS = 10_000
-"""TCP data unacknowledged, or a window shut, for so long closes the connection and frees its queue."""
+"""After this time with unacknowledged TCP data, or a shut window, the connection is closed and its queue freed."""
 CURVE_BYTES = 1_024
 """More than CURVE and a topic add to a message."""
 TO_ALL = b"*"
@@ -124,7 +124,7 @@ class Transport(Generic[P]):
             self._connect(name)
 
     def kick(self, peer: str) -> None:
-        """Make the links to this peer anew: a connection can be dead without either end knowing it (half-open)."""
+        """Reconnect to this peer: a connection can be dead without either end knowing it (half-open)."""
         if self._links.address(peer) is not None:
             self._links.reopened(time.monotonic(), peer)
             self._disconnect(peer)

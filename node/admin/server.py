@@ -67,7 +67,7 @@ class AdminOwner(Protocol):
         """Whether there is such a topic or namespace."""
 
     def tell_workers(self, said: link.FromNode) -> int:
-        """Send an event to all connected workers. Returns how many these are."""
+        """Send an event to all connected workers. Returns their number."""
 
     def publish(self, worker: WorkerId, publish: link.Publish) -> None:
         """As a worker would; the answer comes to the same number."""

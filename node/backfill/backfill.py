@@ -38,7 +38,7 @@ from node.backfill.questions import KafkaQuestion, LatestValues, Locate, Measure
 from node.topics import Source
 
 ANSWER_WITHIN_S = 2
-"""After so long the client is answered though Kafka has not told everything: those logs are said to be waiting."""
+"""After this time the client is answered even if Kafka has not; logs that lack an answer are reported as waiting."""
 
 
 GATHERED_MAX = 5_000

@@ -91,7 +91,7 @@ class Backfills:
                 self._soon(backfill)
 
     def forget(self, worker: WorkerId) -> None:
-        """The worker is gone, or has lost its place: it asks anew for what was not answered."""
+        """The worker is gone, or has lost its place: it asks again for what was not answered."""
         for backfill in [one for one in self._backfills.values() if one.worker == worker]:
             self._remove(backfill)
 

@@ -63,7 +63,7 @@ class TableRead(msgspec.Struct, gc=False):
     """One of a subject; a tombstone is one, too."""
     reached: Position
     is_lost: bool
-    """Kafka no longer has what stood at `after` or followed it: the table must be made anew."""
+    """Kafka no longer has what stood at `after` or followed it: the table must be built again."""
 
 
 class Scanned(msgspec.Struct, gc=False):

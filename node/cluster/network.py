@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 GOODBYE_S = 0.5
 """How long this node stays after it has said that it leaves, so that the others can pass it on."""
 HALF_OPEN_S = 1.5
-"""A link that was silent for so long while its peer lives is made anew: TCP may not know yet that it is gone."""
+"""A link that is silent for this time while its peer is alive is reconnected: TCP may not have noticed a break."""
 
 
 class _Link(MembershipLink):

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 SILENT_S = 2.0
-"""An address is tried when nothing was heard from it for so long; a node that has just started may need a moment."""
+"""An address is tried after this time of silence; a node that has just started may need a moment."""
 AGAIN_S = 2.0
 
 

@@ -110,7 +110,7 @@ class _Feed:
         self._producer.flush(2)
 
     def _produce(self, records: Iterable[FlightRecord]) -> float:
-        """Return how many seconds were spent waiting for room in the queue."""
+        """Return the seconds spent waiting for room in the queue."""
         waited_s = 0.0
         for topic, key, value in records:
             while not self._stopping.is_set():

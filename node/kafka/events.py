@@ -132,7 +132,7 @@ class NotAllowed(msgspec.Struct, gc=False):
 
 
 class ReadError(msgspec.Struct, gc=False):
-    """Kafka said something else; librdkafka goes on trying by itself."""
+    """Any other error of Kafka's; librdkafka retries by itself."""
 
     text: str
     where: Where | None = None

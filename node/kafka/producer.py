@@ -25,7 +25,7 @@ from node.kafka.threads import Inbox
 from node.kafka.topic_admin import LimitFound, TopicAdmin
 
 FORBIDDEN_FOR_S = 1.0
-"""For so long nothing more is sent to a topic that Kafka did not allow: each refusal holds up what is for others."""
+"""How long nothing is sent to a topic after Kafka has refused it: each refusal delays what is for other topics."""
 
 _TOO_LARGE = {KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.RECORD_LIST_TOO_LARGE}
 _NO_TOPIC = {KafkaError._UNKNOWN_TOPIC, KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION}

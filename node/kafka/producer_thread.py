@@ -29,7 +29,7 @@ REPORTS_S = 1.0
 """How long the reports of a producer that ends are waited for."""
 PAUSE_MIN_S, PAUSE_MAX_S = 1.0, 30.0
 WELL_AFTER_S = 5.0
-"""A producer that has lived for so long can produce, or waits for brokers that are away."""
+"""After this time a producer is taken to work, or to wait for brokers that are away."""
 RECORD_BYTES_MAX = 100_000_000
 """Brokers take no larger request by default; below that they are asked."""
 

@@ -42,7 +42,7 @@ class Replay:
         self._inbox = inbox
         self._waiting: dict[tuple[str, int], list[tuple[int, KafkaQuestion]]] = {}
         self._wanted: set[int] = set()
-        """Tickets whose answers somebody waits for."""
+        """Tickets whose answers are still needed."""
         self._changed = threading.Condition()
         self._stopping = False
         self.records = 0
@@ -173,7 +173,7 @@ class Partition:
         return None
 
     def measure(self, position: Position) -> Truncation | None:
-        """What became of the log if Kafka has lost this position, which somebody has seen."""
+        """The truncation by which Kafka has lost this position, which was seen before; None if it has not."""
         return self._epochs(*self.watermarks()).truncation(position)
 
     def read_table(self, question: ReadTable) -> TableRead:

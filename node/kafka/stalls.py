@@ -111,7 +111,7 @@ def stall_s(fetch_wait_s: float) -> float:
 
 
 def _heard_at(now: float, broker: BrokerFigures) -> float:
-    """When a broker last said something, or had nothing to say."""
+    """When a broker last answered, or had no request to answer."""
     if not broker.waitresp_cnt:
         return now
     return now - broker.rxidle / 1e6 if broker.rxidle >= 0 else 0.0

@@ -1,4 +1,4 @@
-"""Whole logs on their way from a peer's cache, each put together beside the one that it is to replace.
+"""Copies of whole logs from a peer's cache, each assembled beside the log that it will replace.
 
 Not here: asking for it (mesh/cache/state_transfer.py), when it takes its place (slot_logs.py, kafka_logs.py).
 """
@@ -60,7 +60,7 @@ class Copies:
         self._copies[page.log].take(now, page.part, clock_ms)
 
     def finish(self, log_id: str) -> LogCopy:
-        """There are no more pages: whoever calls installs or discards it."""
+        """The last page has come: the caller installs or discards the copy."""
         copy = self._copies.pop(log_id)
         copy.finish()
         return copy

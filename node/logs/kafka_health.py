@@ -14,7 +14,7 @@ from node.topics import Source
 
 UNREACHABLE_TOLD_EVERY_S = 60.0
 CALM_S = 8.0
-"""After this a partition flows for good: a connection that is made anew answers once, and perhaps nothing more."""
+"""After this time a partition counts as flowing: a new connection may answer once, and then no more."""
 WITHOUT_IDS_TEXT = (
     "Kafka gives topics no ids: one that is deleted, created again and written as far as the old one was at the last "
     "look (kafka.metadata_interval), all before the next, is taken for the same log: what stands before that is missed"

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 
 EVENTS_MAX = 100
 MOVES_WITHIN_S, MOVES_QUIET_S = 10, 2
-"""Slots move one by one. They are told together: when none has moved for so long, at the latest after so long."""
+"""Slots move one by one, and are reported together: once none has moved for the second time, or after the first."""
 
 
 @dataclass(slots=True)

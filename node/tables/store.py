@@ -82,7 +82,7 @@ class TableStore:
             self._db.execute("COMMIT")
 
     def drop_stale(self, now_s: float) -> int:
-        """Remove tables that are of no use any more, because Kafka may have forgotten tombstones since; how many."""
+        """Remove tables that are too old, because Kafka may have forgotten tombstones since. Returns their number."""
         stale = self._db.execute("SELECT log FROM logs WHERE current_s + tombstones_s < ?", (now_s,)).fetchall()
         for (log,) in stale:
             self.drop(log)

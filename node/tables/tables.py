@@ -86,7 +86,7 @@ class Table:
         self.collected: dict[str, Entry] = {}
         self.collected_bytes = 0
         self.appended = 0
-        """Of the log's entries: how many there were when they were collected last."""
+        """The number of the log's entries when they were collected last."""
         self.writes = 0
         """On their way to the store."""
         self.read: TableRead | None = None
@@ -150,7 +150,7 @@ class Tables:
         self.bytes = 0
         """Of the store, when something was last written."""
         self.rebuilt = 0
-        """Tables that had to be begun anew."""
+        """Tables that had to be built again."""
         self.changes_read = 0
         """Changes that were read from Kafka to fill tables."""
         self._second_at = 0.0
@@ -348,7 +348,7 @@ class Tables:
             self._write([table for table in due if self._is_free(table)])
 
     def ask(self, ticket: Ticket, question: LatestValues) -> None:
-        """Answered to whoever waits for the ticket."""
+        """Ask for rows; the answer comes with the ticket."""
         table = self._tables.get(question.source.log_id)
         if table is None or table.stage is not TableStage.COMPLETE:
             self._backfills.unanswered(ticket)
