@@ -29,7 +29,7 @@ from node.topics import Source, incarnation_of
 ASK_S = 5.0
 """Longest wait for one answer of Kafka."""
 CONFIGS_EVERY = 12
-"""The interval, in looks, at which topics' configurations are requested: they, and the right to see them, may change."""
+"""In how many looks topics' configurations are requested once: they, and the right to see them, may change."""
 TOMBSTONES_S = 86_400.0
 """How long Kafka keeps tombstones unless it is told otherwise."""
 LOOK_UP_PAUSE_S = 0.3
