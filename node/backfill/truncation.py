@@ -38,7 +38,9 @@ class Epochs:
         A position that can never have been there is answered as if what it claims were lost.
         """
         epoch, offset = place
-        if offset < self._low or offset <= self._true_up_to.get(epoch, -1):
+        if offset < self._low:
+            return self._before_low(epoch)
+        if offset <= self._true_up_to.get(epoch, -1):
             return None
         found = self._read(offset) if offset < self._end else None
         if found is not None and found[0] <= epoch:
@@ -51,6 +53,14 @@ class Epochs:
             return None
         # Within its epoch a log never ends sooner than before. A leader of an older epoch may not know that it is one.
         return Truncation(last, last if last[0] == epoch else place)
+
+    def _before_low(self, epoch: int) -> Truncation | None:
+        """Nothing is left of what was at a position before the first record; its epoch can only be too high."""
+        first = self._read(self._low) if epoch > 0 else None
+        if first is None or first[0] >= epoch:
+            return None
+        before = (first[0], self._low - 1)
+        return Truncation(before, before)
 
     def _end_of(self, epoch: int) -> tuple[Position, Position | None]:
         """The last record whose epoch is not higher, and the first one whose is, if there is one yet."""

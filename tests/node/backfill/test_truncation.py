@@ -73,6 +73,16 @@ def test_a_position_that_never_was_is_lost() -> None:
     assert log.epochs.truncation((7, 99)) == Truncation((0, 2), (7, 99))
 
 
+def test_a_position_before_the_first_record_whose_epoch_never_was_is_lost() -> None:
+    """Else whatever follows would be dropped as a repeat, and nobody would be told."""
+    assert issue(195).epochs.truncation((7, -1)) == Truncation(BEGINNING, BEGINNING)
+    later = Log([(3, 50), (3, 60)])
+    assert later.epochs.truncation((4, 20)) == Truncation((3, 49), (3, 49))
+    for true in ((3, 20), (3, -1), (1, 20), (0, 20)):
+        assert later.epochs.truncation(true) is None
+    assert Log([], 50, 50).epochs.truncation((4, 20)) is None, "of that epoch may be what comes"
+
+
 def test_whatever_offsets_have_no_record() -> None:
     rng = Random(8)
     for _ in range(2000):
@@ -89,7 +99,7 @@ def test_whatever_offsets_have_no_record() -> None:
         found = log.epochs.truncation(place)
         above = next((record for record in records if record[0] > place[0]), None)
         if place[1] < low:
-            assert found is None
+            assert (found is not None) == (bool(records) and records[0][0] < place[0])
         elif above is not None and above[1] <= place[1]:
             before = [record for record in records if record[0] <= place[0]]
             nothing = BEGINNING if low == 0 else (place[0], low - 1)
