@@ -31,11 +31,11 @@ class Guard:
         self._process = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, start_new_session=True)
 
     def begun(self, pid: int) -> None:
-        """This process must not outlive the demo."""
+        """Register a process that must not outlive the demo."""
         self._tell(f"+{pid}\n")
 
     def ended(self, pid: int) -> None:
-        """This process has been waited for: its number may be used again from now on."""
+        """Remove a process that has been waited for: its id may be reused from now on."""
         self._tell(f"-{pid}\n")
 
     def close(self) -> None:

@@ -1,9 +1,9 @@
-"""The demo's nodes: processes that are started, restarted when they die, and ended.
+"""The demo's nodes: starts their processes, restarts those that die, and ends them.
 
-A node that dies is restarted with the same command after a pause, long enough to watch the others go on without it.
-What a node writes is copied line by line, so that the lines of several nodes do not mix.
+A node that dies is restarted with the same command after a pause, long enough to watch the others continue without it.
+The output of each node is copied line by line, so that the lines of several nodes do not mix.
 
-Not here: their commands (plan.py), what else the demo starts (run.py).
+Not here: their commands (plan.py), the other processes of the demo (run.py).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class DemoNode:
         self._prefix = prefix.encode()
         self.lives = 0
         self.restart_at: float | None = None
-        """When it is to be restarted; None while it runs."""
+        """When to restart it; None while it runs."""
         self._command = [*command]
         self._environment = environment
         self._guard = guard
@@ -44,7 +44,7 @@ class DemoNode:
 
     @property
     def pid(self) -> int:
-        """The number of the running process, or of the last one."""
+        """The process id of the running process, or of the last one."""
         assert self._process is not None
         return self._process.pid
 
@@ -65,7 +65,7 @@ class DemoNode:
         self._copying.start()
 
     def look(self) -> int | None:
-        """The exit status, once, when the process has ended by itself; its restart is then due."""
+        """The exit status, once, if the process has ended without being asked to; schedules its restart."""
         if self._process is None or self.restart_at is not None or self._process.poll() is None:
             return None
         self._ended()
@@ -93,7 +93,7 @@ class DemoNode:
     def _ended(self) -> None:
         self._guard.ended(self.pid)
         assert self._copying is not None
-        self._copying.join(1)  # its workers write there, too, and may run a little longer
+        self._copying.join(1)  # its workers write to the same pipe, and may run a little longer
 
 
 def say(text: str) -> None:

@@ -1,7 +1,7 @@
-"""`whimbrel demo`: an embedded Kafka, the producer of flights and three nodes, started together and ended together.
+"""`whimbrel demo`: runs an embedded Kafka, the producer of flights and three nodes.
 
-Not here: what the nodes are told (plan.py), their lives (nodes.py), the end of a demo that was killed (guard.py), the
-other parts (node/kafka/embedded.py, producer.py).
+Not here: the configuration of the nodes (plan.py), their processes (nodes.py), the end of a demo that was killed
+(guard.py), the other parts (node/kafka/embedded.py, producer.py).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _GRACE_S = 10.0
 
 
 class _Stop:
-    """SIGTERM, Ctrl-C or a terminal that is closed: the first asks the demo to end, the second ends it at once."""
+    """SIGTERM, Ctrl-C or a closed terminal: the first signal asks the demo to end, the second ends it at once."""
 
     def __init__(self) -> None:
         self.asked = threading.Event()
@@ -60,7 +60,7 @@ class _Stop:
 
 
 def run_demo(settings: Settings) -> int:
-    """Run the demo until it is told to stop; the exit code."""
+    """Run the demo until a signal asks it to stop; return the exit code."""
     stop = _Stop()
     try:
         places = _places(settings)
@@ -88,7 +88,7 @@ def run_demo(settings: Settings) -> int:
 
 
 def _run(stop: _Stop, places: Sequence[NodePlan], bootstrap: str, directory: Path) -> int:
-    """Start the nodes and keep them alive; the exit code when the demo is to end."""
+    """Start the nodes and restart those that die, until the demo has to end; return the exit code."""
     for node in stop.nodes:
         node.start()
     is_ready = False
@@ -159,7 +159,7 @@ def _places(settings: Settings) -> list[NodePlan]:
     """The addresses of the nodes.
 
     Raises:
-        OSError: If they cannot; `strerror` says why, and what to do.
+        OSError: If a port cannot be used; `strerror` has the reason and the remedy.
     """
     host, first = settings.node.host, settings.node.port
     bracketed = f"[{host}]" if ":" in host else host
@@ -186,7 +186,7 @@ def _places(settings: Settings) -> list[NodePlan]:
 
 
 def _why_not(host: str, port: int, kind: int = socket.SOCK_STREAM) -> str:
-    """Why it is impossible to listen there; empty if it is possible."""
+    """Why the port cannot be used; empty if it can."""
     if port > 65535:
         return "there is no such port"
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, kind) as probe:
@@ -229,7 +229,7 @@ def _own_address() -> str:
 
 
 def _as_called() -> str:
-    """How the user can call the command: `whimbrel`, if the shell finds it."""
+    """The command as the user can type it: `whimbrel`, if it is on the PATH."""
     called = Path(sys.argv[0])
     if called.name != "whimbrel":
         return f"{sys.executable} -m node.cli"
