@@ -6,10 +6,10 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from importlib.metadata import version
 from random import SystemRandom
-from typing import Any, Literal, NamedTuple, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, TypeVarTuple
 
 from whimbrel import events, outputs, subjects
 from whimbrel.connection import WebSocketConnection
@@ -34,6 +34,9 @@ CLOCKS_EVERY_S = 1.0
 GetToken: TypeAlias = Callable[[], str | Awaitable[str]]
 OnStatus: TypeAlias = Callable[[Status], object]
 State: TypeAlias = Literal["connecting", "connected", "reconnecting", "closed"]
+
+T = TypeVar("T")
+Args = TypeVarTuple("Args")
 
 logger = logging.getLogger("whimbrel")
 
@@ -260,8 +263,7 @@ class Client:
         item = Outgoing(subject, value, pairs, loop.time() + timeout_s)
         done = self._publishing[item] = loop.create_future()
         self._input(self._session.publish, item)
-        published: Published = await self._answer(done)
-        return published
+        return await self._answer(done)
 
     # What the connection says (connection.ConnectionOwner).
 
@@ -316,7 +318,7 @@ class Client:
 
     # The session's inputs and outputs.
 
-    def _input(self, method: Callable[..., None], *args: Any) -> None:
+    def _input(self, method: Callable[[float, *Args], object], *args: *Args) -> None:
         assert self._running is not None
         method(self._running.time(), *args)
         for output in self._session.take():
@@ -409,12 +411,12 @@ class Client:
         self._room.set()
         subscription.end(error, forget=forget)
 
-    async def _answer(self, future: asyncio.Future[Any]) -> Any:
+    async def _answer(self, future: asyncio.Future[T]) -> T:
         """Wait for an answer; while someone does, reading goes on."""
         self._room.set()
         return await future
 
-    def _resolve(self, future: asyncio.Future[Any] | None, result: object) -> None:
+    def _resolve(self, future: asyncio.Future[T] | None, result: T | Exception) -> None:
         if future is None or future.done():
             return
         if isinstance(result, Exception):
@@ -451,7 +453,7 @@ class Client:
             raise TypeError(f"get_token is to give a string, and gave {token!r}")
         return token
 
-    def _spawn(self, coroutine: Any) -> None:
+    def _spawn(self, coroutine: Coroutine[Any, Any, object]) -> None:
         task = asyncio.ensure_future(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
