@@ -119,9 +119,12 @@ def test_brokers_that_create_topics_by_themselves(tmp_path: Path) -> None:
                 request = raw.send("publish", subject="/typo/k", publisher=PUBLISHER, seq=0, text="1")
                 kafka.start()
                 node.wait(lambda: node.get("/health/ready")[0] == 200, "readiness")
-                raw.send("publish", subject="/there/k", publisher=PUBLISHER, seq=1, text="1")
-                raw.until(lambda frame: frame["op"] == "published")
-                raw.until(lambda frame: frame.get("id") == request and frame["op"] == "error")
+                right = raw.send("publish", subject="/there/k", publisher=PUBLISHER, seq=1, text="1")
+                answers: dict[int, str] = {}
+                while len(answers) < 2:  # where Kafka takes long to start, the first has failed before
+                    frame = raw.until(lambda frame: frame.get("id") in (request, right))
+                    answers[frame["id"]] = frame["op"]
+                assert answers == {request: "error", right: "published"}
         finally:
             node.__exit__(None)
         admin = AdminClient({"bootstrap.servers": kafka.bootstrap})
@@ -142,7 +145,7 @@ def test_credentials_that_may_only_read(
         began = time.monotonic()
         answers = publish_all(raw, f"/{topic}/k", [str(n) for n in range(20)])
         assert {answer["code"] for answer in answers} == {4312}, answers
-        assert time.monotonic() - began < 1.0
+        assert time.monotonic() - began < 5.0, "a publish that is tried again and again takes its timeout"
         assert node.log.count("producer_failed") == 1
         user.allow("WRITE", topic=topic)
         node.wait(
