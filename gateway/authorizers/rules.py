@@ -25,7 +25,7 @@ class StaticRules(Authorizer):
     blocks = False
 
     def __init__(self, **options: Any) -> None:
-        self._permissions = filled(msgspec.convert(options, Rules), {})
+        self._permissions = filled(msgspec.convert(options, Rules, strict=False), {})
 
     def connect(self, connection: Connection) -> Identity:
         return _ANYBODY

@@ -105,7 +105,7 @@ class Webhook(Authorizer):
 
     def __init__(self, **options: Any) -> None:
         self._remembered = _Remembered()
-        self._service = _Service(msgspec.convert(options, _Options), self._remembered)
+        self._service = _Service(msgspec.convert(options, _Options, strict=False), self._remembered)
 
     def connect(self, connection: Connection) -> Identity:
         return _identity(self._recall(_connect(connection)))

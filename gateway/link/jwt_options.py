@@ -90,7 +90,7 @@ def read(options: dict[str, Any]) -> JwtOptions:
     if alone and "issuers" in given:
         raise JwtOptionsError(f"`{next(iter(alone))}` belongs into each of the `issuers` where there are such")
     try:
-        found = msgspec.convert({"issuers": [alone], **given}, JwtOptions)
+        found = msgspec.convert({"issuers": [alone], **given}, JwtOptions, strict=False)
     except msgspec.ValidationError as error:
         raise JwtOptionsError(str(error)) from error
     _check(found)

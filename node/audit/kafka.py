@@ -45,7 +45,7 @@ class KafkaAuditor(LineAuditor):
     """Produces; waits while the library's queue is full."""
 
     def __init__(self, **options: Any) -> None:
-        given = msgspec.convert(options, KafkaAuditOptions)
+        given = msgspec.convert(options, KafkaAuditOptions, strict=False)
         if not given.bootstrap:
             raise ValueError("`bootstrap` is missing: the brokers, as in [kafka]")
         self._topic = given.topic

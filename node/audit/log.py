@@ -31,7 +31,7 @@ class LogAuditor(LineAuditor):
     """Appends to a file that only the node's user can read."""
 
     def __init__(self, **options: Any) -> None:
-        self._options = msgspec.convert(options, LogOptions)
+        self._options = msgspec.convert(options, LogOptions, strict=False)
         if self._options.files < 1 or self._options.bytes < 1:
             raise ValueError("`bytes` and `files` are at least 1")
         self._file = -1

@@ -70,9 +70,10 @@ class Key:
     def _of_text(self, text: str) -> object:
         """Lists are separated by commas; they and tables may also be written as in TOML."""
         text.encode()  # the environment can hold bytes that are not UTF-8
-        if self.kind.is_open or not isinstance(self.default, (tuple, dict)):
-            return text
-        return of_toml(text) if text.startswith(("[", "{")) else split(text)
+        is_listed = isinstance(self.default, (tuple, dict)) and not self.kind.is_open
+        if (is_listed or self.attribute == "options") and text.startswith(("[", "{")):
+            return of_toml(text)
+        return split(text) if is_listed else text
 
 
 def split(text: str) -> list[str]:

@@ -148,7 +148,12 @@ class Layers:
             parts = of_toml(text) if text.startswith("[") else [{"name": part} for part in split(text)]
             self._put_list(path, parts, lambda *_: source)
         elif path.partition(".")[0] in SECTIONS:
-            self._put(source, path, text, is_text=True)
+            key = key_at(path)
+            is_option = key is not None and key.attribute == "options" and path.count(".") > 1
+            if is_option:
+                self._put_option(source, path, text)
+            else:
+                self._put(source, path, text, is_text=True)
         else:
             self._unknown(source, path)
 
@@ -181,6 +186,16 @@ class Layers:
         for section in LISTS:  # an entry without a name was told to be wrong
             document[section] = [entry for entry in document[section].values() if "name" in entry]
         return msgspec.convert(document, Settings)
+
+    def _put_option(self, source: str, path: str, text: str) -> None:
+        """One key of a table of options, such as `audit.log.file`; the others stay as they are."""
+        section, name, key = path.split(".", 2)
+        table = self.values.get(f"{section}.{name}")
+        self._put(source, path, text, is_text=True)
+        if path in self.values:
+            value = self.values.pop(path)
+            del self.sources[path]
+            self._put(source, f"{section}.{name}", {**(table if isinstance(table, dict) else {}), key: value})
 
     def _put(self, source: str, path: str, raw: object, *, is_text: bool = False) -> None:
         key = key_at(path)

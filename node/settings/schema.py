@@ -306,7 +306,8 @@ class AuthorizerSettings(Section, frozen=True):
     token_life_s: Duration = 86400.0
     """How long a token may live from when it is shown; one that says more is refused. A revocation is kept so long."""
     options: Options = field(default_factory=dict)
-    """All other keys of the section, handed to the authorizer as they are."""
+    """All other keys of the section, handed to the authorizer as they are: from the environment and from flags as text,
+    but lists and tables are read as TOML."""
 
 
 class AuditSettings(Section, frozen=True):
@@ -324,7 +325,7 @@ class AuditSettings(Section, frozen=True):
     queue_max: Count = 100_000
     """Events that may wait for an auditor; more are dropped, counted and told."""
     options: Options = field(default_factory=dict)
-    """The auditors' own tables, handed to them as they are."""
+    """The auditors' own tables, handed to them as they are; `--set audit.log.file=…` sets one key of a table."""
 
     def options_of(self, name: str, kafka: KafkaSettings) -> dict[str, Any]:
         """What an auditor is made with: that of Kafka is told where Kafka is."""

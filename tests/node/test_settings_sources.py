@@ -186,6 +186,19 @@ def test_options_of_the_authorizer_are_passed_as_they_are() -> None:
     assert effective.source("authorizer.files") == "x.toml:3"
 
 
+def test_options_from_flags_are_text_but_for_lists_and_tables() -> None:
+    authorizer = ("authorizer.timeout_s=2", 'authorizer.default={ subscribe = ["/a/*"] }', 'authorizer.require=["x"]')
+    audit = ("audit.log={ file = 'a' }", "audit.log.file=b", "audit.log.files=3")
+    effective = load(None, {}, [("--set", text) for text in (*authorizer, *audit)])
+    assert effective.problems == []
+    assert effective.settings.authorizer.options == {
+        "timeout_s": "2",
+        "default": {"subscribe": ["/a/*"]},
+        "require": ["x"],
+    }
+    assert effective.settings.audit.options == {"log": {"file": "b", "files": "3"}}
+
+
 TOPICS = "[[topics]]\nname = 'a'\nvalue = 'text'\n\n[[topics]]\nname = 'b'\npublish = true\n"
 
 

@@ -230,7 +230,7 @@ def test_a_redirect_is_not_followed() -> None:
 
 
 def test_a_service_that_is_away_or_hangs_fails_closed_and_delays_nobody_who_needs_it_not(service: Service) -> None:
-    asked = Asked(service, timeout_s=0.2)
+    asked = Asked(service, timeout_s="0.2")  # as a flag gives it
     service.answer = lambda question: {"allow": True, "name": "alice", "cache_s": 60}
     session = asked.open()
     asked.send(session, "publish", "/t/a", 2)
