@@ -10,7 +10,7 @@ SLOWEST ?=
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help run check test test-fast sim bench bench-membership clean
+.PHONY: help run check test test-fast procedures sim bench bench-membership clean
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -25,6 +25,9 @@ test: check ## all checks and tests; says what is skipped and why (REQUIRE_ALL=1
 
 test-fast: check ## the checks, and the tests that need no process and no waiting
 	$(BIN)/pytest -n $(CORES) -m "$(FAST)" --hypothesis-profile=few
+
+procedures: .venv/dev ## play the procedures of OPERATIONS.md on three Debian hosts under load (a quarter of an hour)
+	$(BIN)/pytest -m procedures --durations=0 tests/hosts
 
 check: .venv/dev ## lint, format and types
 	$(BIN)/ruff check .

@@ -12,8 +12,17 @@ from loadtest.kafka.broker import RealKafka
 from loadtest.kafka.users import KafkaUser
 from tests.support.node import RunningNode
 from tests.support.produce import Source
+from tests.support.require import require
 
 StartNode = Callable[..., RunningNode]
+
+
+@pytest.fixture(scope="module")
+def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
+    """One that may be restarted, and has no other topics."""
+    require("java", "maven")
+    with RealKafka(tmp_path_factory.mktemp("own-kafka"), has_users=True) as kafka:
+        yield kafka
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ addresses. Each test begins with the situation; what is right stands in its asse
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,6 @@ from loadtest.kafka.users import KafkaUser
 from tests.field.conftest import StartNode
 from tests.support.node import RunningNode
 from tests.support.produce import Source
-from tests.support.require import require
 from tests.support.subscriber import Subscriber, assert_exactly, live_subscriber, settled
 from whimbrel import Latest, Resume, events
 from whimbrel.start import Place
@@ -123,14 +122,6 @@ def test_tombstones_of_keys_that_never_were(
     with Subscriber(node.url, f"/{topic}/*", start=Latest()) as later:
         later.wait(lambda one: one.live_logs, "live").wait_messages(1)
         assert [m.key for m in settled(later, 0.2)] == [b"there"]
-
-
-@pytest.fixture(scope="module")
-def own_kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKafka]:
-    """One that may be restarted."""
-    require("java", "maven")
-    with RealKafka(tmp_path_factory.mktemp("own-kafka"), has_users=True) as kafka:
-        yield kafka
 
 
 def test_a_password_that_is_changed(

@@ -25,7 +25,7 @@ from whimbrel import BlockingClient, events
 CLIENTS = 60
 PER_S = 60.0
 
-pytestmark = pytest.mark.usefixtures("deployed")
+pytestmark = [pytest.mark.procedures, pytest.mark.usefixtures("deployed")]
 
 
 def load(machines: Machines, names: Iterable[str], what: str) -> Load:

@@ -36,9 +36,7 @@ def changed_checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("deployed")
-def test_an_upgrade_and_the_way_back_lose_and_repeat_nothing(
-    machines: Machines, ansible: Ansible, changed_checkout: Path
-) -> None:
+def test_an_upgrade_loses_and_repeats_nothing(machines: Machines, ansible: Ansible, changed_checkout: Path) -> None:
     before = {name: (main_pid(machines, name), release(machines, name)) for name in machines.addresses}
     change = {"whimbrel_checkout": str(changed_checkout), "whimbrel_releases_kept": 3}
     for name in machines.addresses:
@@ -48,8 +46,7 @@ def test_an_upgrade_and_the_way_back_lose_and_repeat_nothing(
     assert {name: (main_pid(machines, name), release(machines, name)) for name in machines.addresses} == before
     assert min(foretold.changed.values()) > 0
 
-    servers = [f"ws://{address}:8080" for address in machines.addresses.values()]
-    with Load(servers, subjects("there"), CLIENTS, PER_S) as load:
+    with Load(servers(machines), subjects("there"), CLIENTS, PER_S) as load:
         played = ansible.must("upgrade.yml", **change)
 
     assert load.problems() == []
@@ -63,13 +60,22 @@ def test_an_upgrade_and_the_way_back_lose_and_repeat_nothing(
         assert member["coordinates"] == member["placed"] > 0
         assert {*machines.run(name, f"ls {RELEASES}").split()} == {old, release(machines, name), "older"}
 
-    with Load(servers, subjects("back"), CLIENTS, PER_S) as load:
-        ansible.must("upgrade.yml", whimbrel_release=before["a"][1])
+
+@pytest.mark.procedures
+@pytest.mark.usefixtures("deployed")
+def test_the_way_back_to_the_release_before(machines: Machines, ansible: Ansible, changed_checkout: Path) -> None:
+    before = {name: release(machines, name) for name in machines.addresses}
+    ansible.must("upgrade.yml", whimbrel_checkout=str(changed_checkout))
+    assert all(release(machines, name) != old for name, old in before.items())
+    with Load(servers(machines), subjects("back"), CLIENTS, PER_S) as load:
+        ansible.must("upgrade.yml", whimbrel_release=before["a"])
     assert load.problems() == []
     assert load.acknowledged > 0
-    assert {name: release(machines, name) for name in machines.addresses} == {
-        name: old for name, (_, old) in before.items()
-    }
+    assert {name: release(machines, name) for name in machines.addresses} == before
+
+
+def servers(machines: Machines) -> list[str]:
+    return [f"ws://{address}:8080" for address in machines.addresses.values()]
 
 
 def subjects(way: str) -> list[str]:
