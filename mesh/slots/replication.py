@@ -309,6 +309,10 @@ class Replication:
             if packet.boot not in ("", slot.boot):
                 self._ask_start(now, sender)  # it takes this node for an earlier start of it
             return
+        is_same_log = packet.state.incarnation == slot.incarnation and packet.epoch == slot.accepted
+        if is_same_log and slot.holds_log and packet.state.end < slot.log.end:
+            self._ask_start(now, sender)  # late: in one epoch the coordinator's log only grows
+            return
         assert slot.role is not Role.COORDINATOR or packet.epoch > slot.accepted, "two coordinators in one epoch"
         slot.promise(packet.epoch)
         self.step_down()

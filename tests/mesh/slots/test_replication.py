@@ -185,6 +185,15 @@ def test_who_is_too_far_behind_gets_the_log_anew() -> None:
     assert bench.sends() == [("c", AppendOk(0, 4, 61))]
 
 
+def test_a_late_start_of_the_same_epoch_takes_nothing_back() -> None:
+    """It was said when the log was shorter, and its answer to that who is too far behind is still to come."""
+    bench = follower(1, 2, commit=2)
+    bench.receive(1.0, "c", Trimmed(0, 4, 50))
+    assert bench.sends() == [("c", Sync(0))]
+    bench.receive(2.0, "c", StartEpoch(0, 4, state([(4, 0)], 1), 0, ""))
+    assert (bench.slot.log.end, bench.slot.commit, bench.sends()) == (2, 2, [("c", Sync(0))])
+
+
 def test_appends_that_came_early_are_bounded() -> None:
     bench = follower()
     for first in range(1, 1000):

@@ -485,7 +485,6 @@ class NodeMachine:
         self._flush(process)
         for one in [*process.links.values()]:
             one.flush()
-        self._world.turned(self)
         self._work_later(process)
 
     def _do_one(self, process: Process, effect: Effect) -> None:
@@ -573,6 +572,7 @@ class NodeMachine:
         self._work_later(process)
 
     def _flush(self, process: Process) -> None:
+        self._world.turned(self)
         outgoing, process.outgoing = process.outgoing, {}
         for to, packets in outgoing.items():
             data = CODEC.encode(self.name, process.boot, 0, packets)
