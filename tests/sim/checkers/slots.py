@@ -78,7 +78,7 @@ class SlotsWatch:
         self._seen: dict[tuple[str, int], _Seen] = {}
         self._logs: dict[tuple[int, str], _LogTruth] = {}
         self._names: dict[int, str] = {}
-        self._coordinators: dict[tuple[int, int], str] = {}
+        self._coordinators: dict[tuple[int, int, str], str] = {}
         self._whole: dict[str, set[int]] = {}
         """Process -> slots of which it has had, at some time since it started, all that was committed then."""
 
@@ -132,7 +132,9 @@ class SlotsWatch:
     # Private.
 
     def _coordinates(self, slot: Slot, who: str) -> None:
-        known = self._coordinators.setdefault((slot.number, slot.accepted), who)
+        # Once all voters have lost their disks, too, epochs begin anew, with another log.
+        epoch = (slot.number, slot.accepted, slot.incarnation if self.is_broken else "")
+        known = self._coordinators.setdefault(epoch, who)
         if known != who:
             raise Violation(f"{known} and {who} both coordinate slot {slot.number} in epoch {slot.accepted}")
 
