@@ -51,8 +51,6 @@ ENCODINGS = {"whimbrel.v1.json": link.JSON, "whimbrel.v1.msgpack": link.MSGPACK}
 HEAD_BYTES_MAX = 16 * 1024
 HEADERS_MAX = 100
 HEAD_WAIT_S = 10.0
-_TLS_HANDSHAKE = b"\x16\x03"
-"""How a client that speaks TLS begins: a record of a handshake, and its version (RFC 8446 section 5.1)."""
 """For a whole request line and headers, from the first byte or from the end of the last request."""
 RESPONSE_WAIT_S = 30.0
 """For a client that does not read its response."""
@@ -65,6 +63,8 @@ ACCEPT_PAUSE_S = 0.1
 """After an accept that failed because there are no descriptors or no memory: until others are given back."""
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
+_TLS_HANDSHAKE = b"\x16\x03"
+"""How a client that speaks TLS begins: a record of a handshake, and its version (RFC 8446 section 5.1)."""
 _FIELD = re.compile(r"^([!#$%&'*+.^_`|~0-9A-Za-z-]+):([^\r\n\0]*)(?:\r\n|\Z)", re.MULTILINE)
 _VERSIONS = ("HTTP/1.1", "HTTP/1.0")
 _SWITCHING = (

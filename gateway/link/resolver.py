@@ -20,7 +20,7 @@ Hosts: TypeAlias = list[str]
 
 
 class Resolver:
-    """Asks the system's. Used by several threads."""
+    """Asks the resolver of the system. Used by several threads."""
 
     def __init__(self) -> None:
         self._lock = Lock()
