@@ -17,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+from loadtest.audited import audited
 from loadtest.bench import Bench, Broker, warm_up
 from loadtest.beside import LIMIT, Beside, beside_json, beside_table, compare
 from loadtest.bystanders import bystanders
@@ -40,6 +41,7 @@ LONG = {
     "violators": violators,
     "bystanders": bystanders,
     "table": compacted_table,
+    "audited": audited,
     "tls": tls,
 }
 """Only when they are named: they take many minutes, or need what is not installed with the rest."""
