@@ -37,6 +37,7 @@ from gateway.link.certificates import CertificateError, Certificates
 from gateway.link.crash import or_crash
 from gateway.link.logs import event, set_up
 from gateway.link.plugins import LoadError
+from gateway.link.processor_wait import ProcessorWait
 from gateway.link.settings import GatewaySettings
 from gateway.sessions.authority import Authority
 from gateway.sessions.farewell import NODE_LOST, NODE_SILENT, SHUTTING_DOWN, Away
@@ -120,7 +121,7 @@ class Worker:
         self._slowed = self.loop.timer(PAUSE_S)
         """Active while clients that were slowed wait for their turn."""
         self._ticked = self.now()
-        self._node_watch = NodeWatch(self._ticked, settings.node_silent_s)
+        self._node_watch, self._node_wait = NodeWatch(self._ticked, settings.node_silent_s), ProcessorWait(os.getppid())
         self._taken_told = 0
         self._stats_sent = self._ticked
         self._delay_s = 0.0
@@ -368,7 +369,7 @@ class Worker:
         now = self.now()
         self._delay_s = max(self._delay_s, now - self._ticked - TICK_S)
         self._ticked = now
-        if self._node_watch.tick(now, self._uplink.heard_at, self._uplink.is_behind):
+        if self._node_watch.tick(now, self._uplink.heard_at, self._uplink.is_behind, self._node_wait.read_s()):
             event(log, "node_silent", logging.WARNING, clients=len(self.sessions))
             self.sessions.send_away(now, NODE_SILENT)
         self._join_or_leave()

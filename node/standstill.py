@@ -1,14 +1,15 @@
 """Which gateway workers stand still: processes that live and say nothing (stopped, or in an endless callback).
 
-Silence is measured in time in which this node itself ran (mesh/running_time.py). A worker that is still
-starting has not spoken yet, and is not watched.
+A worker that is still starting has not spoken yet, and is not watched.
 
-Not here: killing and replacing it (workers.py).
+Not here: which time counts (gateway/link/silence.py), killing and replacing a worker (workers.py).
 """
 
 from __future__ import annotations
 
-from mesh.running_time import RunningTime
+from collections.abc import Mapping
+
+from gateway.link.silence import ProcessSilence
 from node.interest import WorkerId
 
 SILENT_S = 3.0
@@ -18,26 +19,32 @@ TICK_COUNTS_MAX_S = 0.1
 
 
 class Standstill:
-    """Knows when each worker was heard last."""
+    """Knows for how long each worker has said nothing."""
 
-    def __init__(self, now: float) -> None:
-        self._running = RunningTime(TICK_COUNTS_MAX_S)
-        self._now_s = self._running.advance(now)
-        """In which this node has run."""
-        self._heard_at: dict[WorkerId, float] = {}
+    def __init__(self) -> None:
+        self._silences: dict[WorkerId, ProcessSilence] = {}
 
-    def heard(self, worker: WorkerId) -> None:
+    def heard(self, now: float, worker: WorkerId) -> None:
         """A packet of this worker was received; a worker is watched from its first."""
-        self._heard_at[worker] = self._now_s
+        silence = self._silences.get(worker)
+        if silence is None:
+            self._silences[worker] = ProcessSilence(now, TICK_COUNTS_MAX_S)
+        else:
+            silence.heard()
 
     def gone(self, worker: WorkerId) -> None:
         """Its process has ended."""
-        self._heard_at.pop(worker, None)
+        self._silences.pop(worker, None)
 
-    def tick(self, now: float) -> list[WorkerId]:
-        """About every 50 ms: workers that stand still, each once."""
-        self._now_s = self._running.advance(now)
-        found = [worker for worker, at in self._heard_at.items() if self._now_s - at >= SILENT_S]
+    def tick(self, now: float, waited_s: Mapping[WorkerId, float]) -> list[WorkerId]:
+        """About every 50 ms: workers that stand still, each once.
+
+        Args:
+            waited_s: How long each has waited for a processor, in all.
+        """
+        for worker, silence in self._silences.items():
+            silence.tick(now, waited_s[worker])
+        found = [worker for worker, silence in self._silences.items() if silence.seconds >= SILENT_S]
         for worker in found:
-            del self._heard_at[worker]
+            del self._silences[worker]
         return found

@@ -2,8 +2,9 @@
 
 One ROUTER socket serves all workers; each worker process has its own connection, so a FIFO of its own. Packets to a
 worker are numbered (gateway/link/numbering.py), and it says which it has taken. A worker for which too
-much waits, or that takes nothing for too long, is cut off: it gets nothing until it has taken all that waits, and then
-finds the jump in the numbers and is caught up (gateway/link/events.py).
+much waits is cut off: it gets nothing until it has taken all that waits, and then finds the jump in the numbers and is
+caught up (gateway/link/events.py). How long something waits is no reason: catching up is more work for it than taking
+what waits, and that is the last thing that a worker without time needs.
 
 Not here: what is said (node/node.py), when the socket is read (mesh/transport/pump.py), in which order what came is
 handled (worker_queue.py), which workers stand still (standstill.py).
@@ -28,6 +29,7 @@ from gateway.link.crash import crash
 from gateway.link.events import FromNode, FromWorker, Taken
 from gateway.link.logs import event
 from gateway.link.numbering import Numbers
+from gateway.link.processor_wait import ProcessorWait
 from gateway.link.settings import GatewaySettings
 from mesh.histogram import Histogram
 from mesh.loop import Watchers
@@ -41,10 +43,7 @@ from node.worker_queue import WorkerQueue
 log = logging.getLogger(__name__)
 
 QUEUE_BYTES_MAX = 64 * 1024 * 1024
-STUCK_S = 2.0
-"""What waits for a worker, and how long it has taken nothing of it, at which the worker is cut off. One that is only
-slow is not: what waits has to be sent to its clients in any case.
-"""
+"""What waits for a worker at which it is cut off."""
 TURN_S = 0.01
 """How long one turn of handling what workers say may last."""
 EMPTY = b"\x90"
@@ -123,9 +122,10 @@ class Workers:
         self._owner = owner
         self._by_route: dict[bytes, SupervisedWorker] = {}
         self._by_id: dict[WorkerId, SupervisedWorker] = {}
+        self._waits: dict[WorkerId, ProcessorWait] = {}
         self._next_id = 0
         self._stopping = False
-        self._standstill = Standstill(time.monotonic())
+        self._standstill = Standstill()
         self._outgoing: dict[WorkerId, list[FromNode]] = {}
         self._queue = WorkerQueue()
         self._encode = msgspec.msgpack.Encoder().encode
@@ -164,13 +164,12 @@ class Workers:
         if not self._outgoing:
             return
         outgoing, self._outgoing = self._outgoing, {}
-        now = time.monotonic()
         cut: list[SupervisedWorker] = []
         for id, said in outgoing.items():
             worker = self._by_id.get(id)
             if worker is None or worker.cut_off:
                 continue
-            if worker.queue.bytes > QUEUE_BYTES_MAX or worker.queue.stuck_s(now) > STUCK_S:
+            if worker.queue.bytes > QUEUE_BYTES_MAX:
                 cut.append(worker)
                 continue
             packet = self._encode(said)
@@ -179,7 +178,7 @@ class Workers:
                 self._socket.send(worker.numbers.header(), _MORE)
                 self._socket.send(packet, _DONTWAIT)
                 worker.numbers.use()
-                worker.queue.put(now, len(packet))
+                worker.queue.put(len(packet))
             except zmq.ZMQError:
                 cut.append(worker)  # not connected: it has died, or will find the jump when it is back
         self._pump.check(self._socket)
@@ -190,15 +189,15 @@ class Workers:
 
     def tick(self, now: float) -> None:
         """About every 50 ms: kill workers that stand still (the kernel gives them connections that nobody serves)."""
-        for id in self._standstill.tick(now):
+        waited_s = {id: wait.read_s() for id, wait in self._waits.items()}
+        for id in self._standstill.tick(now, waited_s):
             worker = self._by_id[id]
             worker.stood_still_at = now
             index, pid = worker.settings.index, worker.pid
             event(log, "worker_stands_still", logging.WARNING, index=index, pid=pid, silent_s=SILENT_S)
             if worker.process is not None:
                 worker.process.kill()
-
-        self._poke(now)
+        self._poke()
 
     def resync(self, worker: WorkerId) -> None:
         """Leave out a number, so that the worker says `CatchUp`, as the core knows already."""
@@ -208,14 +207,14 @@ class Workers:
             found.numbers.use()
             self._outgoing.pop(worker, None)
 
-    def _poke(self, now: float) -> None:
+    def _poke(self) -> None:
         """Give workers that were cut off and have taken what waited another chance."""
         for worker in self._by_id.values():
             if worker.cut_off and not worker.queue.bytes:
                 with contextlib.suppress(zmq.ZMQError):
                     self._socket.send_multipart((worker.route, worker.numbers.header(), EMPTY), _DONTWAIT)
                     worker.numbers.use()
-                    worker.queue.put(now, len(EMPTY))
+                    worker.queue.put(len(EMPTY))
                     worker.cut_off = False
                     event(log, "worker_back", index=worker.settings.index)
 
@@ -291,6 +290,7 @@ class Workers:
             worker.stats = {}
             worker.delivery = Histogram()
             self._standstill.gone(worker.id)
+            self._waits.pop(worker.id).close()
             self._owner.worker_gone(worker.id)
             worker.id = -1  # the process that follows has not joined yet
             self._owner.perform()
@@ -304,10 +304,10 @@ class Workers:
         route, packet = parts
         worker = self._by_route.get(route) or self._welcome(route)
         if worker is not None:
-            self._standstill.heard(worker.id)
+            self._standstill.heard(time.monotonic(), worker.id)
             said = self._decode(packet)
             if said and isinstance(last := said[-1], Taken):
-                worker.queue.taken(time.monotonic(), last.packets)
+                worker.queue.taken(last.packets)
                 said.pop()
             self._queue.put(worker.id, said)
 
@@ -339,6 +339,7 @@ class Workers:
         worker.id, worker.route, worker.cut_off = self._next_id, route, False
         worker.numbers, worker.queue = Numbers(), LinkQueue()
         self._by_route[route] = self._by_id[worker.id] = worker
+        self._waits[worker.id] = ProcessorWait(worker.pid)
         self._owner.worker_joined(worker.id)
         return worker
 

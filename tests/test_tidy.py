@@ -93,6 +93,7 @@ SHELLS = {
     "gateway/link/imports.py",
     "gateway/link/logs.py",
     "gateway/link/plugins.py",
+    "gateway/link/processor_wait.py",
     "gateway/link/trial.py",
     "gateway/link/resolver.py",
     "gateway/link/timed_http.py",

@@ -15,8 +15,10 @@ from pathlib import Path
 import pytest
 from websockets.exceptions import InvalidStatus
 
+from loadtest.kafka.broker import RealKafka
 from loadtest.kafka.records import read_all
 from node.kafka.embedded import EmbeddedKafka
+from node.workers import QUEUE_BYTES_MAX
 from tests.e2e.conftest import StartNode
 from tests.support.node import RunningNode
 from tests.support.patience import PATIENCE_S
@@ -44,16 +46,17 @@ def source(kafka: EmbeddedKafka) -> Source:
 class Feed(threading.Thread):
     """Produces all the time."""
 
-    def __init__(self, source: Source, keys: int = 5) -> None:
+    def __init__(self, source: Source, topic: str = "t", keys: int = 5) -> None:
         super().__init__(daemon=True)
         self._source = source
+        self._topic = topic
         self._keys = keys
         self._stopping = threading.Event()
         self.count = 0
 
     def run(self) -> None:
         while not self._stopping.wait(0.005):
-            self._source.add("t", f"k{self.count % self._keys}", b"%d" % self.count)
+            self._source.add(self._topic, f"k{self.count % self._keys}", b"%d" % self.count)
             self._source.producer.poll(0)
             self.count += 1
         self._source.flush()
@@ -288,25 +291,35 @@ def test_a_worker_that_stands_still_is_killed_and_replaced_and_its_clients_lose_
 
 
 def test_a_worker_that_lost_its_place_is_caught_up_and_its_clients_do_not_notice(
-    start_node: StartNode, kafka: EmbeddedKafka, source: Source
+    start_node: StartNode, real_kafka: RealKafka
 ) -> None:
-    node = start_node(kafka.bootstrap, "t", workers=1, settings=SETTINGS)
+    """With a real broker: the embedded one soon forgets large messages."""
+    topic, source = "cut-off", Source(real_kafka.bootstrap)
+    real_kafka.create_topic(topic, 2)
+    node = start_node(real_kafka.bootstrap, topic, workers=1, settings={**SETTINGS, "client.outbox_bytes": "256MiB"})
     (pid,) = worker_pids(node, 1)
-    logs = node.wait_for_topic("t", 2)
-    with Subscriber(node.url, "/t/*") as sub, Subscriber(node.url, "/t/k1", encoding="msgpack") as one:
+    size = 900_000
+    too_many = QUEUE_BYTES_MAX // (2 * size) + 1  # each is sent in both encodings
+    logs = node.wait_for_topic(topic, 2)
+    with Subscriber(node.url, "/cut-off/*") as sub, Subscriber(node.url, "/cut-off/k1", encoding="msgpack") as one:
         sub.wait_live(logs)
         one.wait_live(logs)
-        with Feed(source) as feed:
+        with Feed(source, topic) as feed:
             sub.wait_messages(20)
             for _ in range(2):
                 cut_offs = node.log.count("worker_cut_off")
+                os.kill(node.process.pid, signal.SIGSTOP)  # reading must not take it so long that it kills the worker
                 os.kill(pid, signal.SIGSTOP)
+                for _ in range(too_many):
+                    source.add(topic, "k1", b'"%s"' % (b"x" * size))
+                source.flush()
+                os.kill(node.process.pid, signal.SIGCONT)
                 node.wait(lambda before=cut_offs: node.log.count("worker_cut_off") > before, "it is cut off")
                 os.kill(pid, signal.SIGCONT)
                 node.wait(lambda: node.log.count("worker_back") == node.log.count("worker_cut_off"), "it is back")
-                sub.wait_messages(feed.count)
-        sub.wait_messages(feed.count)
-        records = read_all(kafka.bootstrap, "t")
+                sub.wait_messages(feed.count + too_many)
+        sub.wait_messages(feed.count + 2 * too_many)
+        records = read_all(real_kafka.bootstrap, topic)
         assert_exactly(settled(sub), records)
         wanted = [record for record in records if record.key == b"k1"]
         one.wait_messages(len(wanted))

@@ -1,27 +1,27 @@
-"""What waits for a worker: its bytes, and for how long it has taken nothing."""
+"""What waits for a worker."""
 
 from __future__ import annotations
 
 from node.link_queue import LinkQueue
 
 
-def test_a_worker_that_is_slow_is_not_stuck() -> None:
+def test_what_waits_is_counted_until_the_worker_says_that_it_has_taken_it() -> None:
     queue = LinkQueue()
-    for second in range(10):
-        queue.put(second, 100)
-    for second in range(9):
-        assert queue.stuck_s(10.0 + second) == (10.0 if second == 0 else 1.0)
-        queue.taken(10.0 + second, second + 1)
-    assert queue.bytes == 100
-    assert queue.stuck_s(28.0) == 10.0
+    for size in (100, 20, 3):
+        queue.put(size)
+    queue.taken(0)
+    assert queue.bytes == 123
+    queue.taken(2)
+    assert queue.bytes == 3
+    queue.taken(2)  # said again: nothing new
+    assert queue.bytes == 3
+    queue.put(50)
+    queue.taken(4)
+    assert queue.bytes == 0
 
 
-def test_what_has_just_come_after_a_pause_has_not_waited() -> None:
+def test_a_worker_that_claims_more_than_it_was_sent_has_taken_everything() -> None:
     queue = LinkQueue()
-    queue.put(0.0, 1)
-    queue.taken(0.5, 1)
-    assert queue.stuck_s(100.0) == 0.0
-    queue.put(100.0, 1)
-    assert queue.stuck_s(101.0) == 1.0
-    queue.taken(101.0, 1)  # said again: nothing new
-    assert queue.stuck_s(102.0) == 2.0
+    queue.put(1)
+    queue.taken(10)
+    assert queue.bytes == 0

@@ -28,11 +28,11 @@ def test_clients_are_sent_away_one_after_another_and_each_once() -> None:
 
 def test_a_node_that_says_nothing_is_lost_once_until_it_speaks_again() -> None:
     watch = NodeWatch(0.0, 1.0)
-    fallen = [now for tick in range(1, 60) if watch.tick(now := tick * TICK_S, 0.5 if tick >= 10 else 0.0, False)]
+    fallen = [now for tick in range(1, 60) if watch.tick(now := tick * TICK_S, 0.5 if tick >= 10 else 0.0, False, 0.0)]
     assert len(fallen) == 1
     assert 1.5 < fallen[0] < 1.6
     assert watch.is_silent
-    assert not watch.tick(3.0, 2.99, False)
+    assert not watch.tick(3.0, 2.99, False, 0.0)
     assert not watch.is_silent
 
 
@@ -44,18 +44,30 @@ def test_a_node_that_takes_nothing_any_more_is_lost() -> None:
 
 def test_a_worker_that_stood_still_itself_does_not_blame_the_node() -> None:
     watch = NodeWatch(0.0, 1.0)
-    assert not watch.tick(5.0, 0.0, False)
-    assert not watch.tick(5.05, 0.0, False)
-    assert [tick for tick in range(1, 40) if watch.tick(5.05 + tick * TICK_S, 0.0, False)], "now it has had its time"
+    assert not watch.tick(5.0, 0.0, False, 0.0)
+    assert not watch.tick(5.05, 0.0, False, 0.0)
+    assert [tick for tick in range(1, 40) if watch.tick(5.05 + tick * TICK_S, 0.0, False, 0.0)], (
+        "now it has had its time"
+    )
+
+
+def test_a_node_that_waits_for_a_processor_is_not_silent() -> None:
+    watch = NodeWatch(0.0, 1.0)
+    assert not any(watch.tick(tick * TICK_S, 0.0, False, tick * TICK_S * 0.9) for tick in range(1, 150))
+    stopped = [now for tick in range(150, 190) if watch.tick(now := tick * TICK_S, 0.0, False, 150 * TICK_S * 0.9)]
+    assert len(stopped) == 1
+    assert 7.5 < stopped[0] < 8.5, "a tenth of what came before counted"
 
 
 def test_a_starved_worker_waits_longer() -> None:
     watch = NodeWatch(0.0, 1.0)
-    assert not any(watch.tick(tick * 0.4, 0.0, False) for tick in range(1, 6)), "half of its time"
+    assert not any(watch.tick(tick * 0.4, 0.0, False, 0.0) for tick in range(1, 6)), "half of its time"
 
 
 def test_a_node_owes_nothing_to_a_worker_that_has_not_done_what_it_said() -> None:
     watch = NodeWatch(0.0, 1.0)
-    behind = [watch.tick(tick * TICK_S, 0.0, True) for tick in range(1, 100)]
+    behind = [watch.tick(tick * TICK_S, 0.0, True, 0.0) for tick in range(1, 100)]
     assert not any(behind), "it was cut off: the node says nothing until it has done all"
-    assert sum(watch.tick((100 + tick) * TICK_S, 0.0, False) for tick in range(40)) == 1, "from then on it has to speak"
+    assert sum(watch.tick((100 + tick) * TICK_S, 0.0, False, 0.0) for tick in range(40)) == 1, (
+        "from then on it has to speak"
+    )

@@ -165,7 +165,7 @@ class WorkerMachine:
         if self.is_over:
             return
         if not self.is_stalled:
-            if self._node_watch.tick(self.now, self._heard_at, is_behind=False):
+            if self._node_watch.tick(self.now, self._heard_at, is_behind=False, waited_s=0.0):
                 self._sessions.send_away(self.now, NODE_SILENT._replace(spread_s=AWAY_S))
             self._sessions.tick(self.now, self.now)
             self._perform()
