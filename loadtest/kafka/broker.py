@@ -21,6 +21,7 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
+from loadtest.kafka.class_archive import class_archive
 from loadtest.kafka.jars import kafka_jars
 from loadtest.kafka.ports import free_port
 from loadtest.kafka.processes import start_process
@@ -329,7 +330,7 @@ class RealKafka:
     def _java(self, main_class: str, *arguments: str) -> list[str]:
         jit = [] if self.full_jit else ["-XX:TieredStopAtLevel=1"]
         heap = "-Xmx1g" if self.full_jit else "-Xmx512m"
-        return ["java", heap, *jit, "-cp", f"{kafka_jars()}/*", main_class, *arguments]
+        return ["java", heap, *jit, *class_archive(), "-cp", f"{kafka_jars()}/*", main_class, *arguments]
 
     def _log(self, broker: int) -> Path:
         return self.directory / f"broker-{broker}.log"

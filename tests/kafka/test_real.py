@@ -11,6 +11,7 @@ from confluent_kafka import Consumer, IsolationLevel, Producer, TopicCollection,
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from loadtest.kafka.broker import RealKafka
+from loadtest.kafka.class_archive import class_archive
 from tests.support.require import require
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_kafka]
@@ -223,3 +224,9 @@ def test_three_brokers_survive_the_death_of_a_leader(tmp_path: Path) -> None:
         records = kafka.read_all("t")
         assert [r.value for r in records] == [b"0", b"1", b"2", b"0", b"1"]
         assert records[2].leader_epoch < records[3].leader_epoch
+
+
+def test_it_starts_from_the_archive_of_classes(real_kafka: RealKafka) -> None:
+    """Java says nothing when it does not take it, and starts at twice the cost."""
+    mapped = Path(f"/proc/{real_kafka.pid()}/maps").read_text()
+    assert class_archive()[0].partition("=")[2] in mapped
