@@ -294,6 +294,7 @@ class Worker:
 
     def finish(self) -> None:
         """As `flush`, to the end."""
+        self._outputs.uncork_all()
         self._perform(math.inf)
 
     def _perform(self, until: float) -> None:

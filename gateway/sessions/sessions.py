@@ -233,6 +233,7 @@ class Sessions:
             for session in self._farewell.due(now):
                 self.close(session, self._farewell.away.code, self._farewell.away.reason)
         self._revoked.now = now
+        self.outputs.uncork_all()
         self._requests.tick(now)
         made: dict[tuple[object, ...], bytes] = {}
         for session in self._wheel.advance(now):

@@ -93,6 +93,7 @@ class Subscribing:
     def close(self, session: Session, code: int, reason: str) -> None:
         """End a session, telling its client why."""
         if session.state != GONE:
+            self._outputs.uncork(session)
             self._outputs.closes.append((session, code, reason))
             self._stats.closes[code] += 1
             self.gone(session, code, reason)
@@ -104,6 +105,7 @@ class Subscribing:
         if self._trail is not None:
             self._trail.disconnected(session, code, reason)
         session.state = GONE
+        self._outputs.forget(session)
         session.steps = session.paging = session.client = None
         session.identity = NOBODY
         session.held_back = None
