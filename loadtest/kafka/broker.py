@@ -291,6 +291,8 @@ class RealKafka:
             "transaction.state.log.num.partitions": "1",
             "group.initial.rebalance.delay.ms": "0",
             "log.cleaner.backoff.ms": "500",
+            # Records may say that they are of 1970: five minutes later they would be gone.
+            "log.retention.ms": "-1",
             # A dead broker is noticed, and a restarted one is back, in 2 s rather than 12.
             "broker.session.timeout.ms": "2000",
             "broker.heartbeat.interval.ms": "500",

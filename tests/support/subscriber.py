@@ -126,7 +126,10 @@ def of_record(record: Record) -> tuple[Any, ...]:
 
 def assert_exactly(messages: list[Message], records: list[Record]) -> None:
     """Each record once, in order within its partition and key, as Kafka has it, with its chain whole."""
-    assert sorted(map(as_record, messages)) == sorted(map(of_record, records))
+    found, expected = sorted(map(as_record, messages)), sorted(map(of_record, records))
+    missing = [one for one in expected if one not in found]
+    wrong = [one for one in found if one not in expected]
+    assert found == expected, f"missing {missing[:5]}; wrong {wrong[:5]}; {len(found)} instead of {len(expected)}"
     by_subject: dict[tuple[str, str], list[Message]] = {}
     for message in messages:
         by_subject.setdefault((message.log, message.subject), []).append(message)
