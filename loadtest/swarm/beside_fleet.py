@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-from loadtest.bench import LATE_S, Bench, complete, ms, too_late
+from loadtest.bench import LATE_S, WARM_S, Bench, complete, ms, too_late
 from loadtest.fleet import now_us
 from loadtest.node import Node
 from loadtest.payload import key_name
@@ -38,6 +38,7 @@ def swarm(bench: Bench) -> Iterator[Row]:
     report = bench.artifacts / "locust"
     with bench.children() as load, bench.node(topic) as node, (bench.artifacts / "locust.log").open("wb") as log:
         load.fleet.call("connect", port=node.port, subjects=chosen, tracked_every=1)
+        load.producer.call("run", topic=topic, keys=KEYS, rate=rate, seconds=WARM_S)
         command = [sys.executable, "-m", "locust", "-f", str(LOCUSTFILE), "Subscriber", "--headless", "--only-summary"]
         command += ["-u", str(USERS), "-r", "400", "--host", node.url, "--topic", topic, "--keys", str(KEYS)]
         process = subprocess.Popen(

@@ -59,7 +59,7 @@ class GeventClient:
 
     Args:
         servers: As the SDK takes them.
-        on_event: Called with the time (of `time.monotonic`) at which a frame was read and each event that came of it
+        on_event: Called with the time (of `time.monotonic`) at which a frame came and each event that came of it
             (`whimbrel.events`). It must not switch to another greenlet.
         token, encoding: As for the SDK's client.
     """
@@ -88,8 +88,8 @@ class GeventClient:
         """End it, and hear no more."""
         self._input(self._session.close)
 
-    def subscribe(self, subject: str, start: StartOrName = "latest", timeout_s: float | None = None) -> Interest:
-        """Subscribe, and wait for the server's answer.
+    def subscribe(self, subject: str, start: StartOrName = "latest", timeout_s: float | None = None) -> float:
+        """Subscribe, and wait for the server's answer. Returns when it came (`time.monotonic`).
 
         Raises:
             SubjectError, TypeError, ValueError: As for the SDK's client.
@@ -100,13 +100,12 @@ class GeventClient:
         answer = self._asked[interest] = AsyncResult()
         self._input(self._session.subscribe, interest)
         try:
-            answer.get(timeout=timeout_s)
+            return float(answer.get(timeout=timeout_s))
         finally:
             self._asked.pop(interest, None)
-        return interest
 
-    def publish(self, subject: str, json: Any, timeout_s: float = 30) -> None:
-        """Publish, and wait until it is acknowledged.
+    def publish(self, subject: str, json: Any, timeout_s: float = 30) -> float:
+        """Publish, and wait until it is acknowledged. Returns when the answer came (`time.monotonic`).
 
         Raises:
             RuntimeError: It was refused, or its time is up; with the reason.
@@ -114,7 +113,7 @@ class GeventClient:
         item = Outgoing(subject, to_value(json), [], time.monotonic() + timeout_s)
         answer = self._publishing[item] = AsyncResult()
         self._input(self._session.publish, item)
-        answer.get()
+        return float(answer.get())
 
     def cut(self) -> None:
         """Reset the connection, as a network that fails does; the session finds out and comes back."""
@@ -143,12 +142,12 @@ class GeventClient:
         """The handshake is done."""
         self._input(self._session.opened)
 
-    def came(self, connection: Connection, now: float, frames: list[bytes]) -> None:
+    def came(self, connection: Connection, arrived: float, frames: list[bytes]) -> None:
         """What one read gave."""
-        receive = self._session.receive
+        receive, now = self._session.receive, time.monotonic()
         for frame in frames:
             receive(now, frame)
-        self._perform(now)
+        self._perform(arrived)
 
     def ended(self, connection: Connection, code: int | None, reason: str) -> None:
         """It is lost."""
@@ -169,12 +168,13 @@ class GeventClient:
             self._ticks_at = deadline
             TIMERS.at(deadline, self)
 
-    def _perform(self, now: float) -> None:
+    def _perform(self, at: float) -> None:
+        """Perform what the session puts out; `at` is when what it comes from happened."""
         is_usual = True
         for output in self._session.take():
             match output:
                 case events.Received():
-                    self._on_event(now, output)
+                    self._on_event(at, output)
                     continue
                 case Send(data):
                     assert self._connection is not None
@@ -189,23 +189,23 @@ class GeventClient:
                     if connection is not None:
                         connection.close(at_once)
                 case _:
-                    self._settle(output)
-                    self._on_event(now, output)
+                    self._settle(at, output)
+                    self._on_event(at, output)
             is_usual = False
         if not is_usual:  # else the deadline has at most become later, which a tick finds out
             self._schedule()
 
-    def _settle(self, event: events.Event) -> None:
+    def _settle(self, at: float, event: events.Event) -> None:
         """Tell who waits for it."""
         match event:
             case events.Subscribed(interest, _):
                 if answer := self._asked.get(interest):
-                    answer.set(None)
+                    answer.set(at)
             case events.Refused(interest, code, name, reason):
                 if answer := self._asked.get(interest):
                     answer.set_exception(RuntimeError(f"{code} {name}: {reason}"))
             case events.PublishDone(item):
-                self._publishing.pop(item).set(None)
+                self._publishing.pop(item).set(at)
             case events.PublishFailed(item, code, name, reason):
                 self._publishing.pop(item).set_exception(RuntimeError(f"{code or ''} {name}: {reason}"))
             case events.Closed(code, reason):

@@ -3,8 +3,9 @@
 Only the handshake has a greenlet. After it the loop calls back when there is something to read, or when what could not
 be written at once can go on: 2,000 greenlets that wait to read would cost more than the reading.
 
-Reading goes before everything else: what a burst brought to many users is first read, and its time taken, and then
-looked at, in slices between which the loop reads again. Else each user's time would have in it the work for the others.
+What is read has the time at which it came (arrival.py). Where that is not to be had, it is the time of reading, and so
+reading goes before everything else: what a burst brought to many users is first read, and then looked at, in slices
+between which the loop reads again. Else each user's time would have in it the work for the others.
 
 Not here: what frames mean (client.py), their bytes (loadtest/wire.py).
 """
@@ -22,6 +23,7 @@ from urllib.parse import urlsplit
 import gevent
 from gevent import socket
 
+from loadtest.swarm import arrival
 from loadtest.wire import BINARY, CLOSE, GOING_AWAY, PING, PONG, TEXT, frame_at, handshake, masked
 from whimbrel.servers import server_url
 
@@ -39,6 +41,7 @@ NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _buffer = bytearray(BUFFER_BYTES)
 """What one read gives: only one is made at a time."""
 _view = memoryview(_buffer)
+_buffers = [_buffer]
 _waiting: deque[tuple[Connection, float, bytes, str]] = deque()
 """What was read of all connections and not looked at, in order: when, what, and, if it is nothing, why it ended."""
 
@@ -49,8 +52,8 @@ class User(Protocol):
     def opened(self, connection: Connection) -> None:
         """The handshake is done."""
 
-    def came(self, connection: Connection, now: float, frames: list[bytes]) -> None:
-        """Messages, all that one read gave; `now` is `time.monotonic()` right after it."""
+    def came(self, connection: Connection, arrived: float, frames: list[bytes]) -> None:
+        """Messages, all that one read gave; `arrived` is `time.monotonic()` when they came."""
 
     def ended(self, connection: Connection, code: int | None, reason: str) -> None:
         """It is lost, or could not be made. Not told after `close` or `reset`."""
@@ -72,6 +75,8 @@ class Connection:
         self._rest = b""
         """The beginning of a frame whose end has not come."""
         self._unsent = bytearray()
+        self._says_arrival = False
+        """Whether the kernel says when what is read came."""
         self._closes = False
         """When all is sent."""
         self._over = False
@@ -122,7 +127,7 @@ class Connection:
 
     def _open(self, server: str, subprotocol: str) -> None:
         try:
-            sock, self._rest = _opened(server, subprotocol)
+            sock, more = _opened(server, subprotocol)
         except (OSError, gevent.Timeout) as error:
             why = (isinstance(error, OSError) and error.strerror) or str(error)
             self._end(None, f"cannot reach {server} ({why.lower()})")
@@ -132,19 +137,26 @@ class Connection:
             return
         sock.settimeout(0)
         self._socket, loop = sock, gevent.get_hub().loop
+        self._says_arrival = not isinstance(sock, ssl.SSLSocket) and arrival.ask(sock)
         self._reader, self._writer = loop.io(sock.fileno(), READ), loop.io(sock.fileno(), WRITE)
         self._reader.start(self._readable)
         self._user.opened(self)
+        if more:
+            self._look(time.monotonic(), more, "")
 
     def _readable(self) -> None:
-        why = "the connection ended"
+        why, said = "the connection ended", []
         try:
-            data = bytes(_view[: self._socket.recv_into(_buffer)])
+            if self._says_arrival:
+                size, said, _, _ = self._socket.recvmsg_into(_buffers, arrival.SPACE)
+            else:
+                size = self._socket.recv_into(_buffer)
         except NOT_NOW:
             return
         except OSError as error:
-            data, why = b"", str(error)
-        _waiting.append((self, time.monotonic(), data, why))
+            size, why = 0, str(error)
+        data = bytes(_view[:size])
+        _waiting.append((self, arrival.arrived(said), data, why))
         if len(_waiting) == 1:
             _idle().start(_look)
         elif len(_waiting) > WAITING_MAX:
@@ -154,15 +166,15 @@ class Connection:
         elif isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
             self._readable()  # decrypted already: the loop would not tell
 
-    def _look(self, now: float, data: bytes, why: str) -> None:
+    def _look(self, arrived: float, data: bytes, why: str) -> None:
         if self._socket is None:
             return  # what went before has ended it
         if data:
-            self._frames(now, self._rest + data if self._rest else data)
+            self._frames(arrived, self._rest + data if self._rest else data)
         else:
             self._end(None, why)
 
-    def _frames(self, now: float, data: bytes) -> None:
+    def _frames(self, arrived: float, data: bytes) -> None:
         view, end = memoryview(data), len(data)
         at, payloads, said = 0, [], None
         while (found := frame_at(data, at, end)) is not None:
@@ -176,7 +188,7 @@ class Connection:
                 break
         self._rest = bytes(view[at:end]) if at < end else b""
         if payloads:
-            self._user.came(self, now, payloads)
+            self._user.came(self, arrived, payloads)
         if said is not None:
             self._end(*said)
 
@@ -220,8 +232,8 @@ def _look() -> None:
     """Look at what was read, for a slice of time."""
     until = time.monotonic() + SLICE_S
     while _waiting and time.monotonic() < until:
-        connection, now, data, why = _waiting.popleft()
-        connection._look(now, data, why)
+        connection, arrived, data, why = _waiting.popleft()
+        connection._look(arrived, data, why)
     if not _waiting:
         _idle().stop()
 

@@ -7,7 +7,9 @@ requests of type `ws`, in milliseconds, by few names:
     subscribe   until the server has answered
     resume      from the loss of the connection until the subscription is live again
     publish     until acknowledged
-    receive     from when the value was sent, as it says (`t`), or else from Kafka's timestamp, until it was read
+    receive     from when the value was sent, as it says (`t`), or else from Kafka's timestamp, until it was here
+
+Each ends when the server's frame arrived at this machine (arrival.py), not when a greenlet heard of it.
 
 Failures of `receive` are messages missing, repeated and out of order, and gaps; a failure of `connect` is a session
 that the server ended for good.
@@ -39,12 +41,21 @@ SUBSCRIBE_TIMEOUT_S = 30.0
 PAD = "x" * 400
 
 
-def since_sent_us(value: bytes | None, now_us: int) -> int | None:
-    """How many microseconds ago a value was sent, by what it says (payload.py); None: it does not say."""
+def took_us(value: bytes | None, time_ms: int | None, arrived: float) -> int | None:
+    """How many microseconds a value took that arrived then (`time.monotonic`).
+
+    Args:
+        value: It may say when it was sent (payload.py).
+        time_ms: Else Kafka's timestamp does, if there is one.
+    """
     sent = sent_us(value)
+    if sent is not None and sent <= EPOCH_US:
+        return int(arrived * 1e6) + ZERO_US - sent
     if sent is None:
-        return None
-    return (time.time_ns() // 1000 if sent > EPOCH_US else now_us) - sent
+        if time_ms is None:
+            return None
+        sent = time_ms * 1000
+    return int((arrived + time.time() - time.monotonic()) * 1e6) - sent
 
 
 class WhimbrelUser(User):  # type: ignore[misc]
@@ -81,21 +92,21 @@ class WhimbrelUser(User):  # type: ignore[misc]
         """Subscribe, and report it."""
         began = time.monotonic()
         try:
-            self.client.subscribe(subject, timeout_s=SUBSCRIBE_TIMEOUT_S)
+            answered = self.client.subscribe(subject, timeout_s=SUBSCRIBE_TIMEOUT_S)
         except (RuntimeError, gevent.Timeout) as error:
             self.report("subscribe", (time.monotonic() - began) * 1000, 0, RuntimeError(str(error)))
         else:
-            self.report("subscribe", (time.monotonic() - began) * 1000)
+            self.report("subscribe", (answered - began) * 1000)
 
     def publish(self, subject: str, **value: Any) -> None:
         """Publish a value that says when it was sent, and report it."""
         began = time.monotonic()
         try:
-            self.client.publish(subject, {"t": time.time_ns() // 1000, **value})
+            answered = self.client.publish(subject, {"t": time.time_ns() // 1000, **value})
         except RuntimeError as error:
             self.report("publish", (time.monotonic() - began) * 1000, 0, error)
         else:
-            self.report("publish", (time.monotonic() - began) * 1000)
+            self.report("publish", (answered - began) * 1000)
 
     def report(self, name: str, ms: float | None, size: int = 0, failed: BaseException | None = None) -> None:
         """Tell Locust."""
@@ -114,21 +125,21 @@ class WhimbrelUser(User):  # type: ignore[misc]
     def received(self, message: Message) -> None:
         """A message, after it was counted. For users derived from this one; nothing in it may wait (`gevent.spawn`)."""
 
-    def _event(self, now: float, event: events.Event) -> None:
+    def _event(self, at: float, event: events.Event) -> None:
         match event:
             case events.Received(interest, message):
-                self._message(int(now * 1e6) + ZERO_US, interest, message)
+                self._message(at, interest, message)
             case events.Connected():
                 if self._began:
-                    self._tell("connect", (now - self._began) * 1000)
+                    self._tell("connect", (at - self._began) * 1000)
                     self._began = 0.0
             case events.Reconnecting() | events.Moving():
-                self._lost_at = now if self._lost_at is None else self._lost_at
+                self._lost_at = at if self._lost_at is None else self._lost_at
             case events.Resumed(interest, _, _):
-                self._resuming_since[interest] = now if self._lost_at is None else self._lost_at
+                self._resuming_since[interest] = at if self._lost_at is None else self._lost_at
             case events.Live(interest, _):
                 if (since := self._resuming_since.pop(interest, None)) is not None:
-                    self._tell("resume", (now - since) * 1000)
+                    self._tell("resume", (at - since) * 1000)
                     self._lost_at = None
             case events.Gap(interest, log):
                 self._chains.setdefault(interest, Chain()).gap(log)
@@ -139,7 +150,7 @@ class WhimbrelUser(User):  # type: ignore[misc]
                 if code is not None:
                     self._tell("connect", None, 0, RuntimeError(f"ended by the server: {code} {reason}"))
 
-    def _message(self, now_us: int, interest: Interest, message: Message) -> None:
+    def _message(self, arrived: float, interest: Interest, message: Message) -> None:
         chain = self._chains.get(interest)
         if chain is None:
             chain = self._chains[interest] = Chain()
@@ -147,9 +158,7 @@ class WhimbrelUser(User):  # type: ignore[misc]
             self.fault(fault.value)
         if message.snapshot:
             return
-        took = since_sent_us(message.value, now_us)
-        if took is None and message.time is not None:
-            took = time.time_ns() // 1000 - message.time * 1000
+        took = took_us(message.value, message.time, arrived)
         if took is not None:
             TOTALS.received(took, len(message.value or b""))
         self.received(message)

@@ -196,11 +196,13 @@ def test_values_say_when_they_were_sent() -> None:
     # Locust patches what it is imported into: not in this process.
     check = (
         "import time\n"
-        "from loadtest.swarm.users import since_sent_us\n"
-        f"assert since_sent_us(b'{{\"t\": {ZERO_US + 5_000}}}', {ZERO_US + 7_500}) == 2_500\n"
-        'assert 0 <= since_sent_us(b\'{"a":[],"t":%d}\' % (time.time_ns() // 1000), 0) < 60_000_000\n'
+        "from loadtest.swarm.users import took_us\n"
+        f"assert took_us(b'{{\"t\": {ZERO_US + 5_000}}}', None, 0.0075) == 2_500\n"
+        "arrived, sent = time.monotonic() - 60, time.time_ns() // 1000 - 60_002_500\n"
+        'assert 2_000 <= took_us(b\'{"a":[],"t":%d}\' % sent, 1, arrived) < 3_000\n'
         'for other in (b\'{"n":1}\', b\'"x"\', b\'{"t":"x"}\', None):\n'
-        "    assert since_sent_us(other, 0) is None\n"
+        "    assert took_us(other, None, arrived) is None\n"
+        "    assert 1_000 <= took_us(other, sent // 1000, arrived) < 4_000\n"
     )
     subprocess.run([sys.executable, "-c", check], check=True, timeout=60, cwd=ROOT)
 
