@@ -20,7 +20,8 @@ ROUNDS = 3
 """At most: most of them have to be good, for the machine may be busy, but not most of the time."""
 CUT_S = 8.0
 STALL_MAX_S = 3.0
-"""Generous: 1.5 s is the goal, which a machine that does much else does not always reach."""
+"""Generous: 1.5 s is the goal, which a machine that does much else does not always reach. Besides what processes queue
+for a processor."""
 
 
 def test_a_feeder_that_loses_kafka_alone_is_replaced(tmp_path: Path) -> None:
@@ -35,7 +36,7 @@ def test_a_feeder_that_loses_kafka_alone_is_replaced(tmp_path: Path) -> None:
                 await trial.sleep(CUT_S)
             by_node = stalls_of(trial, step)
             trial.say(", ".join(f"{name} {stall:.2f} s" for name, stall in by_node.items()))
-            stalls.append(max(by_node.values()))
+            stalls.append(max(by_node.values()) - step.queued_s)
             network.heal()
             async with trial.step("it can again"):
                 await trial.sleep(4)

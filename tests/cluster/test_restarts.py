@@ -33,7 +33,7 @@ def test_a_rolling_restart_is_not_noticed(tmp_path: Path) -> None:
         load = KafkaLoad(kafka.bootstrap)
         with Cluster(tmp_path, "abc", bootstrap=kafka.bootstrap, topics=TOPICS) as cluster:
             trial = run_trial(cluster, scenario, kafka=load)
-    assert min(step.publish_stall_s for step in trial.steps) <= 2.0, "the machine may be busy, but not each time"
+    assert min(step.publish_stall_s - step.queued_s for step in trial.steps) <= 2.0
 
 
 def test_all_nodes_at_once_lose_what_was_only_in_memory_and_say_so(tmp_path: Path) -> None:

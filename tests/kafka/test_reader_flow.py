@@ -14,6 +14,8 @@ from node.kafka.embedded import EmbeddedKafka
 from node.kafka.events import Flow, KafkaEvent
 from node.kafka.reader import Reader
 from node.kafka.threads import Inbox
+from tests.support.patience import PATIENCE_S
+from tests.support.queued import queued_between, queued_s
 
 PARTITIONS = [("t", 0), ("t", 1)]
 
@@ -30,13 +32,17 @@ class Mailbox:
             self.reports.append(news)
             self.stalled |= dict.fromkeys(news.stalled, True) | dict.fromkeys(news.flowing, False)
 
-    def wait(self, is_stalled: bool, timeout_s: float = 10.0) -> float:
-        """Until all are; how long it took."""
-        began = time.monotonic()
+    def wait(self, is_stalled: bool) -> float:
+        """Until all are; how long it took, less what the threads of this process queued for a processor."""
+        began, before = time.monotonic(), queued_s(threads())
         while self.stalled != dict.fromkeys(PARTITIONS, is_stalled):
-            assert time.monotonic() < began + timeout_s, self.reports
+            assert time.monotonic() < began + PATIENCE_S, self.reports
             time.sleep(0.01)
-        return time.monotonic() - began
+        return time.monotonic() - began - queued_between(before, queued_s(threads()))
+
+
+def threads() -> list[int]:
+    return [int(one) for one in os.listdir("/proc/self/task")]
 
 
 @pytest.fixture

@@ -168,10 +168,10 @@ def test_a_token_that_the_issuer_has_not_signed_is_refused(text: str, tmp_path: 
 
 
 def test_a_token_of_megabytes_is_not_even_looked_at() -> None:
-    began = time.monotonic()
+    began = time.thread_time()
     for text in ("x" * 5_000_000, token({"x": "y" * TOKEN_BYTES_MAX}), "." * 5_000_000):
         assert refusal(Jwt(secret=SECRET), text) == (4201, f"token: longer than {TOKEN_BYTES_MAX} bytes")
-    assert time.monotonic() - began < 1
+    assert time.thread_time() - began < 1
 
 
 def test_a_token_is_needed_unless_something_is_allowed_without() -> None:
