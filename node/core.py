@@ -59,7 +59,7 @@ from node.logs.kafka_health import KafkaHealth, forbidden_text
 from node.logs.kafka_logs import KafkaLogs
 from node.logs.lent_logs import LentLogs
 from node.logs.look_ups import LookUps
-from node.logs.slot_logs import SlotLogs
+from node.logs.slot_logs import FINAL, SlotLogs
 from node.publishing import Publishing
 from node.settled import Settled
 from node.tables.events import TableEvent
@@ -442,8 +442,10 @@ class NodeCore:
             self._effects.add(DatagramToPeer(to, datagram))
 
     def _take_events(self, now: float) -> bool:
-        """What the mesh's cores have to say, to those that it concerns; whether there was anything."""
-        for slot_event in (of_slots := self.slots.take_events()):
+        """What the mesh's cores have to say, to those that it concerns; whether more may follow from it."""
+        has_more = False
+        for slot_event in self.slots.take_events():
+            has_more = has_more or not isinstance(slot_event, FINAL)
             if isinstance(slot_event, CameByOthers):
                 self.peer_packets(now, slot_event.sender, slot_event.boot, [slot_event.packet])
             else:
@@ -462,7 +464,7 @@ class NodeCore:
             self._effects.add(SaveRevocations(self.revocations.all(now)))
             for worker in self.workers.ids:
                 self._tell_revoked(worker, revoked)
-        return bool(of_slots or of_transfer or of_feed or of_scan)
+        return bool(has_more or of_transfer or of_feed or of_scan)
 
     def _members(self, now: float) -> None:
         """Pass on who is alive, which may have changed."""

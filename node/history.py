@@ -55,9 +55,12 @@ class History:
 
     def settle(self, now: float) -> bool:
         """Ask the questions that are due, and cancel those no longer needed. Returns whether there was a question."""
-        cancelled = dict.fromkeys([*self._backfills.take_cancelled(), *self._catch_ups.take_cancelled()])
-        questions = dict([*self._backfills.take_questions(), *self._catch_ups.take_questions()])
-        for ticket in cancelled:
+        cancelled = [*self._backfills.take_cancelled(), *self._catch_ups.take_cancelled()]
+        asked = [*self._backfills.take_questions(), *self._catch_ups.take_questions()]
+        if not (cancelled or asked):
+            return False
+        questions = dict(asked)
+        for ticket in dict.fromkeys(cancelled):
             if questions.pop(ticket, None) is None:  # else nobody was asked yet
                 self._cancel(ticket)
         for ticket, question in questions.items():

@@ -423,7 +423,7 @@ class Slots:
         """Packets and where to: a node, or EVERYONE."""
         # All that say something to a slot's `send` are parts of this, and say these packets only.
         taken, self._out.sends = cast("list[tuple[NodeName, SlotsPacket]]", self._out.sends), []
-        return self.detours.send(self._now, _without_superseded(taken) if taken else taken)
+        return self.detours.send(self._now, _without_superseded(taken) if len(taken) > 1 else taken)
 
     def take_datagrams(self) -> list[tuple[NodeName, Datagram]]:
         """Packets for nodes that hear this one faintly (reach.py)."""

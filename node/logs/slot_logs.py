@@ -42,6 +42,9 @@ _REFUSALS = {
     forwarding.FULL: (codes.QUEUE_FULL, "too many publishes of this node are on their way already (publish.queue)"),
 }
 
+FINAL = (Committed, PublishCommitted)
+"""Events that lead to nothing more between nodes: what they lead to is for workers."""
+
 
 class SlotLogs:
     """All slots of a node."""
