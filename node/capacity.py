@@ -121,18 +121,14 @@ def plan(load: Load, machines: Machines = Machines(), costs: Costs = MEASURED) -
     """The fewest nodes that carry the load, also when `spare` of them are lost.
 
     Raises:
-        ValueError: A number is out of its range.
+        ValueError: A number is out of its range; with its name, and what is expected.
     """
-    numbers = (load.clients, load.rate, load.received, load.publishes, load.value_bytes, load.cache_s)
-    if not all(0 <= number < inf for number in numbers):
-        raise ValueError("a load has only finite numbers, and none below 0")
-    if machines.cores < 2 or not 0 < machines.full <= 1 or machines.spare < 0:
-        raise ValueError("a machine has at least 2 cores, and is to be more than 0 and at most 1 full")
+    _check(load, machines)
     # Of a worker and of the node process, what is left for messages beside waking up.
     worker_room, node_room = machines.full - costs.worker_wakes, machines.full - costs.node_wakes
     if min(worker_room, node_room) <= 0:
         least = max(costs.worker_wakes, costs.node_wakes)
-        raise ValueError(f"waking up alone takes {least:.0%} of a core: a machine must be allowed to be fuller")
+        raise ValueError(f"full: found {machines.full:g}, but waking up alone takes {least:.0%} of a core")
     groups = max(1, ceil(load.rate * costs.in_us / 1e6 / node_room))
     rate, clients, publishes = load.rate / groups, load.clients / groups, load.publishes / groups
     workers = machines.cores - 1
@@ -163,3 +159,26 @@ def plan(load: Load, machines: Machines = Machines(), costs: Costs = MEASURED) -
         kafka_bps=8 * max(rate - publishes, 0) / nodes * value,
         rejoin_s=clients / nodes * costs.connect_us / 1e6 / max(left, 0.01),
     )
+
+
+def _check(load: Load, machines: Machines) -> None:
+    numbers = {
+        "clients": load.clients,
+        "rate": load.rate,
+        "received": load.received,
+        "publishes": load.publishes,
+        "value-bytes": load.value_bytes,
+        "cache-s": load.cache_s,
+        "spare": machines.spare,
+    }
+    for name, number in numbers.items():
+        if not 0 <= number < inf:
+            raise ValueError(f"{name}: found {number:g}, expected a finite number, 0 or more")
+    if load.publishes > load.rate:
+        raise ValueError(f"publishes: found {load.publishes:g}, but they are part of the rate, which is {load.rate:g}")
+    if machines.cores < 2:
+        raise ValueError(
+            f"cores: found {machines.cores}, expected 2 or more: the node process has one, workers the others"
+        )
+    if not 0 < machines.full <= 1:
+        raise ValueError(f"full: found {machines.full:g}, expected a share above 0, and at most 1")

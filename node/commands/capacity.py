@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         found = plan(load, Machines(args.cores, args.full, args.spare))
     except ValueError as error:
-        print(f"whimbrel capacity: {error}", file=sys.stderr)
+        print(f"whimbrel capacity: --{error}", file=sys.stderr)
         return 2
     nodes = f"{found.nodes} nodes of {args.cores} cores"
     if found.groups > 1:

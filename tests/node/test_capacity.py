@@ -71,8 +71,25 @@ def test_the_command(capsys: pytest.CaptureFixture[str]) -> None:
     assert "clusters of" in capsys.readouterr().out
     assert run(["capacity", "--clients", "10000000", "--rate", "20000", "--received", "5", "--cores", "64"]) == 0
     assert "the network is the limit" in capsys.readouterr().out
-    assert run(["capacity", "--clients", "1000", "--rate", "1", "--cores", "1"]) == 2
-    assert "at least 2 cores" in capsys.readouterr().err
-    for rate in ("-1", "nan", "inf"):
-        assert run(["capacity", "--clients", "1000", "--rate", rate]) == 2
-        assert "only finite numbers, and none below 0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (("--clients", "-5"), "--clients: found -5, expected a finite number, 0 or more"),
+        (("--rate", "-1"), "--rate: found -1"),
+        (("--rate", "nan"), "--rate: found nan"),
+        (("--rate", "inf"), "--rate: found inf"),
+        (("--received", "-1"), "--received: found -1"),
+        (("--publishes", "20"), "--publishes: found 20, but they are part of the rate, which is 10"),
+        (("--value-bytes", "-1"), "--value-bytes: found -1"),
+        (("--cache-s", "inf"), "--cache-s: found inf"),
+        (("--cores", "1"), "--cores: found 1, expected 2 or more"),
+        (("--full", "1.5"), "--full: found 1.5, expected a share above 0, and at most 1"),
+        (("--full", "0.2"), "--full: found 0.2, but waking up alone takes 22% of a core"),
+        (("--spare", "-1"), "--spare: found -1"),
+    ],
+)
+def test_a_wrong_number_is_named(wrong: tuple[str, str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["capacity", "--clients", "1000", "--rate", "10", *wrong]) == 2
+    assert f"whimbrel capacity: {said}" in capsys.readouterr().err
