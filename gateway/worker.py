@@ -519,10 +519,11 @@ def main() -> int:
         return 2
     _watch_stdin(worker)
     worker.start()
-    # What exists now lives as long as the process: keep the collector from walking it, and from walking often.
+    # What exists now lives as long as the process: keep the collector from walking it. What is new it walks often,
+    # while it is little and still in the processor's caches, and what is older hardly ever.
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(2_000, 500, 500)
     event(log, "worker_started", index=settings.index, pid=os.getpid(), host=settings.host, port=settings.port)
     worker.done.wait()
     event(log, "worker_stopped", index=settings.index, status=worker.exit_status)

@@ -119,9 +119,10 @@ def _run(
     if manager.alive_every_s:
         gevent.spawn(_repeat, manager.alive_every_s, manager.alive)
     node.start()
-    # Entries hold no cycles: keep the collector from walking the whole cache again and again.
+    # Entries hold no cycles: keep the collector from walking the whole cache again and again. It looks at each position
+    # once, to find that it need not look again: at few at a time, which are still in the processor's caches.
     gc.freeze()
-    gc.set_threshold(100_000, 50, 100)
+    gc.set_threshold(2_000, 500, 500)
     event(log, "node_started", name=settings.node.name, host=settings.node.host, port=port, workers=count)
     gevent.spawn(_tell_when_ready, node, manager, started, port)
     status: int = node.stopped.get()
