@@ -49,8 +49,8 @@ def plot_over_time(
     figure, rows = pyplot.subplots(len(panels), figsize=(8, 2 * len(panels)), sharex=True, layout="constrained")
     for axes, (label, curves) in zip(rows, panels.items(), strict=True):
         for name, values in curves.items():
-            axes.plot(times, [float("nan") if value is None else value for value in values], label=name)
-        axes.set(ylabel=label, ylim=(0, None))
+            axes.plot(times, [float("nan") if value is None else value for value in values], ".-", label=name)
+        axes.set(ylabel=label, xlim=(0, None), ylim=(0, None))
         axes.grid(alpha=0.3)
         if len(curves) > 1:
             axes.legend()

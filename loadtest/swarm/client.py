@@ -84,6 +84,11 @@ class GeventClient:
         """Begin to connect."""
         self._input(self._session.start)
 
+    @property
+    def why_not_connected(self) -> str:
+        """How the last connection, or the attempt at one, ended; empty while there is one, and before the first."""
+        return self._session.reason
+
     def close(self) -> None:
         """End it, and hear no more."""
         self._input(self._session.close)

@@ -40,7 +40,7 @@ class Watch:
         self.environment = environment
         self.all = Totals()
         self.moments: list[Moment] = []
-        self._began = time.monotonic()
+        self._began = self._last = time.monotonic()
         self._fresh = Totals()
         """Since the last moment."""
 
@@ -51,23 +51,30 @@ class Watch:
 
     def run(self) -> None:
         """Keep a moment every few seconds."""
-        last = time.monotonic()
         while True:
             gevent.sleep(SAMPLE_S)
-            now, runner = time.monotonic(), self.environment.runner
-            if not isinstance(runner, MasterRunner):
-                self.add(_taken(self.environment))
-            fresh, self._fresh = self._fresh, Totals()
-            moment = Moment(
-                at_s=now - self._began,
-                users=runner.user_count if runner else 0,
-                received_per_s=fresh.receipts.total / (now - last),
-                p50_ms=fresh.receipts.ms(0.5),
-                p99_ms=fresh.receipts.ms(0.99),
-                faults=fresh.faults.total(),
-            )
-            self.moments.append(moment)
-            last = now
+            self.keep_moment()
+
+    @property
+    def since_moment_s(self) -> float:
+        return time.monotonic() - self._last
+
+    def keep_moment(self) -> None:
+        """What was going on since the last one."""
+        now, runner = time.monotonic(), self.environment.runner
+        if not isinstance(runner, MasterRunner):
+            self.add(_taken(self.environment))
+        fresh, self._fresh = self._fresh, Totals()
+        last, self._last = self._last, now
+        moment = Moment(
+            at_s=now - self._began,
+            users=runner.user_count if runner else 0,
+            received_per_s=fresh.receipts.total / (now - last),
+            p50_ms=fresh.receipts.ms(0.5),
+            p99_ms=fresh.receipts.ms(0.99),
+            faults=fresh.faults.total(),
+        )
+        self.moments.append(moment)
 
     def percentile_ms(self, name: str, share: float) -> float | None:
         """Of all requests of that name so far."""
@@ -172,6 +179,14 @@ def tell(client_id: str, data: dict[str, Any], **_: Any) -> None:
 def told(client_id: str, data: dict[str, Any], **_: Any) -> None:
     for watch in _watch.values():
         watch.add(data["whimbrel"])
+
+
+@events.test_stopping.add_listener  # type: ignore[untyped-decorator]
+def stopping(environment: Environment, **_: Any) -> None:
+    """Keep the last moment while the users are still there, unless there was one just now."""
+    watch = _watch.get(id(environment))
+    if watch is not None and (not watch.moments or watch.since_moment_s > SAMPLE_S / 2):
+        watch.keep_moment()
 
 
 @events.test_stop.add_listener  # type: ignore[untyped-decorator]

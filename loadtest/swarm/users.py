@@ -12,7 +12,7 @@ requests of type `ws`, in milliseconds, by few names:
 Each ends when the server's frame arrived at this machine (arrival.py), not when a greenlet heard of it.
 
 Failures of `receive` are messages missing, repeated and out of order, and gaps; a failure of `connect` is a session
-that the server ended for good.
+that the server ended for good, or a user that was stopped before it could ever connect.
 
 Each of them is an event of Locust's (`events.request`), but for what was received and is in order: thousands per second
 are added to Locust's statistics twice a second, with their true number and times (hooks.py).
@@ -82,6 +82,8 @@ class WhimbrelUser(User):  # type: ignore[misc]
     def on_stop(self) -> None:
         """Disconnect. Locust calls it."""
         TOTALS.users.discard(self)
+        if self._began and (why := self.client.why_not_connected):
+            self.report("connect", None, 0, RuntimeError(f"never connected: {why}"))
         self.client.close()
 
     def subject(self) -> str:
@@ -94,7 +96,8 @@ class WhimbrelUser(User):  # type: ignore[misc]
         try:
             answered = self.client.subscribe(subject, timeout_s=SUBSCRIBE_TIMEOUT_S)
         except (RuntimeError, gevent.Timeout) as error:
-            self.report("subscribe", (time.monotonic() - began) * 1000, 0, RuntimeError(str(error)))
+            why = self.client.why_not_connected or str(error)
+            self.report("subscribe", (time.monotonic() - began) * 1000, 0, RuntimeError(why))
         else:
             self.report("subscribe", (answered - began) * 1000)
 

@@ -1,6 +1,7 @@
 """Locust's users, shapes and limits, with a node that is a cluster of its own."""
 
 import csv
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -182,6 +183,20 @@ def test_a_rolling_restart_runs_its_steps_and_stops_at_a_failure(node: Node, tmp
     assert [(tmp_path / f"step{step}").exists() for step in (1, 2, 3)] == [True, True, False]
     assert "step 2 ended with 1" in ran.stdout
     assert ran.returncode == 1, ran.stdout + ran.stderr
+
+
+@pytest.mark.slow
+def test_users_that_never_connect_are_failures(tmp_path: Path) -> None:
+    """They have nothing to report while they try: a run without a server must not end as one without a failure."""
+    command = [sys.executable, "-m", "locust", "-f", FILE, "--headless", "--only-summary", "Subscriber", "-u", "3"]
+    command += ["-t", "3s", "--host", "ws://127.0.0.1:1", "--report", str(tmp_path)]
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=110, cwd=ROOT)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    report = json.loads((tmp_path / "report.json").read_text())
+    assert report["errors"]
+    for error in report["errors"]:
+        assert "never connected: cannot reach ws://127.0.0.1:1/v1/ws (connection refused)" in error
+    assert [moment["users"] for moment in report["moments"]] == [sum(report["errors"].values())]
 
 
 @pytest.mark.slow
