@@ -394,9 +394,9 @@ class Node:
                 self._is_fed = False
                 for effect in self.core.take_effects(time.monotonic()):
                     self._performers[type(effect)](effect)
+                self.workers.flush()  # first: each send wakes a thread, which may take this one's turn; a client waits
                 if self._network is not None:
                     self._network.flush()
-                self.workers.flush()
         finally:
             self._is_performing = False
         if self.core.has_work:
