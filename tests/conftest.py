@@ -11,7 +11,7 @@ import pytest
 from hypothesis import settings
 
 from loadtest.kafka.broker import RealKafka
-from loadtest.kafka.class_archive import class_archive
+from loadtest.kafka.prepared import prepared
 from node.kafka.embedded import EmbeddedKafka
 from tests.lanes import Lanes, in_order
 from tests.support.require import require
@@ -65,7 +65,7 @@ def real_kafka(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
     require("java", "maven")
     capture = request.config.pluginmanager.getplugin("capturemanager")
     with capture.global_and_fixture_disabled():
-        class_archive()  # says so when it takes long
+        prepared()  # says so when it takes long
     with RealKafka(tmp_path_factory.mktemp("kafka"), has_users=True) as kafka:
         yield kafka
 

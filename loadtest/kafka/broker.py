@@ -8,8 +8,6 @@ Not here: the jars (jars.py), reading what is in a topic (records.py).
 
 from __future__ import annotations
 
-import base64
-import os
 import signal
 import subprocess
 import time
@@ -21,9 +19,9 @@ from typing import Any
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient, NewPartitions, NewTopic
 
-from loadtest.kafka.class_archive import class_archive
 from loadtest.kafka.jars import kafka_jars
 from loadtest.kafka.ports import free_port
+from loadtest.kafka.prepared import prepared, random_id
 from loadtest.kafka.processes import start_process
 from loadtest.kafka.records import Record, read_all
 from loadtest.kafka.users import BROKER_PROPERTIES, LISTENER, KafkaUser
@@ -255,19 +253,10 @@ class RealKafka:
         self.directory.mkdir(parents=True, exist_ok=True)
         cluster = self.directory / "cluster-id"
         if not cluster.exists():
-            # As Kafka's `random-uuid` does, which would start a JVM for it. A leading `-` looks like an option.
-            cluster.write_text("W" + base64.urlsafe_b64encode(os.urandom(16)).decode().rstrip("=")[1:])
-        running = []
+            cluster.write_text(random_id())
         for broker in brokers:
-            file = self._server_properties(broker)
-            arguments = ("format", "-t", cluster.read_text(), "-c", str(file))
-            running.append(
-                self.start_tool("kafka.tools.StorageTool", *arguments, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-            )
-        for process in running:
-            output, _ = process.communicate()
-            if process.returncode != 0:
-                raise RuntimeError(f"StorageTool format failed: {output.decode()}")
+            self._server_properties(broker)
+            prepared().format(self._data(broker), cluster.read_text(), broker)
 
     def _server_properties(self, broker: int) -> Path:
         copies = str(min(3, len(self._ports)))
@@ -332,7 +321,7 @@ class RealKafka:
     def _java(self, main_class: str, *arguments: str) -> list[str]:
         jit = [] if self.full_jit else ["-XX:TieredStopAtLevel=1"]
         heap = "-Xmx1g" if self.full_jit else "-Xmx512m"
-        return ["java", heap, *jit, *class_archive(), "-cp", f"{kafka_jars()}/*", main_class, *arguments]
+        return ["java", heap, *jit, *prepared().java_options, "-cp", f"{kafka_jars()}/*", main_class, *arguments]
 
     def _log(self, broker: int) -> Path:
         return self.directory / f"broker-{broker}.log"

@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, IsolationLevel, Producer, TopicCollection,
 from confluent_kafka.admin import AdminClient, OffsetSpec
 
 from loadtest.kafka.broker import RealKafka
-from loadtest.kafka.class_archive import class_archive
+from loadtest.kafka.prepared import prepared
 from tests.support.require import require
 
 pytestmark = [pytest.mark.slow, pytest.mark.real_kafka]
@@ -229,4 +229,4 @@ def test_three_brokers_survive_the_death_of_a_leader(tmp_path: Path) -> None:
 def test_it_starts_from_the_archive_of_classes(real_kafka: RealKafka) -> None:
     """Java says nothing when it does not take it, and starts at twice the cost."""
     mapped = Path(f"/proc/{real_kafka.pid()}/maps").read_text()
-    assert class_archive()[0].partition("=")[2] in mapped
+    assert str(prepared().archive) in mapped
