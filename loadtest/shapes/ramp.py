@@ -5,12 +5,14 @@ from __future__ import annotations
 from locust import LoadTestShape, events
 from locust.argument_parser import LocustArgumentParser
 
+from loadtest.swarm.options import above_zero, how_many
+
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_arguments(parser: LocustArgumentParser) -> None:
-    parser.add_argument("--ramp-users", type=int, default=1000, help="how many users there are in the end")
-    parser.add_argument("--ramp-s", type=float, default=60, help="seconds until they are there")
-    parser.add_argument("--hold-s", type=float, default=60, help="seconds that they stay")
+    parser.add_argument("--ramp-users", type=how_many, default=1000, help="how many users there are in the end")
+    parser.add_argument("--ramp-s", type=above_zero, default=60, help="seconds until they are there")
+    parser.add_argument("--hold-s", type=above_zero, default=60, help="seconds that they stay")
 
 
 class Ramp(LoadTestShape):  # type: ignore[misc]

@@ -15,13 +15,15 @@ from gevent.subprocess import Popen
 from locust import LoadTestShape, events
 from locust.argument_parser import LocustArgumentParser
 
+from loadtest.swarm.options import above_zero, how_many
+
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_arguments(parser: LocustArgumentParser) -> None:
-    parser.add_argument("--restart-users", type=int, default=1000, help="how many users there are")
+    parser.add_argument("--restart-users", type=how_many, default=1000, help="how many users there are")
     parser.add_argument("--restart", default="true", metavar="COMMAND", help="restarts node {step}; run by the shell")
-    parser.add_argument("--restart-steps", type=int, default=3, help="how many nodes there are")
-    parser.add_argument("--restart-pause-s", type=float, default=20, help="seconds before, between and after")
+    parser.add_argument("--restart-steps", type=how_many, default=3, help="how many nodes there are")
+    parser.add_argument("--restart-pause-s", type=above_zero, default=20, help="seconds before, between and after")
 
 
 class RollingRestart(LoadTestShape):  # type: ignore[misc]

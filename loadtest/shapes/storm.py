@@ -9,14 +9,15 @@ from locust import LoadTestShape, events
 from locust.argument_parser import LocustArgumentParser
 
 from loadtest.swarm.hooks import CUT
+from loadtest.swarm.options import above_zero, how_many, share_of_all
 
 
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_arguments(parser: LocustArgumentParser) -> None:
-    parser.add_argument("--storm-users", type=int, default=1000, help="how many users there are")
-    parser.add_argument("--storms", type=int, default=2, help="how often their connections are cut")
-    parser.add_argument("--storm-share", type=float, default=1.0, help="the share of them that is cut")
-    parser.add_argument("--storm-every-s", type=float, default=30, help="seconds before, between and after")
+    parser.add_argument("--storm-users", type=how_many, default=1000, help="how many users there are")
+    parser.add_argument("--storms", type=how_many, default=2, help="how often their connections are cut")
+    parser.add_argument("--storm-share", type=share_of_all, default=1.0, help="the share of them that is cut")
+    parser.add_argument("--storm-every-s", type=above_zero, default=30, help="seconds before, between and after")
 
 
 class Storm(LoadTestShape):  # type: ignore[misc]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import gc
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,10 @@ from locust.runners import MasterRunner, WorkerRunner
 from locust.stats import StatsEntry, bucket_response_time
 
 from loadtest.swarm.limits import Limit, exceeded, parse
+from loadtest.swarm.options import above_zero, how_many
 from loadtest.swarm.report import Moment, Report, write
 from loadtest.swarm.totals import TOTALS, Totals
+from whimbrel.servers import server_url
 
 CUT = "whimbrel_cut"
 """The message that tells workers to cut the connections of all their users."""
@@ -115,10 +118,10 @@ _loaded: dict[int, Environment] = {}
 @events.init_command_line_parser.add_listener  # type: ignore[untyped-decorator]
 def add_arguments(parser: LocustArgumentParser) -> None:
     parser.add_argument("--topic", default="bench", help="topic, or namespace, of all subjects")
-    parser.add_argument("--keys", type=int, default=1000, help="how many keys it has: k00000, k00001, ...")
-    parser.add_argument("--rate", type=float, default=1.0, help="publishes per second of each publisher")
+    parser.add_argument("--keys", type=how_many, default=1000, help="how many keys it has: k00000, k00001, ...")
+    parser.add_argument("--rate", type=above_zero, default=1.0, help="publishes per second of each publisher")
     parser.add_argument(
-        "--flap-s", type=float, default=10.0, help="seconds between losses of a flapping client's connection"
+        "--flap-s", type=above_zero, default=10.0, help="seconds between losses of a flapping client's connection"
     )
     parser.add_argument("--encoding", choices=("json", "msgpack"), default="json", help="sub-protocol")
     parser.add_argument("--token", default="", help="for the server's authorizer", is_secret=True)
@@ -142,6 +145,11 @@ def _limit(text: str) -> str:
 
 @events.init.add_listener  # type: ignore[untyped-decorator]
 def begin(environment: Environment, **_: Any) -> None:
+    try:
+        for server in (environment.host or "").split(","):
+            server_url(server or "127.0.0.1")
+    except ValueError as error:
+        sys.exit(f"--host: {error}")
     runner = environment.runner
     if not isinstance(runner, MasterRunner) and runner is not None:
         runner.register_message(CUT, _cut)

@@ -1,5 +1,6 @@
 """Locust's users, shapes and limits, with a node that is a cluster of its own."""
 
+import argparse
 import csv
 import json
 import subprocess
@@ -14,6 +15,7 @@ from loadtest.payload import ZERO_US
 from loadtest.swarm.chain import Chain, Fault
 from loadtest.swarm.decoding import QUICK
 from loadtest.swarm.limits import exceeded, parse
+from loadtest.swarm.options import above_zero, how_many, share_of_all
 from loadtest.swarm.receipts import Receipts
 from loadtest.swarm.report import Moment, Report, write
 from whimbrel.encodings import ENCODINGS
@@ -200,11 +202,36 @@ def test_users_that_never_connect_are_failures(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_limit_that_is_none_is_refused(node: Node, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "locust", "-f", FILE, "--headless", "--limit", "receive=5"]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=110, cwd=ROOT)
-    assert ran.returncode != 0
-    assert "expected failures=N or NAME.pNN=MILLISECONDS" in ran.stderr
+def test_wrong_options_are_refused_by_name() -> None:
+    wrong = [
+        (FILE, ["--limit", "receive=5"], "expected failures=N or NAME.pNN=MILLISECONDS"),
+        (FILE, ["--keys", "0"], "--keys: found '0', expected a whole number, at least 1"),
+        (
+            f"{FILE},loadtest/shapes/storm.py",
+            ["--storm-share", "2"],
+            "--storm-share: found '2', expected a share from 0 to 1",
+        ),
+        (FILE, ["--host", "tcp://a,b"], "--host: not a server's address (such as ws://host:8080): 'tcp://a'"),
+    ]
+    asked = []
+    for files, options, said in wrong:
+        command = [sys.executable, "-m", "locust", "-f", files, "--headless", "-t", "1s", *options]
+        ran = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+        asked.append((ran, said))
+    for ran, said in asked:
+        _, error = ran.communicate(timeout=110)
+        assert ran.returncode != 0
+        assert said in error
+        assert "Traceback" not in error
+
+
+@pytest.mark.parametrize("wrong", ["0", "-1", "nan", "inf", "many", ""])
+def test_what_numbers_of_options_may_be(wrong: str) -> None:
+    assert (above_zero("0.5"), how_many("1e3"), share_of_all("0"), share_of_all("1")) == (0.5, 1000, 0, 1)
+    for read in (above_zero, how_many, share_of_all):
+        if (read, wrong) != (share_of_all, "0"):
+            with pytest.raises(argparse.ArgumentTypeError, match="expected"):
+                read(wrong)
 
 
 def test_values_say_when_they_were_sent() -> None:
