@@ -7,15 +7,12 @@ Not here: anything of the SDKs.
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from random import Random
-from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
-from websockets.typing import Subprotocol
 
+from tests.support.asking import Asking
 from tests.support.checker import Outcome
 
 ANSWER_S = 1.5
@@ -34,8 +31,7 @@ class RawPublisher:
         self._subject = subject
         self._rng = Random(seed)
         self._publisher = "raw-publisher-" + "".join(self._rng.choices("abcdefghij0123456789", k=16))
-        self._socket: ClientConnection | None = None
-        self._id = 1
+        self._connection = Asking()
 
     async def run(self) -> None:
         seq = 0
@@ -55,15 +51,15 @@ class RawPublisher:
                 if again is not None and None not in (at, again[1]) and again != answer:
                     self.complaints.append(f"publish {seq} was acknowledged as {answer}, its retry as {again}")
             await asyncio.sleep(self._rng.uniform(0, 0.1))
-        if self._socket is not None:
-            await self._socket.close()
+        await self._connection.close()
 
     async def _until_answered(self, seq: int, text: str, until: float) -> tuple[str, tuple[int, int] | None] | None:
+        frame = {"op": "publish", "subject": self._subject, "publisher": self._publisher, "seq": seq, "text": text}
         while time.time() < until:
             try:
-                answer = await asyncio.wait_for(self._once(seq, text), ANSWER_S)
+                answer = await asyncio.wait_for(self._connection.ask(self._url, frame), ANSWER_S)
             except (OSError, WebSocketException, TimeoutError):
-                await self._hang_up()
+                self._connection.hang_up()
                 answer = {"op": "error", "code": 4000}
             if answer["op"] == "published":
                 at = answer.get("at")
@@ -73,27 +69,3 @@ class RawPublisher:
                 return None
             await asyncio.sleep(self._rng.uniform(0, 0.3))
         return None
-
-    async def _hang_up(self) -> None:
-        if self._socket is not None:
-            self._socket.transport.abort()
-            self._socket = None
-
-    async def _once(self, seq: int, text: str) -> dict[str, Any]:
-        if self._socket is None:
-            self._socket = await connect(
-                f"{self._url}/v1/ws",
-                subprotocols=[Subprotocol("whimbrel.v1.json")],
-                compression=None,
-                ping_interval=None,
-                close_timeout=0.2,
-            )
-            await self._socket.send(json.dumps({"op": "hello", "id": 1}))
-        self._id += 1
-        request = self._id
-        frame = {"op": "publish", "id": request, "subject": self._subject, "publisher": self._publisher, "seq": seq}
-        await self._socket.send(json.dumps({**frame, "text": text}))
-        while True:
-            answer: dict[str, Any] = json.loads(await self._socket.recv())
-            if answer.get("id") == request:
-                return answer

@@ -7,16 +7,13 @@ Not here: what must hold of what they wrote down (checker.py).
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from random import Random
-from typing import Any
 
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import WebSocketException
-from websockets.typing import Subprotocol
 
 from tests.chaos.rawclient import RawClient, RawSubscription
+from tests.support.asking import Asking
 from tests.support.checker import Got, Noted, Outcome, Seen
 from whimbrel import Client, PublishError
 
@@ -79,8 +76,7 @@ class Publisher:
         self._subjects = subjects
         self._pause_s = pause_s
         self._rng = Random(seed)
-        self._socket: ClientConnection | None = None
-        self._id = 1
+        self._connection = Asking()
 
     async def run(self) -> None:
         seq = 0
@@ -97,16 +93,17 @@ class Publisher:
                     text = f"{self.name} {seq} was acknowledged as {answer}, its retry as {again}"
                     (self.complaints if again[0] == answer[0] else self.in_other_logs).append(text)
             await asyncio.sleep(self._rng.uniform(0, 2 * self._pause_s))
-        self._hang_up()
+        self._connection.hang_up()
 
     async def _until_answered(self, seq: int, subject: str, text: str) -> tuple[str, tuple[int, int] | None] | None:
         frame = {"op": "publish", "subject": subject, "publisher": self.name, "seq": seq, "text": text}
         pause_s = 0.05
         while time.monotonic() < self.give_up_at:
             try:
-                answer = await asyncio.wait_for(self._once(frame), ANSWER_S)
+                url = self._urls[self._url % len(self._urls)]
+                answer = await asyncio.wait_for(self._connection.ask(url, frame), ANSWER_S)
             except (OSError, WebSocketException, TimeoutError) as error:
-                self._hang_up()
+                self._connection.hang_up()
                 self._url += 1
                 answer = {"op": "error", "code": 0, "error": type(error).__name__}
             if answer["op"] == "published":
@@ -118,34 +115,10 @@ class Publisher:
                 return None
             if answer["code"]:
                 self._url += 1
-                self._hang_up()
+                self._connection.hang_up()
             await asyncio.sleep(self._rng.uniform(0, pause_s))
             pause_s = min(0.3, pause_s * 2)
         return None
-
-    def _hang_up(self) -> None:
-        if self._socket is not None:
-            self._socket.transport.abort()
-            self._socket = None
-
-    async def _once(self, frame: dict[str, Any]) -> dict[str, Any]:
-        if self._socket is None:
-            self._socket = await connect(
-                f"{self._urls[self._url % len(self._urls)]}/v1/ws",
-                subprotocols=[Subprotocol("whimbrel.v1.json")],
-                compression=None,
-                ping_interval=None,
-                open_timeout=1,
-                close_timeout=0.2,
-            )
-            await self._socket.send(json.dumps({"op": "hello", "id": 1}))
-        self._id += 1
-        request = self._id
-        await self._socket.send(json.dumps({**frame, "id": request}))
-        while True:
-            answer: dict[str, Any] = json.loads(await self._socket.recv())
-            if answer.get("id") == request:
-                return answer
 
 
 class SdkPublisher:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from loadtest.kafka.broker import RealKafka
 from node.kafka.embedded import EmbeddedKafka
-from tests.support.node import RunningNode
+from tests.support.node import RunningNode, nodes_in
 from tests.support.produce import Source
 
 StartNode = Callable[..., RunningNode]
@@ -30,17 +29,8 @@ def node(real_kafka: RealKafka, tmp_path_factory: pytest.TempPathFactory) -> Ite
 @pytest.fixture
 def start_node(tmp_path: Path) -> Iterator[StartNode]:
     """Starts nodes (arguments as of `RunningNode`, less the directory) that end with the test."""
-    nodes: list[RunningNode] = []
-
-    def start(*args: Any, ready: bool = True, **options: Any) -> RunningNode:
-        node = RunningNode(tmp_path, *args, **options)
-        nodes.append(node)
-        node.start(ready)
-        return node
-
-    yield start
-    for one in nodes:
-        one.__exit__(None)
+    with nodes_in(tmp_path) as start:
+        yield start
 
 
 @pytest.fixture

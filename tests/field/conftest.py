@@ -10,7 +10,7 @@ import pytest
 
 from loadtest.kafka.broker import RealKafka
 from loadtest.kafka.users import KafkaUser
-from tests.support.node import RunningNode
+from tests.support.node import RunningNode, nodes_in
 from tests.support.produce import Source
 from tests.support.require import require
 
@@ -39,23 +39,18 @@ def source(real_kafka: RealKafka) -> Source:
 @pytest.fixture
 def start_node(tmp_path: Path, real_kafka: RealKafka) -> Iterator[StartNode]:
     """Starts nodes that end with the test: `start_node(topics, user=..., ready=..., **as of RunningNode)`."""
-    nodes: list[RunningNode] = []
+    with nodes_in(tmp_path) as start:
 
-    def start(topics: str, *, user: KafkaUser | None = None, ready: bool = True, **options: Any) -> RunningNode:
-        settings = dict(options.pop("settings", {}))
-        if user is not None:
-            settings |= as_user(user)
-        bootstrap = options.pop(
-            "bootstrap", real_kafka.bootstrap if user is None else user.properties["bootstrap.servers"]
-        )
-        node = RunningNode(tmp_path, bootstrap, topics, settings=settings, **options)
-        nodes.append(node)
-        node.start(ready)
-        return node
+        def start_as(topics: str, *, user: KafkaUser | None = None, **options: Any) -> RunningNode:
+            settings = dict(options.pop("settings", {}))
+            if user is not None:
+                settings |= as_user(user)
+            bootstrap = options.pop(
+                "bootstrap", real_kafka.bootstrap if user is None else user.properties["bootstrap.servers"]
+            )
+            return start(bootstrap, topics, settings=settings, **options)
 
-    yield start
-    for one in nodes:
-        one.__exit__(None)
+        yield start_as
 
 
 def as_user(user: KafkaUser) -> dict[str, str]:

@@ -12,7 +12,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +187,19 @@ class RunningNode:
             self._process.wait()
         if kind is None:
             assert "Traceback" not in self.log, self.log[-5000:]
+
+
+@contextmanager
+def nodes_in(directory: Path) -> Iterator[Callable[..., RunningNode]]:
+    """A function that starts nodes, which end with it: `start(ready=..., **as of RunningNode, less the directory)`."""
+    nodes: list[RunningNode] = []
+
+    def start(*args: Any, ready: bool = True, **options: Any) -> RunningNode:
+        node = RunningNode(directory, *args, **options)
+        nodes.append(node)
+        node.start(ready)
+        return node
+
+    yield start
+    for one in nodes:
+        one.__exit__(None)
