@@ -518,8 +518,9 @@ class NodeCore:
 
     def _look_ready(self) -> None:
         """Become ready once everything has been loaded that can be."""
-        has_kafka = not self.config.uses_kafka or (self.kafka_logs.is_loaded and self.tables.is_loaded)
-        if self.is_ready or not has_kafka or not self.slot_logs.is_loaded:
+        if self.is_ready or not self.slot_logs.is_loaded:
+            return
+        if self.config.uses_kafka and not (self.kafka_logs.is_loaded and self.tables.is_loaded):
             return
         self.is_ready = True
         self._effects.log("ready", messages=sum(log.appended for log in self.cache.logs.values()))
