@@ -37,8 +37,6 @@ from tests.support.node import RunningNode
 from tests.support.patience import PATIENCE_S
 from tests.support.truth import Truth
 
-SETTLE_S = 40.0
-"""How long after the last fault everything may take to arrive."""
 NODE_MB_MAX = 400.0
 WORKER_MB_MAX = 200.0
 IDLE_CPU_MAX = 0.35
@@ -173,12 +171,16 @@ class Run:
         await asyncio.sleep(max(0.0, until - time.monotonic()))
 
     async def _settle(self, truth: Truth) -> None:
-        deadline = time.monotonic() + SETTLE_S
-        waiting = self.cast.unfinished(truth)
-        while waiting and time.monotonic() < deadline:
+        """Wait until everything has arrived; not longer than something arrives."""
+        arrived, since = self._arrived(), time.monotonic()
+        while (waiting := self.cast.unfinished(truth)) and time.monotonic() - since < PATIENCE_S:
             await asyncio.sleep(0.3)
-            waiting = self.cast.unfinished(truth)
+            if (now := self._arrived()) != arrived:
+                arrived, since = now, time.monotonic()
         self.say(f"waited for {waiting} in vain" if waiting else "everything has arrived")
+
+    def _arrived(self) -> int:
+        return sum(len(seen.noted) for seen in self.cast.seen)
 
     async def _watch(self) -> None:
         while True:
