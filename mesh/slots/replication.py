@@ -285,7 +285,7 @@ class Replication:
 
     def _acknowledge(self) -> None:
         slot = self.slot
-        if slot.coordinator and slot.may_acknowledge and slot.accepted == slot.promised:
+        if slot.coordinator and slot.may_acknowledge:
             slot.send(slot.coordinator, AppendOk(slot.number, slot.accepted, slot.log.end))
             if slot.is_voter and slot.config.commit_quorum == 2:
                 self._commit_to(slot.log.end)

@@ -59,6 +59,11 @@ class Bench:
             self.replication.receive(now, sender, boot, packet)
         self.save(now)
 
+    def promise(self, epoch: int) -> None:
+        """The node promises an epoch as a voter does that votes: it knows no coordinator then."""
+        self.slot.promise(epoch)
+        self.slot.become(Role.FOLLOWER, "")
+
     def tick(self, now: float) -> None:
         """Time goes on."""
         self.replication.tick(now)

@@ -145,7 +145,7 @@ def test_who_coordinates_answers_who_does_not_says_nothing() -> None:
 
 def test_a_range_is_of_the_log_of_an_epoch_that_this_node_has_promised_or_accepted() -> None:
     bench = follower(1, 2, 3, commit=1)
-    bench.slot.promise(6)
+    bench.promise(6)
     for epoch in (4, 6):
         bench.receive(1.0, "b", Fetch(0, epoch, 1))
         assert bench.sends() == [("b", Range(0, epoch, 1, items_at(bench, 1, 3), 1))]
