@@ -58,8 +58,14 @@ class Node:
         """Start it, and wait for nothing."""
         self._began = time.monotonic()
         with self._log.open("ab") as log:
+            # Linux shares out processors over sessions first (sched_autogroup): a service has one of its own, too.
             self._process = subprocess.Popen(
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self._directory
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self._directory,
+                start_new_session=True,
             )
 
     def wait_ready(self) -> None:
