@@ -24,7 +24,7 @@ test: check ## all checks and tests; says what is skipped and why (REQUIRE_ALL=1
 	$(BIN)/pytest -n $(LANES) $(if $(SLOWEST),--durations=$(SLOWEST))
 
 test-fast: check ## the checks, and the tests that need no process and no waiting
-	$(BIN)/pytest -n $(CORES) -m "$(FAST)" --hypothesis-profile=few
+	$(BIN)/pytest -n $(LANES) -m "$(FAST)" --hypothesis-profile=few
 
 procedures: .venv/dev ## play the procedures of OPERATIONS.md on three Debian hosts under load (a quarter of an hour)
 	$(BIN)/pytest -m procedures --durations=0 tests/hosts
