@@ -6,7 +6,6 @@ Not here: one node (node.py), load (publisher.py, fleet.py, users.py).
 from __future__ import annotations
 
 import secrets
-import socket
 import time
 import zlib
 from collections import Counter
@@ -15,6 +14,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, Self
 
+from loadtest.kafka.ports import free_cluster_port
 from loadtest.node import Node
 from loadtest.process import Failed, cpu_s
 
@@ -50,7 +50,7 @@ class Cluster:
         key_file = Path(self._directory.name) / "cluster.key"
         key_file.write_text(secrets.token_hex(32) + "\n")
         key_file.chmod(0o600)
-        self._addresses = {name: f"127.0.0.1:{_free_port()}" for name in names}
+        self._addresses = {name: f"127.0.0.1:{free_cluster_port()}" for name in names}
         voters = names[: len(VOTERS)] if len(names) >= len(VOTERS) else names[:1]
         self._shared = ["--voters", ",".join(voters), "--cluster-key-file", str(key_file), "--workers", "1"]
         self._shared += ["--join", ",".join(self._addresses.values())]
@@ -60,7 +60,7 @@ class Cluster:
 
     def prepare(self, name: str) -> Node:
         """One more node; it does not run yet."""
-        address = self._addresses.setdefault(name, f"127.0.0.1:{_free_port()}")
+        address = self._addresses.setdefault(name, f"127.0.0.1:{free_cluster_port()}")
         flags = ("--name", name, "--cluster-listen", address, *self._shared, *self._flags)
         data = f"{self._directory.name}/{name}"
         settings = {"cluster.data_dir": data, **(self._settings or {})}
@@ -157,17 +157,3 @@ def disagreement(statuses: Mapping[str, dict[str, Any]], each_reads: bool = Fals
             return f"{name} knows no coordinator or feeder of {view.count(None)} logs"
         views.append((name, view))
     return next((f"{name} and {views[0][0]} differ" for name, view in views if view != views[0][1]), "")
-
-
-def _free_port() -> int:
-    """One that is free for UDP and TCP, and whose successor is free for TCP."""
-    while True:
-        with socket.socket() as tcp, socket.socket() as following, socket.socket(type=socket.SOCK_DGRAM) as udp:
-            try:
-                tcp.bind(("127.0.0.1", 0))
-                port = int(tcp.getsockname()[1])
-                following.bind(("127.0.0.1", port + 1))
-                udp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port

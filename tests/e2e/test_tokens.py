@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from loadtest.kafka.ports import free_port
+from loadtest.kafka.ports import free_cluster_port, free_port
 from tests.gateway.authorizers.signing import RSA, SECRET, jwks, token
 from tests.support.node import QUICK, RunningNode
 from tests.support.patience import PATIENCE_S
@@ -181,11 +181,13 @@ async def test_a_token_is_renewed_without_a_pause_and_after_a_close_everything_i
 async def test_a_revocation_acts_on_all_nodes_within_a_second_and_on_those_that_start_later(tmp_path: Path) -> None:
     options = f"secret = '{SECRET}'\ndefault = {{ both = ['/chat/*'] }}"
     (tmp_path / "key").write_text("k" * 40)
-    address = f"127.0.0.1:{free_port()}"
+    address = f"127.0.0.1:{free_cluster_port()}"
     shared = ["--voters", "a", "--cluster-key-file", str(tmp_path / "key"), "--join", address]
     first = TokenNode(tmp_path / "a", options, "--name", "a", "--cluster-listen", address, *shared)
     others = [
-        TokenNode(tmp_path / name, options, "--name", name, "--cluster-listen", f"127.0.0.1:{free_port()}", *shared)
+        TokenNode(
+            tmp_path / name, options, "--name", name, "--cluster-listen", f"127.0.0.1:{free_cluster_port()}", *shared
+        )
         for name in ("b", "c")
     ]
     with first, others[0], others[1]:

@@ -9,6 +9,7 @@ import gevent
 import pytest
 
 from gateway.link.hosts import is_address
+from loadtest.kafka.ports import free_cluster_port
 from mesh.packets import Packet
 from mesh.transport.addresses import split_address
 from mesh.transport.links import PeerAddress
@@ -16,7 +17,6 @@ from mesh.transport.transport import Transport
 from node.cluster.locations import Locations
 from node.cluster.network import Network
 from node.settings import load
-from tests.support.cluster import free_cluster_port
 from tests.support.patience import PATIENCE_S
 
 A = PeerAddress("boot", "a.example:1", "a.example:2", b"k")
@@ -59,7 +59,7 @@ def test_the_transport_is_given_no_name(monkeypatch: pytest.MonkeyPatch) -> None
     made: list[Network] = []
     try:
         for name in "ab":
-            port = free_cluster_port(set())
+            port = free_cluster_port()
             sets = (f"node.name={name}", f"cluster.listen=127.0.0.1:{port}", f"cluster.advertise=localhost:{port}")
             join = f"cluster.join=127.0.0.1:{made[0].ports[0]}" if made else "cluster.join=127.0.0.1:1"
             key = "cluster.key=0123456789abcdef"

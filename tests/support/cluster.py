@@ -12,7 +12,6 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import time
 import zlib
@@ -21,7 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from loadtest.kafka.ports import free_port
+from loadtest.kafka.ports import free_cluster_port, free_port
 from tests.support.network import Network
 from tests.support.node import ADMIN_TOKEN, QUICK, RunningNode
 from tests.support.patience import PATIENCE_S
@@ -160,8 +159,7 @@ class Cluster:
         self.nodes: dict[str, ClusterNode] = {}
         for name in self.names:
             if network is None:
-                port = free_cluster_port({int(node.cluster_address.split(":")[1]) for node in self.nodes.values()})
-                where = ("127.0.0.1", free_port(), f"127.0.0.1:{port}")
+                where = ("127.0.0.1", free_port(), f"127.0.0.1:{free_cluster_port()}")
             else:
                 host = network.addresses[name]
                 where = (host, CLIENT_PORT, f"{host}:{CLUSTER_PORT}")
@@ -313,18 +311,3 @@ def _coordinators(status: Status) -> dict[int, tuple[int, str]]:
 def _feeders(status: Status) -> dict[tuple[str, int], str]:
     feeds = (status.get("cluster") or {}).get("feeds") or ()
     return {(one["topic"], one["partition"]): one["feeder"] or "" for one in feeds}
-
-
-def free_cluster_port(taken: set[int]) -> int:
-    """One that is free for TCP and UDP, and whose successor is free for TCP."""
-    while True:
-        port = free_port()
-        if {port - 1, port, port + 1} & taken:
-            continue
-        try:
-            with socket.socket(type=socket.SOCK_DGRAM) as udp, socket.socket() as tcp:
-                udp.bind(("127.0.0.1", port))
-                tcp.bind(("127.0.0.1", port + 1))
-        except OSError:
-            continue
-        return port
