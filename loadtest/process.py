@@ -135,6 +135,14 @@ def tree(pid: int) -> list[int]:
     return pids
 
 
+def is_running(pid: int) -> bool:
+    """Whether the process runs; one that nobody has waited for does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def cpu_s(pid: int) -> float:
     """CPU seconds, user and system, of the process, its descendants and those that they have waited for."""
     ticks = 0

@@ -24,13 +24,14 @@ class Standstill:
     def __init__(self) -> None:
         self._silences: dict[WorkerId, ProcessSilence] = {}
 
-    def heard(self, now: float, worker: WorkerId) -> None:
-        """A packet of this worker was received; a worker is watched from its first."""
-        silence = self._silences.get(worker)
-        if silence is None:
-            self._silences[worker] = ProcessSilence(now, TICK_COUNTS_MAX_S)
-        else:
-            silence.heard()
+    def joined(self, now: float, worker: WorkerId) -> None:
+        """The worker has spoken for the first time."""
+        self._silences[worker] = ProcessSilence(now, TICK_COUNTS_MAX_S)
+
+    def heard(self, worker: WorkerId) -> None:
+        """A packet of this worker was received. Nothing happens if it was said to stand still."""
+        if worker in self._silences:
+            self._silences[worker].heard()
 
     def gone(self, worker: WorkerId) -> None:
         """Its process has ended."""

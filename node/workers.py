@@ -304,7 +304,7 @@ class Workers:
         route, packet = parts
         worker = self._by_route.get(route) or self._welcome(route)
         if worker is not None:
-            self._standstill.heard(time.monotonic(), worker.id)
+            self._standstill.heard(worker.id)
             said = self._decode(packet)
             if said and isinstance(last := said[-1], Taken):
                 worker.queue.taken(last.packets)
@@ -340,6 +340,7 @@ class Workers:
         worker.numbers, worker.queue = Numbers(), LinkQueue()
         self._by_route[route] = self._by_id[worker.id] = worker
         self._waits[worker.id] = ProcessorWait(worker.pid)
+        self._standstill.joined(time.monotonic(), worker.id)
         self._owner.worker_joined(worker.id)
         return worker
 

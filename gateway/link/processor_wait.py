@@ -16,7 +16,7 @@ SECOND_NS = 1_000_000_000
 class ProcessorWait:
     """Of a process's main thread, as Linux counts it (proc_pid_schedstat(5), second number).
 
-    0 where the kernel does not count, and for a process that has ended.
+    0 where the kernel does not count; of a process that has ended it is what was read last.
     """
 
     def __init__(self, pid: int) -> None:

@@ -237,11 +237,13 @@ class Trail:
         self._put({"time_ms": self.wall_ms, "node": self._node, "kind": kind, "event": name, **fields})
 
     def _put(self, event: AuditLine) -> None:
-        line = _line(event) if len(self._events) < EVENTS_MAX else None
-        if line is None:
+        self._add(_line(event))
+
+    def _add(self, event: bytes | RefusedEvent | None) -> None:
+        if event is None or len(self._events) >= EVENTS_MAX:
             self.dropped += 1
         else:
-            self._events.append(line)
+            self._events.append(event)
 
     def _put_once(self, key: tuple[Session | str, str, int], event: RefusedEvent) -> None:
         """Anybody can have this happen as often as he likes: what is alike, from one `take` to the next, is counted."""
@@ -250,10 +252,7 @@ class Trail:
             told.count += 1
         else:
             self._not_asked[key] = event
-            if len(self._events) < EVENTS_MAX:
-                self._events.append(event)
-            else:
-                self.dropped += 1
+            self._add(event)
 
 
 def trail_of(settings: GatewaySettings) -> Trail | None:

@@ -34,14 +34,14 @@ from loadtest.kafka.processes import start_process
 
 WAIT_S = 60.0
 """For a broker to start, and to stop."""
-
-
 CHECKPOINT = "bootstrap.checkpoint"
 """In a directory of Kafka that is formatted, besides `meta.properties`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
+    """Where what was made is kept."""
+
     archive: Path
     checkpoint: Path
 

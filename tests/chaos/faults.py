@@ -18,6 +18,7 @@ from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
 
 from loadtest.kafka.broker import RealKafka
+from loadtest.process import tree
 from tests.chaos.load import Load, Reader
 from tests.chaos.proxy import Proxy
 from tests.support.node import RunningNode
@@ -87,9 +88,7 @@ class Hands:
     def workers(self) -> list[int]:
         """Process ids of the node's workers, from the system."""
         pid = self.node.process.pid
-        found = []
-        for task in Path(f"/proc/{pid}/task").glob("*/children"):
-            found += [int(one) for one in task.read_text().split()]
+        found = tree(pid)[1:]
         self.worker_pids.update(found)
         return sorted(found)
 
@@ -196,14 +195,6 @@ class Hands:
         await asyncio.sleep(2 * for_s)
         self.proxy.delay_s = 0.0
         return f"{for_s / 10:.2f} s per chunk for {2 * for_s:.1f} s"
-
-
-def is_running(pid: int) -> bool:
-    """Whether a process is there (a zombie is not)."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def resident_mb(pid: int) -> float:

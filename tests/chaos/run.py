@@ -18,6 +18,7 @@ from pathlib import Path
 from random import Random
 
 from loadtest.kafka.broker import RealKafka
+from loadtest.process import is_running
 from tests.chaos.cast import Cast
 from tests.chaos.faults import (
     FAULTS_OF_EVERY_RUN,
@@ -26,7 +27,6 @@ from tests.chaos.faults import (
     Fault,
     Hands,
     cpu_s,
-    is_running,
     plan,
     resident_mb,
 )

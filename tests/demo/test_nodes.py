@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.process import is_running
 from node.demo import guard as guard_file
 from node.demo.guard import Guard
 from node.demo.nodes import RESTART_S, DemoNode, how_it_ended
@@ -31,14 +32,6 @@ def until(condition: Callable[[], object], claim: str, timeout_s: float = PATIEN
     while not condition():
         assert time.monotonic() < deadline, f"never came true: {claim}"
         time.sleep(0.02)
-
-
-def is_there(pid: int) -> bool:
-    """Whether the process runs; one that nobody has waited for counts as gone."""
-    try:
-        return "Z" not in Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
 
 
 @pytest.fixture
@@ -128,10 +121,10 @@ time.sleep(60)
     with subprocess.Popen([sys.executable, "-c", demo], stdout=subprocess.PIPE) as running:
         assert running.stdout is not None
         _, *pids = map(int, running.stdout.readline().split())
-        assert [is_there(pid) for pid in pids] == [True] * 3
+        assert [is_running(pid) for pid in pids] == [True] * 3
         running.kill()
     began = time.monotonic()
-    until(lambda: not any(map(is_there, pids)), "all have ended")
+    until(lambda: not any(map(is_running, pids)), "all have ended")
     assert is_quick or time.monotonic() - began > guard_file._GENTLY_S - 0.5
     assert not directory.exists()
 

@@ -17,6 +17,7 @@ from websockets.exceptions import InvalidStatus
 
 from loadtest.kafka.broker import RealKafka
 from loadtest.kafka.records import read_all
+from loadtest.process import is_running
 from node.kafka.embedded import EmbeddedKafka
 from node.workers import QUEUE_BYTES_MAX
 from tests.e2e.conftest import StartNode
@@ -70,17 +71,9 @@ class Feed(threading.Thread):
         self.join()
 
 
-def alive(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
-        return False
-
-
 def wait_until_gone(pids: list[int]) -> None:
     deadline = time.monotonic() + PATIENCE_S
-    while any(alive(pid) for pid in pids):
+    while any(is_running(pid) for pid in pids):
         assert time.monotonic() < deadline, "workers outlive their node"
         time.sleep(0.01)
 
@@ -177,7 +170,7 @@ def test_a_stop_drains(start_node: StartNode, kafka: EmbeddedKafka, source: Sour
         assert stays.until(lambda frame: frame["op"] == "move")["within_s"] == 1
         assert stays.until_closed() == 4100
         assert node.process.wait(PATIENCE_S) == 0
-        assert not [pid for pid in pids if alive(pid)]
+        assert not [pid for pid in pids if is_running(pid)]
         sub.wait(lambda one: one.all(events.Connected)[-1].server.startswith(other.url), "a move to the other node")
         now = len(sub.messages)
         sub.wait_messages(now + 20)
@@ -333,7 +326,7 @@ def test_a_worker_that_lost_its_place_is_caught_up_and_its_clients_do_not_notice
 def test_a_full_worker_leaves_clients_to_the_other(start_node: StartNode, kafka: EmbeddedKafka) -> None:
     settings = {**SETTINGS, "client.connections": "50", "client.heartbeat": "10m"}
     node = start_node(kafka.bootstrap, "t", workers=2, settings=settings)
-    worker_pids(node, 2)
+    node.wait(lambda: node.log.count("worker_started") == 2, "both workers accept")  # it is ready with one
 
     def is_refused() -> bool:
         try:

@@ -17,9 +17,12 @@ class Watched:
         self.standstill = Standstill()
         self.waited_s: dict[int, float] = {}
 
+    def joined(self, worker: int) -> None:
+        self.waited_s[worker] = 0.0
+        self.standstill.joined(self.now, worker)
+
     def heard(self, worker: int) -> None:
-        self.waited_s.setdefault(worker, 0.0)
-        self.standstill.heard(self.now, worker)
+        self.standstill.heard(worker)
 
     def tick(self, late_s: float = 0.0, waiting: Collection[int] = ()) -> list[int]:
         self.now += TICK_S + late_s
@@ -38,8 +41,8 @@ class Watched:
 
 def test_one_that_is_silent_for_three_seconds_stands_still_and_is_named_once() -> None:
     watched = Watched()
-    watched.heard(1)
-    watched.heard(2)
+    watched.joined(1)
+    watched.joined(2)
     assert watched.run(2.0) == []
     watched.heard(2)
     assert watched.run(0.9) == []
@@ -50,14 +53,14 @@ def test_one_that_is_silent_for_three_seconds_stands_still_and_is_named_once() -
 
 def test_one_that_has_not_spoken_yet_or_is_gone_is_not_watched() -> None:
     watched = Watched()
-    watched.heard(1)
+    watched.joined(1)
     watched.standstill.gone(1)
     assert watched.run(10.0) == []
 
 
 def test_a_node_that_stood_still_itself_has_only_not_read() -> None:
     watched = Watched()
-    watched.heard(1)
+    watched.joined(1)
     assert watched.tick(late_s=60.0) == []
     watched.heard(1)
     assert watched.run(2.5) == []
@@ -65,15 +68,15 @@ def test_a_node_that_stood_still_itself_has_only_not_read() -> None:
 
 def test_a_starved_node_waits_longer() -> None:
     watched = Watched()
-    watched.heard(1)
+    watched.joined(1)
     assert watched.run(8.0, late_s=0.25) == []  # a third of its time
     assert watched.run(2.0, late_s=0.25) == [1]
 
 
 def test_one_that_waits_for_a_processor_does_not_stand_still() -> None:
     watched = Watched()
-    watched.heard(1)
-    watched.heard(2)
+    watched.joined(1)
+    watched.joined(2)
     assert watched.run(10.0, waiting=[1]) == [2]
     assert watched.run(2.9) == []
     assert watched.run(0.2) == [1], "it had the processor, and said nothing"
@@ -81,7 +84,7 @@ def test_one_that_waits_for_a_processor_does_not_stand_still() -> None:
 
 def test_what_a_worker_waited_before_it_spoke_is_not_given_to_it_again() -> None:
     watched = Watched()
-    watched.heard(1)
+    watched.joined(1)
     watched.run(60.0, waiting=[1])
     watched.heard(1)
     assert watched.run(2.9) == []

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from loadtest.kafka.ports import free_cluster_port, free_port
+from loadtest.process import tree
 from tests.support.network import Network
 from tests.support.node import ADMIN_TOKEN, QUICK, RunningNode
 from tests.support.patience import PATIENCE_S
@@ -81,10 +82,7 @@ class ClusterNode(RunningNode):
 
     def workers(self) -> list[int]:
         """Process ids of its workers, from the system."""
-        found = []
-        for task in Path(f"/proc/{self.process.pid}/task").glob("*/children"):
-            found += [int(one) for one in task.read_text().split()]
-        return sorted(found)
+        return sorted(tree(self.process.pid)[1:])
 
     def pause(self, workers: bool = True) -> None:
         """SIGSTOP: with its workers, as a virtual machine that stands still, or the node process alone."""
