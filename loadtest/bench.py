@@ -27,10 +27,14 @@ from loadtest.plots import Samples, plot_latency
 from loadtest.process import Child, Failed, Shares
 from loadtest.report import Row, percentile
 from loadtest.subscriber import Subscriber
-from loadtest.threads import Cpu, since, threads, threads_table
+from loadtest.threads import Cpu, compilers_s, since, threads, threads_table
 
 KEYS = 10_000
 WARM_S = 3.0
+WARM_UP_MAX_S = 90.0
+WARM_RATE = 20_000
+CALM = 0.03
+"""Share of a core that the compilers of Kafka's JVM may take when a measurement begins."""
 FLOOR_S = 5.0
 TRACKED_EVERY = 100
 LATE_S = 1.0
@@ -157,14 +161,23 @@ def subjects(topic: str, count: int) -> list[str]:
 
 
 def warm_up(bench: Bench) -> None:
-    """Let Kafka's JVM compile what the scenarios use: else the first floor would be the worst."""
+    """Load Kafka until its JVM has compiled what the scenarios use: its compilers would take their CPU meanwhile."""
     topic = bench.topic("warm")
     bench.say("warming up")
-    with Child("producer", partial(Producing, bench.kafka.bootstrap, 2)) as producer:
-        try:
-            raw_latency(bench, producer, topic)
-        except Failed as failed:  # the scenarios will show whether that matters
-            bench.say(f"not as warm as it should be: {failed}")
+    with (
+        Child("producer", partial(Producing, bench.kafka.bootstrap, 2)) as producer,
+        Child("reader", partial(Reading, bench.kafka.bootstrap)) as reader,
+    ):
+        reader.call("follow", topic=topic)
+        producer.call("start", topic=topic, keys=KEYS, rate=WARM_RATE * bench.scale)
+        until, calm, share = time.monotonic() + WARM_UP_MAX_S, 0, 1.0
+        while calm < 3 and time.monotonic() < until:
+            before = compilers_s(bench.kafka.pid())
+            time.sleep(WARM_S)
+            share = (compilers_s(bench.kafka.pid()) - before) / WARM_S
+            calm = calm + 1 if share < CALM else 0
+        producer.call("stop")
+    bench.say(f"the compilers of Kafka's JVM take {share:.0%} of a core")
 
 
 def steady(bench: Bench, node: Server, load: Children, chosen: list[str], keys: int, rate: float) -> Steady:

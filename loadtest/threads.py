@@ -47,6 +47,11 @@ def threads(pid: int) -> dict[str, Cpu]:
     return found
 
 
+def compilers_s(pid: int) -> float:
+    """CPU seconds that the compilers of a JVM have taken; those that have ended are missing."""
+    return sum(cpu.all_s for name, cpu in threads(pid).items() if "Compiler" in name)
+
+
 def since(before: dict[str, Cpu], after: dict[str, Cpu]) -> dict[str, Cpu]:
     """What each thread took between two moments."""
     none = Cpu(0, 0)

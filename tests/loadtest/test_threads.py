@@ -6,7 +6,8 @@ import textwrap
 
 import pytest
 
-from loadtest.threads import Cpu, since, threads, threads_table
+from loadtest.kafka.broker import RealKafka
+from loadtest.threads import Cpu, compilers_s, since, threads, threads_table
 
 BUSY = """
     import pathlib, subprocess, sys, threading, time
@@ -57,6 +58,10 @@ def test_threads_of_a_process_and_its_children_by_name() -> None:
             found = threads(process.pid)
         assert set(found) == {"node hub", "node kafka-reader", "node thread 1", "worker 1 main"}
         process.stdin.close()
+
+
+def test_the_compilers_of_a_jvm_are_seen(real_kafka: RealKafka) -> None:
+    assert compilers_s(real_kafka.pid()) > 0
 
 
 def test_what_was_used_since() -> None:
