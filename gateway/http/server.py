@@ -15,7 +15,6 @@ import errno
 import hashlib
 import logging
 import math
-import os
 import re
 import time
 from base64 import b64encode
@@ -28,6 +27,7 @@ from gevent.pywsgi import Input, WSGIServer
 from geventwebsocket.handler import WebSocketHandler
 
 from gateway.http.arrival import Arrival
+from gateway.http.listeners import Listeners, accepted
 from gateway.http.origins import Origins
 from gateway.http.proxies import PREAMBLE_BYTES_MAX, Endpoint, Proxies, preamble
 from gateway.http.stream import ClosableStream, Incoming, Stream
@@ -35,7 +35,7 @@ from gateway.http.tls_socket import TlsSocket
 from gateway.http.wanted import Wanted
 from gateway.link import events as link
 from gateway.link.certificates import Certificates
-from gateway.link.listening import Listener, listening
+from gateway.link.listening import Listener
 from gateway.link.logs import event, exception
 from gateway.link.rates import retry_text
 from gateway.sessions.stats import WorkerStats
@@ -58,7 +58,9 @@ LOOK_S = 1.0
 """How often those that take longer are looked for."""
 HTTP_MAX = 2_000
 """Requests and handshakes under way at a time, besides established WebSockets. More push out the oldest."""
-BACKLOG = 4096
+ACCEPTS = 32
+"""In one pass of the loop: of many who connect at once each costs, and those who are there have their turn too.
+What a pass costs is shared: with 8, a client that connected took an eighth more of node and worker."""
 ACCEPT_PAUSE_S = 0.1
 """After an accept that failed because there are no descriptors or no memory: until others are given back."""
 _EXHAUSTED = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -100,8 +102,8 @@ class HttpError(ValueError):
     """A request that this server does not accept. `args`: the status line, and the reason."""
 
 
-def listen(host: str, port: int) -> Listener:
-    """A listening socket that other workers may share.
+def listen(host: str, port: int) -> Listeners:
+    """Listen at an address that other workers may share.
 
     Raises:
         OSError: If the address cannot be used; the message has it.
@@ -110,7 +112,7 @@ def listen(host: str, port: int) -> Listener:
         family, _, _, _, address = socket.getaddrinfo(
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )[0]
-        return listening(family, address, BACKLOG, is_shared=True)
+        return Listeners(family, address)
     except OSError as error:
         raise OSError(error.errno, f"cannot listen on {host}:{port}: {error.strerror}") from error
 
@@ -383,13 +385,10 @@ class Server(WSGIServer):  # type: ignore[misc]
     """The HTTP server of a worker."""
 
     handler_class = Handler
-    max_accept = 32
-    """In one pass of the loop: of many who connect at once each costs, and those who are there have their turn too.
-    What a pass costs is shared: with 8, a client that connected took an eighth more of node and worker."""
 
     def __init__(
         self,
-        listener: Listener,
+        listeners: Listeners,
         application: WSGIApplication,
         owner: UpgradeOwner,
         origins: Origins,
@@ -399,9 +398,9 @@ class Server(WSGIServer):  # type: ignore[misc]
         certificates: Certificates | None = None,
         path: str = "",
     ) -> None:
-        super().__init__(listener, application, spawn=spawn_raw, log=None, error_log=log)
+        super().__init__(listeners.sockets[0], application, spawn=spawn_raw, log=None, error_log=log)
         self.loop: Loop
-        self.socket = listener
+        self._listeners = listeners
         self.owner = owner
         self.origins = origins
         self.wanted = wanted
@@ -412,12 +411,19 @@ class Server(WSGIServer):  # type: ignore[misc]
         self.stats = stats
         self.logger = log
         self.is_listening = True
-        self._address = listener.getsockname()
         self._pause = self.loop.timer(ACCEPT_PAUSE_S)
         self._is_exhausted = False
         self._under_way: dict[Stream, float] = {}
         """Sockets of HTTP connections, and arrivals, oldest first, and until when something has to come of them."""
         self._late = self.loop.timer(LOOK_S, LOOK_S)
+
+    def start_accepting(self) -> None:
+        """Take who waits, and who comes."""
+        self._listeners.watch(self.loop, self._accept_some)
+
+    def stop_accepting(self) -> None:
+        """Let them wait."""
+        self._listeners.rest()
 
     def leave(self) -> None:
         """Leave the sockets among which the kernel spreads new connections; those that wait here are answered."""
@@ -425,11 +431,12 @@ class Server(WSGIServer):  # type: ignore[misc]
         self._pause.stop()
         self.stop_accepting()
         try:
-            while (accepted := self._accept()) is not None:
-                self.do_handle(*accepted)
+            for listener in self._listeners.sockets:
+                while (came := accepted(listener)) is not None:
+                    self.do_handle(*came)
         except OSError:
             pass
-        self.socket.close()
+        self._listeners.close()
 
     def join(self) -> None:
         """Take new connections again.
@@ -437,43 +444,36 @@ class Server(WSGIServer):  # type: ignore[misc]
         Raises:
             OSError: If that is not possible now.
         """
-        self.socket = listening(self.family, self._address, BACKLOG, is_shared=True)
-        self._make_socket_stdlib(False)
+        self._listeners.open()
         self.is_listening = True
         self.start_accepting()
 
     def close(self) -> None:
         """As theirs; who has said nothing yet is sent away too, since nothing can be answered from now on."""
         super().close()
+        self._listeners.close()
         self._pause.stop()
         self._late.stop()
         for waiting in [one for one in self._under_way if isinstance(one, Arrival)]:
             waiting.end()
 
-    def do_read(self) -> tuple[int, SocketAddress] | None:
+    def _accept_some(self, listener: Listener) -> None:
         """Accept; without descriptors, pause instead. Nothing that comes of it ends accepting."""
         try:
-            accepted = self._accept()
+            for _ in range(ACCEPTS // len(self._listeners.sockets)):
+                came = accepted(listener)
+                if came is None:
+                    break
+                self.do_handle(*came)
             self._is_exhausted = False
-            return accepted
         except OSError as error:
             if error.errno not in _EXHAUSTED:
-                return None  # the client has given up meanwhile, or the network failed: accept(2)
+                return  # the client has given up meanwhile, or the network failed: accept(2)
             if not self._is_exhausted:
                 self._is_exhausted = True
                 event(log, "cannot_accept", logging.WARNING, error=error.strerror)
             self.stop_accepting()
             self._pause.start(self._accept_again)
-            return None
-
-    def _accept(self) -> tuple[int, SocketAddress] | None:
-        """A descriptor, and where it comes from; None if nobody waits."""
-        try:
-            accepted = self.socket._accept()
-        except BlockingIOError:
-            return None
-        os.set_blocking(accepted[0], False)
-        return accepted
 
     def do_handle(self, fd: int, address: SocketAddress) -> None:
         """A connection has come."""

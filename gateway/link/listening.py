@@ -15,6 +15,9 @@ from mesh.transport.addresses import SocketAddress
 class Listener(Protocol):
     """What is used of gevent's socket, which has no type of its own."""
 
+    def fileno(self) -> int:
+        """Its descriptor."""
+
     def getsockname(self) -> SocketAddress:
         """Where it listens."""
 

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import socket
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
+from gateway.http.listeners import ROOM
 from gateway.link import events as link
 from tests.gateway.fake_node import Client, FakeNode, Refused
 
 pytestmark = pytest.mark.slow
 WAIT_S = 30.0
+SOCKETS = -(-ROOM // int(Path("/proc/sys/net/core/somaxconn").read_text()))
+"""Of each worker."""
+HERD = 6_000
 
 
 def until(holds: Callable[[], bool]) -> None:
@@ -34,10 +40,11 @@ def is_refused(node: FakeNode) -> bool:
 
 
 def listening(node: FakeNode) -> int:
-    """How many sockets listen on the node's port, of all workers there."""
+    """How many workers listen on the node's port."""
     with open("/proc/net/tcp", encoding="ascii") as file:
         rows = [line.split() for line in file.readlines()[1:]]
-    return sum(row[3] == "0A" and int(row[1].split(":")[1], 16) == node.settings.port for row in rows)
+    sockets = sum(row[3] == "0A" and int(row[1].split(":")[1], 16) == node.settings.port for row in rows)
+    return sockets // SOCKETS
 
 
 def test_a_full_worker_leaves_new_clients_to_the_others_until_it_has_room() -> None:
@@ -97,3 +104,23 @@ def test_a_worker_may_open_as_many_files_as_the_system_lets_it() -> None:
     with node:
         assert resource.prlimit(node.process.pid, resource.RLIMIT_NOFILE) == (hard, hard)
         node.counted(WAIT_S, connections_max=hard - 256)
+
+
+def test_all_clients_of_a_worker_may_come_at_once() -> None:
+    """More than the queue of one socket holds wait to be accepted, while the worker does nothing."""
+    with FakeNode() as node:
+        os.kill(node.process.pid, signal.SIGSTOP)
+        waiting = [socket.socket() for _ in range(HERD)]
+        try:
+            for index, one in enumerate(waiting):
+                one.bind((f"127.3.0.{1 + index % 8}", 0))
+                one.settimeout(WAIT_S)
+                one.connect(("127.0.0.1", node.settings.port))
+                one.sendall(b"GET /health/live HTTP/1.1\r\nConnection: close\r\n\r\n")
+            os.kill(node.process.pid, signal.SIGCONT)
+            for one in waiting:
+                assert one.recv(12) == b"HTTP/1.1 200"
+        finally:
+            os.kill(node.process.pid, signal.SIGCONT)
+            for one in waiting:
+                one.close()

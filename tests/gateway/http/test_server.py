@@ -91,9 +91,9 @@ def test_a_head_that_drips_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_workers_share_a_port_and_others_do_not() -> None:
     first = listen("127.0.0.1", 0)
-    port = first.getsockname()[1]
+    port = first.address[1]
     second = listen("127.0.0.1", port)
-    assert second.getsockname()[1] == port
+    assert second.address[1] == port
     for listener in (first, second):
         listener.close()
     with pytest.raises(OSError, match=r"cannot listen on 192\.0\.2\.1:1"):
