@@ -88,6 +88,7 @@ SHELLS = {
     "gateway/sockets/client_socket.py",
     "gateway/sockets/readable.py",
     "gateway/http/arrival.py",
+    "gateway/http/listeners.py",
     "gateway/http/server.py",
     "gateway/link/crash.py",
     "gateway/link/imports.py",
