@@ -19,7 +19,7 @@ from gateway.authorizers.keys import BadKeys, KeySet, VerifyingKey, of_issuer, o
 from gateway.authorizers.later import KeysWanted
 from gateway.authorizers.permissions import BadPermission, Permissions, check_rules, filled
 from gateway.link import codes
-from gateway.link.jwt_options import Issuer, Rules, read
+from gateway.link.jwt_options import Issuer, JwtOptionsError, Rules, keys_named, read
 from whimbrel_server import Connection, Identity, Refusal
 
 TOKEN_BYTES_MAX = 16 * 1024
@@ -51,7 +51,8 @@ class Jwt(KeyedAuthorizer):
             try:
                 self._keys[issuer.issuer] = of_issuer(issuer)
             except (BadKeys, OSError) as error:
-                raise ValueError(f"keys of the issuer {issuer.issuer!r}: {error}") from error
+                reason = error.strerror if isinstance(error, OSError) else error
+                raise JwtOptionsError(f"{keys_named(issuer)}: {reason}") from error
         for rules in filter(None, (self._options.default, self._options.anonymous)):
             check_rules(rules)
         anonymous = self._options.anonymous
@@ -100,7 +101,10 @@ class Jwt(KeyedAuthorizer):
     # Private.
 
     def _identity(self, token: str) -> Identity:
-        unchecked = jwt.decode_complete(token, options={"verify_signature": False})
+        try:
+            unchecked = jwt.decode_complete(token, options={"verify_signature": False})
+        except jwt.DecodeError as error:
+            _invalid(f"not a JSON Web Token: {error}")
         issuer = self._issuer(unchecked["payload"].get("iss"))
         key = self._key(issuer, unchecked["header"])
         options = self._options

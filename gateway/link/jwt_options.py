@@ -97,6 +97,13 @@ def read(options: dict[str, Any]) -> JwtOptions:
     return found
 
 
+def keys_named(issuer: Issuer) -> str:
+    """Where the keys come from, for messages: the option, its file or URL, and the issuer. Not the keys themselves."""
+    source = next(name for name in KEY_SOURCES if getattr(issuer, name))
+    where = f" {getattr(issuer, source)!r}" if source.endswith(("_file", "_url")) else ""
+    return f"{source}{where} of {_named(issuer)}"
+
+
 def is_for_signatures(key: object) -> bool:
     """Whether an entry of a JSON Web Key Set is, by what it says of itself, a public key that signatures are checked
     with.

@@ -35,6 +35,38 @@ def allowed(authorizer: Jwt, identity: Identity, what: str, *subjects: str) -> l
     return found
 
 
+@pytest.mark.parametrize(
+    ("source", "content", "told"),
+    [
+        ("pem_file", "hello", "not a public key in PEM"),
+        ("jwks_file", "hello", "not a JSON Web Key Set"),
+        ("secret_file", "short", "a secret has at least 32 bytes"),
+        ("jwks_file", None, "No such file"),
+    ],
+)
+def test_keys_that_cannot_be_used_are_named_by_option_and_file(
+    source: str, content: str | None, told: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "keys"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(LoadError) as caught:
+        load("jwt", {source: str(file), "issuer": "me"})
+    assert f"{source} {str(file)!r} of the issuer 'me': {told}" in str(caught.value)
+
+
+def test_a_secret_that_cannot_be_used_is_not_shown() -> None:
+    with pytest.raises(LoadError, match=r"secret of the issuer: a secret has at least 32 bytes, not 7") as caught:
+        load("jwt", {"secret": "letmein"})
+    assert "letmein" not in str(caught.value)
+
+
+def test_what_is_no_token_at_all_is_said_to_be_none() -> None:
+    for text in ("rubbish", "", "a.b.c"):
+        code, reason = refusal(Jwt(secret=SECRET), text)
+        assert (code, "not a JSON Web Token" in reason) == (4201, True), reason
+
+
 def test_who_a_token_says_that_it_is() -> None:
     identity = connect(Jwt(secret=SECRET), token({"jti": "t1"}))
     assert (identity.name, identity.token_id) == ("alice", "t1")
