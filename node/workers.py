@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import subprocess
 import sys
 import time
@@ -112,12 +113,19 @@ class WorkersOwner(Protocol):
         """Something has changed that is not of a turn."""
 
 
+def with_whole_paths(settings: GatewaySettings) -> GatewaySettings:
+    """The same, with files as a worker finds them, which runs in another folder than the node."""
+    names = ("certificate", "certificate_key", "client_ca")
+    whole = {name: os.path.abspath(getattr(settings, name)) for name in names if getattr(settings, name)}
+    return msgspec.structs.replace(settings, **whole)
+
+
 class Workers:
     """All workers of the node."""
 
     def __init__(self, settings: list[GatewaySettings], owner: WorkersOwner) -> None:
         """Listen on the link."""
-        self.all = [SupervisedWorker(one) for one in settings]
+        self.all = [SupervisedWorker(with_whole_paths(one)) for one in settings]
         self.cut_offs = 0
         self._owner = owner
         self._by_route: dict[bytes, SupervisedWorker] = {}

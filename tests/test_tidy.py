@@ -81,6 +81,7 @@ SHELLS = {
     "gateway/__main__.py",
     "gateway/authorizers/jwt.py",
     "gateway/authorizers/keys.py",
+    "gateway/authorizers/taking.py",
     "gateway/authorizers/webhook.py",
     "gateway/http/queries.py",
     "gateway/sessions/authority.py",

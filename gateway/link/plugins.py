@@ -5,6 +5,7 @@ Not here: making and using them (gateway/sessions/loading.py, node/audit/loading
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import Any, TypeVar
@@ -48,7 +49,7 @@ def _find(kind: str, base: type[T], built_in: Mapping[str, type[T] | str], name:
     if isinstance(found, str):
         found = imported(found)
     elif ":" in name:
-        found = imported(name, folder)
+        found = _of_module(kind, name, folder)
     else:
         points = list(entry_points(group=group, name=name))
         found = points[0].load() if points else None
@@ -59,4 +60,19 @@ def _find(kind: str, base: type[T], built_in: Mapping[str, type[T] | str], name:
         )
     if not (isinstance(found, type) and issubclass(found, base)):
         raise LoadError(f"the {kind} {name!r} is not a class derived from whimbrel_server.{base.__name__}")
+    return found
+
+
+def _of_module(kind: str, name: str, folder: str) -> Any:
+    module, _, attribute = name.partition(":")
+    try:
+        found = imported(name, folder)
+    except ModuleNotFoundError as error:
+        if error.name != module:
+            raise
+        where = f" or in {folder}" if folder else ""
+        raise LoadError(f"there is no {kind} {name!r}: no module {module!r} on Python's path{where}") from error
+    if found is None:
+        file = getattr(sys.modules[module], "__file__", None)
+        raise LoadError(f"there is no {kind} {name!r}: {file or module} has no {attribute!r}")
     return found

@@ -83,13 +83,16 @@ def read_token(path: str) -> str:
     """The token in a file.
 
     Raises:
-        ValueError: If it cannot be read.
+        ValueError: If it cannot be read, or there is none in it.
     """
     try:
-        return Path(path).read_text().strip()
+        found = Path(path).read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
         reason = (isinstance(error, OSError) and error.strerror) or error
         raise ValueError(f"--token-file: {path} cannot be read: {reason}") from None
+    if not found:
+        raise ValueError(f"--token-file: {path} is empty")
+    return found
 
 
 def above_zero(text: str) -> float:

@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from node.settings.units import parse_duration
+    from node.settings.plugins import why_not
     from node.tokens.minting import MintingError, Wish, mint
 
     effective = configuration.read(args)
@@ -50,12 +50,34 @@ def run(args: argparse.Namespace) -> int:
     try:
         claims = dict(_claim(one) for one in args.claim)
         permissions = {"subscribe": args.may_subscribe, "publish": args.may_publish, "both": args.may_both}
-        wish = Wish(args.subject, parse_duration(args.ttl), permissions, claims, args.issuer, args.key, args.kid)
-        print(mint(authorizer.options, wish))
+        ttl_s = _lifetime(args.ttl, authorizer.token_life_s)
+        token = mint(
+            authorizer.options, Wish(args.subject, ttl_s, permissions, claims, args.issuer, args.key, args.kid)
+        )
     except (MintingError, ValueError) as error:
         print(f"whimbrel: {error}", file=sys.stderr)
         return 2
+    asked = {"options": authorizer.options, "token": token}
+    refused = why_not("gateway.authorizers.taking", asked, "checking the token")
+    if refused:
+        print(f"whimbrel: a node with this configuration would refuse it: {refused}", file=sys.stderr)
+        return 2
+    print(token)
     return 0
+
+
+def _lifetime(given: str, longest_s: float) -> float:
+    from node.settings.units import format_duration, parse_duration
+
+    try:
+        found = parse_duration(given)
+    except ValueError as error:
+        raise ValueError(f"--ttl: found {given!r}, expected a duration such as 10m or 1h30m ({error})") from error
+    if found > longest_s:
+        raise ValueError(
+            f"--ttl: found {given!r}, expected {format_duration(longest_s)} at most (authorizer.token_life)"
+        )
+    return found
 
 
 def _claim(given: str) -> tuple[str, Any]:

@@ -7,6 +7,7 @@ Not here: loading it (gateway/sessions/loading.py, node/audit/loading.py, node/k
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -29,19 +30,24 @@ def problems(effective: Effective) -> list[Problem]:
     if authorizer.use != "allow_all" and "authorizer" not in wrong:
         asked = {"name": authorizer.use, "options": authorizer.options, "folder": authorizer.folder}
         doing = f"making the authorizer {authorizer.use!r}"
-        reasons.append(("authorizer.use", _why_not("gateway.sessions.loading", asked, doing)))
+        reasons.append(("authorizer.use", why_not("gateway.sessions.loading", asked, doing)))
     for name in audit.use if "audit" not in wrong else ():
         asked = {"name": name, "options": audit.options_of(name, kafka), "folder": authorizer.folder}
-        reasons.append(("audit.use", _why_not("node.audit.loading", asked, f"making the auditor {name!r}")))
+        reasons.append(("audit.use", why_not("node.audit.loading", asked, f"making the auditor {name!r}", os.getcwd())))
     if kafka.oauth:
         asked = {"name": kafka.oauth, "folder": kafka.oauth_folder}
-        reasons.append(("kafka.oauth", _why_not("node.kafka.tokens", asked, f"importing {kafka.oauth!r}")))
+        reasons.append(("kafka.oauth", why_not("node.kafka.tokens", asked, f"importing {kafka.oauth!r}")))
     return [Problem(effective.source(path), path, reason) for path, reason in reasons if reason]
 
 
-def _why_not(loader: str, asked: Mapping[str, object], doing: str) -> str:
-    """Why there is no such thing; empty if there is."""
-    command = [sys.executable, "-m", loader]
+def why_not(loader: str, asked: Mapping[str, object], doing: str, folder: str = "") -> str:
+    """Why the module `loader`, run as a program (gateway/link/trial.py), refuses what is asked; empty if it does not.
+
+    Args:
+        doing: What it is doing, should it take too long.
+        folder: From where it sees files whose names are not whole; empty: as a worker does.
+    """
+    command = [sys.executable, "-m", loader, *([folder] if folder else ())]
     around = Path(__file__).parents[2]  # where workers are started, too
     try:
         done = subprocess.run(

@@ -10,10 +10,15 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from node import cli
 from node.commands import configuration
 from node.settings import Settings
+from node.settings.schema import TlsSettings
+from node.settings.worker import gateway_settings
+from node.workers import with_whole_paths
+from tests.gateway.authorizers.signing import EC, RSA, SECRET, pem
 
 HEAVY = {"confluent_kafka", "gevent", "zmq", "msgspec", "websockets", "asyncio", "node.settings", "node.main"}
 
@@ -295,7 +300,9 @@ def test_a_mapping_that_cannot_be_used_and_a_class_that_is_not_there_are_told_wi
     [
         ("json:JSONDecoder", "not a class derived from whimbrel_server.Authorizer"),
         ("json:loads", "not a class"),
-        ("json:x", "no authorizer 'json:x'"),
+        ("json:x", "no authorizer 'json:x': "),
+        ("json:x", "json/__init__.py has no 'x'"),
+        ("no_such_module:X", "no authorizer 'no_such_module:X': no module 'no_such_module' on Python's path"),
         ("nobody", "not built in (allow_all"),
     ],
 )
@@ -321,6 +328,74 @@ def test_an_authorizer_is_made_from_the_folder_of_the_configuration(
         assert (code, told in err, ":4: authorizer.use: " in err) == ((2, True, True) if told else (0, True, False)), (
             err
         )
+
+
+def test_files_of_an_auditor_are_found_from_where_the_node_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    given = ("check-config", "--namespaces", "chat", "--set", "audit.use=log", "--set", "audit.log.file=audit.jsonl")
+    code, _, err = outcome(capsys, *given)
+    assert (code, err) == (0, "")
+    assert (tmp_path / "audit.jsonl").exists()
+    assert not (Path(cli.__file__).parents[1] / "audit.jsonl").exists()
+
+
+def test_files_for_tls_are_found_from_where_the_node_is_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings = Settings(tls=TlsSettings(certificate="chain.pem", key="/etc/key.pem"))
+    told = with_whole_paths(gateway_settings(settings, index=0, cluster="c", link="", port=0))
+    assert told.certificate == str(tmp_path / "chain.pem")
+    assert (told.certificate_key, told.client_ca) == ("/etc/key.pem", "")
+
+
+JWT = """
+[authorizer]
+use = "jwt"
+audience = "whimbrel"
+default = { subscribe = ["/orders/{sub}/*"] }
+"""
+
+
+def test_a_token_is_printed_only_if_the_configured_authorizer_takes_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "ec.pem").write_bytes(EC.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    secret, public = tmp_path / "secret.toml", tmp_path / "public.toml"
+    for config, keys in ((secret, f"secret = '{SECRET}'"), (public, f"pem = '''{pem(RSA)}'''")):
+        config.write_text(f"[[namespaces]]\nname = 'orders'\n{JWT}{keys}\n")
+    for config, given, told in (
+        (secret, ["--subject", "ann", "--both", "/orders/{team}/*", "--claim", "team=red"], ""),
+        (secret, ["--subject", "ann", "--subscribe", "orders/*"], "the permission 'orders/*'"),
+        (secret, ["--subject", "ann", "--both", "/orders/{team}/*"], "needs the claim 'team'"),
+        (secret, ["--subject", "a/b"], "the claim 'sub' is empty or has a slash"),
+        (secret, ["--subject", "ann", "--claim", "aud=other"], "would refuse it: token: Audience doesn't match"),
+        (secret, ["--subject", "ann", "--ttl", "2d"], "--ttl: found '2d', expected 1d at most (authorizer.token_life)"),
+        (secret, ["--subject", "ann", "--ttl", "soon"], "--ttl: found 'soon', expected a duration"),
+        (public, ["--subject", "ann", "--key", str(tmp_path / "ec.pem")], "no key of the issuer's for alg 'ES256'"),
+    ):
+        code, out, err = outcome(capsys, "token", "--config", str(config), *given)
+        assert told in err, err
+        assert (code, bool(out)) == ((2, False) if told else (0, True)), err
+
+
+def test_a_token_is_made_for_keys_that_the_node_fetches(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "ec.pem").write_bytes(EC.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    config = tmp_path / "w.toml"
+    config.write_text(f"[[namespaces]]\nname = 'orders'\n{JWT}jwks_url = 'https://id.example/keys'\n")
+    code, out, err = outcome(
+        capsys, "token", "--config", str(config), "--subject", "ann", "--key", str(tmp_path / "ec.pem")
+    )
+    assert (code, out.count("."), err) == (0, 2, "")
+
+
+def test_a_file_for_a_token_that_is_empty_is_said_to_be(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "token").write_text("\n")
+    code, _, err = outcome(capsys, "publish", "--token-file", str(tmp_path / "token"), "/chat/1", "x")
+    assert code == 2
+    assert f"--token-file: {tmp_path / 'token'} is empty" in err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
