@@ -41,7 +41,7 @@ class Revoked:
         if not self._entries or not _has_token(identity):
             return False
         issued_at = _NEVER if identity.issued_at is None else identity.issued_at
-        for key in product({identity.token_id, None}, {identity.name, None}):
+        for key in product({identity.token_id, None}, {identity.name or None, None}):
             issued_before, until = self._entries.get(key, (_NEVER, _NEVER))
             if until > self.now and issued_at < issued_before:
                 return True
@@ -52,8 +52,8 @@ class Revoked:
         if len(entries) > _FEW:
             return self.covers(identity)
         return any(
-            (entry.name is None or entry.name == identity.name)
-            and (entry.token_id is None or entry.token_id == identity.token_id)
+            entry.name in (None, identity.name or None)
+            and entry.token_id in (None, identity.token_id)
             and (identity.issued_at is None or identity.issued_at < entry.issued_before)
             and _has_token(identity)
             for entry in entries
@@ -61,4 +61,5 @@ class Revoked:
 
 
 def _has_token(identity: Identity) -> bool:
-    return bool(identity.name) or identity.token_id is not None
+    """A token need not say whose it is, nor have an id: then it has at least times."""
+    return bool(identity.name) or (identity.token_id, identity.issued_at, identity.expires_at) != (None, None, None)

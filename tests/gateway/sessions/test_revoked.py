@@ -33,11 +33,11 @@ CASES: list[tuple[dict[str, Any], list[str]]] = [
     ({"name": "alice", "issued_before": 15.0}, ["alice:10:t1", "alice::t3"]),
     ({"name": "alice", "issued_before": float("inf")}, ["alice:10:t1", "alice:20:t2", "alice::t3"]),
     ({"name": "alice", "token_id": "t2", "issued_before": float("inf")}, ["alice:20:t2"]),
-    ({"issued_before": 20.0}, ["alice:10:t1", "alice::t3", "bob:19:"]),
+    ({"issued_before": 20.0}, ["alice:10:t1", "alice::t3", "bob:19:", ":10:"]),
     ({"name": "nobody", "issued_before": float("inf")}, []),
     ({"name": "", "issued_before": float("inf")}, []),
 ]
-ALL = ["alice:10:t1", "alice:20:t2", "alice::t3", "bob:19:", "::"]
+ALL = ["alice:10:t1", "alice:20:t2", "alice::t3", "bob:19:", ":10:", "::"]
 
 
 @pytest.mark.parametrize(("given", "ends"), CASES)
@@ -60,6 +60,15 @@ def test_whose_connections_end_and_who_is_not_let_in(given: dict[str, Any], ends
     harness.tick(61)
     for token in ALL:
         opened(harness, token)
+
+
+def test_a_token_that_has_only_an_end_is_older_than_anything() -> None:
+    authorizer = Dated()
+    authorizer.ends_at = 1e9
+    harness = Harness(authorizer)
+    session = opened(harness, "::")
+    harness.say(link.RevokedTokens([Revocation(1.0, 60.0)]))
+    assert [(one, code) for one, code, _ in harness.closed] == [(session, 4202)]
 
 
 def test_a_revoked_token_is_not_taken_in_a_renewal() -> None:
