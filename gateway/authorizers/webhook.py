@@ -7,8 +7,10 @@
                  {"allow":false,"reason":"…","code":4201}
 
 Whatever else comes back, or nothing in time, is a no that the client tries again (4019). What is remembered is answered
-in the loop; the rest in threads, so that a slow service delays only those who need it. One that fails again and again
-is left alone for a moment, so that nobody queues for its timeouts.
+in the loop; the rest in threads, so that a slow service delays only those who need it. One that again and again cannot
+be reached, or does not answer in time, is left alone for a moment, so that nobody queues for its timeouts. A wrong
+answer is no reason for that: it came quickly, and a client can have asked for it (a service that says 401 or 500 to a
+bad token), which must not keep the others out.
 """
 
 from __future__ import annotations
@@ -35,12 +37,16 @@ ANSWER_BYTES_MAX = 64 * 1024
 REMEMBERED_MAX = 10_000
 CACHE_S_MAX = 3600.0
 FAILURES_MAX = 3
-"""Failures in a row after which the service is left alone for PAUSE_S."""
+"""Questions without an answer in a row after which the service is left alone for PAUSE_S."""
 PAUSE_S = 1.0
 
 
 class WebhookError(Exception):
     """The service could not be asked, or did not answer as it should; the message says how."""
+
+
+class _NoAnswer(WebhookError):
+    """Nothing came, or no HTTP, or not in time."""
 
 
 class _Options(msgspec.Struct, forbid_unknown_fields=True):
@@ -164,9 +170,12 @@ class _Service(Authorizer):
             raise WebhookError("not asked: it has failed just now")
         try:
             answer = self._posted(question)
-        except WebhookError:
+        except _NoAnswer:
             self._failures += 1
             self._failed_at = time.monotonic()
+            raise
+        except WebhookError:
+            self._failures = 0
             raise
         self._failures = 0
         self._remembered.put(question, answer)
@@ -179,12 +188,12 @@ class _Service(Authorizer):
         except (OSError, HTTPException) as error:
             self._drop()
             if not is_kept or isinstance(error, TimeoutError):
-                raise WebhookError(f"{type(error).__name__}: {error}") from error
+                raise _NoAnswer(f"{type(error).__name__}: {error}") from error
             try:
                 status, body = self._post(question)  # the service had closed the connection that was kept
             except (OSError, HTTPException) as again:
                 self._drop()
-                raise WebhookError(f"{type(again).__name__}: {again}") from again
+                raise _NoAnswer(f"{type(again).__name__}: {again}") from again
         if status != 200:
             more = ": redirects are not followed" if 300 <= status < 400 else ""
             raise WebhookError(f"it answered with status {status}{more}")

@@ -279,3 +279,14 @@ def test_a_connection_that_the_service_closed_is_opened_again(service: Service) 
 def test_options_that_cannot_be_used(options: dict[str, Any], why: str) -> None:
     with pytest.raises(LoadError, match=why):
         load("webhook", options)
+
+
+@pytest.mark.parametrize("wrong", [500, 401, b"<html>", {"allow": "yes"}], ids=str)
+def test_a_client_whose_questions_are_answered_wrongly_keeps_nobody_else_out(service: Service, wrong: Any) -> None:
+    service.answer = lambda question: wrong if question["token"] == "bad" else {"allow": True, "name": "alice"}
+    asked = Asked(service)
+    for _ in range(2 * webhook.FAILURES_MAX):
+        asked.open("bad")
+    assert len(service.questions) == 2 * webhook.FAILURES_MAX
+    session = asked.open("good")
+    assert session not in {closed for closed, _, _ in asked.harness.closed}
