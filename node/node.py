@@ -289,9 +289,13 @@ class Node:
 
         Raises:
             TooManyRevocations: If there is no room for it.
+            ValueError: If the time is yet to come: tokens that are not made yet outlive the revocation, and a slip in
+                the date would keep everybody out, for it cannot be taken back.
         """
         if issued_before is None:
             issued_before = time.time() if token_id is None else math.inf
+        elif issued_before > time.time() + LEEWAY_S:
+            raise ValueError("issued_before is in the future: only tokens that are made already can be revoked")
         life_s = self._settings.authorizer.token_life_s + LEEWAY_S
         self.core.revoke(time.monotonic(), Revocation(issued_before, life_s, token_id, name))
         event(log, "revoked", token_id=token_id, name=name, issued_before=issued_before)

@@ -197,6 +197,8 @@ class AdminListener:
             self._owner.revoke(token_id, name, issued_before)
         except TooManyRevocations as error:
             return text("507 Insufficient Storage", str(error))
+        except ValueError as error:
+            return text("400 Bad Request", str(error))
         until = time.monotonic() + CONFIRM_WAIT_S
         while not all((found := self._owner.confirmations()).values()) and time.monotonic() < until:
             gevent.sleep(CONFIRM_LOOK_S)

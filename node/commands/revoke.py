@@ -27,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--issued-before",
         metavar="TIME",
-        help="tokens made before this time: 2026-01-31T12:00:00Z, or seconds since 1970 (default: now; with "
-        "--token-id: whenever)",
+        help="tokens made before this time, which is past: 2026-01-31T12:00:00Z, or seconds since 1970 (default: now; "
+        "with --token-id: whenever)",
     )
     admin.add_arguments(parser)
 

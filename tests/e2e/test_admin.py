@@ -101,6 +101,10 @@ def test_clients_see_nothing_of_the_insides(node: ClusterNode) -> None:
         assert seen(node, path)[0] == 404
 
 
+def test_a_time_to_come_is_no_time_to_revoke_by(node: ClusterNode) -> None:
+    assert ask(node, "POST", "/v1/revoke?issued_before=2099-01-01T00:00:00Z") == 400
+
+
 def test_the_listener_shows_them_with_its_token(node: ClusterNode) -> None:
     assert node.status()["node"] == "a"
     assert node.metric("whimbrel_ready") == 1

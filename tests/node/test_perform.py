@@ -5,6 +5,7 @@ Not here: what the effects are (the cores' tests), processes (test_cli_node.py).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -54,3 +55,11 @@ def test_what_follows_from_an_effect_comes_behind_all_of_its_turn(node: Node) ->
     node.worker_joined(WORKER)
     node.revoke("first", None, None)
     assert told == ["first", "second"], "it was told at once, and before nothing that it follows"
+
+
+def test_tokens_that_are_not_made_yet_cannot_be_revoked(node: Node) -> None:
+    """They would outlive the revocation; and nobody could come until it ends, which no command can take back."""
+    with pytest.raises(ValueError, match="in the future"):
+        node.revoke(None, None, time.time() + 86400)
+    node.revoke(None, None, time.time() + 10)  # another machine's clock
+    assert [entry.name for entry in node.core.revocations.all(time.monotonic())] == [None, None]
