@@ -20,10 +20,9 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from jwt import PyJWK, PyJWTError
 
-from gateway.link.jwt_options import Issuer, is_for_signatures
+from gateway.link.jwt_options import RSA_BITS_MIN, Issuer, is_for_signatures
 
 SECRET_BYTES_MIN = 32
-RSA_BITS_MIN = 2048
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 

@@ -19,8 +19,7 @@ KEY_SOURCES = ("secret", "secret_file", "pem", "pem_file", "jwks_file", "jwks_ur
 Seconds = Annotated[float, Meta(ge=0)]
 
 
-KEY_KINDS = ("RSA", "EC", "OKP")
-"""Of public keys that tokens are signed with (`kty`, RFC 7518 section 6.1 and RFC 8037)."""
+RSA_BITS_MIN = 2048
 
 
 class JwtOptionsError(ValueError):
@@ -105,10 +104,21 @@ def keys_named(issuer: Issuer) -> str:
 
 
 def is_for_signatures(key: object) -> bool:
-    """Whether an entry of a JSON Web Key Set is, by what it says of itself, a public key that signatures are checked
-    with.
+    """Whether an entry of a JSON Web Key Set is, by its form, a public key for signatures (RFC 7518, 8037).
+
+    A node keeps the set that it had until there is another such, so what looks like a key, and is none, must not pass.
     """
-    return isinstance(key, dict) and key.get("use", "sig") == "sig" and key.get("kty") in KEY_KINDS
+    if not isinstance(key, dict) or key.get("use", "sig") != "sig" or "d" in key:
+        return False
+    match key:
+        case {"kty": "RSA", "n": str(modulus), "e": str()}:
+            return len(modulus.rstrip("=")) * 6 >= RSA_BITS_MIN
+        case {"kty": "EC", "crv": "P-256" | "P-384" | "P-521", "x": str(), "y": str()}:
+            return True
+        case {"kty": "OKP", "crv": "Ed25519", "x": str()}:
+            return True
+        case _:
+            return False
 
 
 def _check(options: JwtOptions) -> None:

@@ -2,15 +2,39 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+
+import pytest
 
 from gateway.link.events import IssuerKeys
 from node.effects import Effects, FetchKeys, LogLine, SaveKeys, ToWorker
 from node.tokens.key_sets import PAUSE_S, RETRY_MAX_S, KeySets
 
 URL = "https://id.example/keys"
-FIRST, SECOND = b'{"keys":[{"kid":"1","kty":"EC"}]}', b'{"keys":[{"kid":"2","kty":"RSA","use":"sig"}]}'
-SECRETS = b'{"keys":[{"kty":"oct","k":"AAAA"},{"kty":"RSA","use":"enc"},7]}'
+EC = {"kty": "EC", "crv": "P-256", "x": "eA", "y": "eQ"}
+RSA = {"kty": "RSA", "n": "A" * 342, "e": "AQAB"}
+
+
+def jwks(*keys: Any) -> bytes:
+    return json.dumps({"keys": keys}).encode()
+
+
+FIRST, SECOND = jwks({"kid": "1", **EC}), jwks({"kid": "2", "use": "sig", **RSA})
+SECRETS = jwks({"kty": "oct", "k": "AAAA"}, {**RSA, "use": "enc"}, 7)
+UNUSABLE = [
+    {"kty": "RSA"},
+    {**RSA, "n": 5},
+    {**RSA, "n": "A" * 171},  # of 1024 bits
+    {**RSA, "d": "AQAB"},  # private
+    {**EC, "crv": "secp256k1"},
+    {**EC, "crv": {}},
+    {"kty": "EC", "crv": "P-256", "x": "eA"},
+    {"kty": "OKP", "crv": "X25519", "x": "eA"},
+    {"kty": "OKP", "crv": "Ed25519"},
+    {"kty": []},
+    None,
+]
 
 
 class Harness:
@@ -50,6 +74,18 @@ def test_they_are_fetched_at_once_and_again_in_time_and_told_when_they_change() 
     assert one.fetched(301.0, FIRST) == []
     assert one.tick(601.0)
     assert one.fetched(601.0, SECOND) == told(SECOND, 1, 2)
+
+
+@pytest.mark.parametrize("key", UNUSABLE, ids=repr)
+def test_what_only_looks_like_keys_does_not_replace_those_that_were_had(key: Any) -> None:
+    """A worker that starts afterwards would have none, and nobody could come in."""
+    one = Harness()
+    one.tick(0.0)
+    one.fetched(0.0, FIRST)
+    assert one.fetched(300.0, jwks(key)) == []
+    assert "none of the 1 keys" in one.sets.problems()[0]
+    one.sets.joined(9)
+    assert one.take() == told(FIRST, 9)
 
 
 def test_a_server_that_is_away_is_asked_again_and_what_was_had_is_kept() -> None:
