@@ -18,6 +18,7 @@ from pathlib import Path
 import gevent
 
 from gateway.link.logs import event, set_up
+from gateway.link.topic_rules import Mapping
 from mesh.slots.promises import Promises, PromisesError
 from node.audit.audit import Auditors
 from node.audit.insides import Insides
@@ -28,6 +29,7 @@ from node.node import Node
 from node.run_dir import LINK, RunDirError, run_directory
 from node.settings import Settings, warnings
 from node.settings.cluster_files import data_dir
+from node.settings.worker import topic_rules
 from node.systemd import ServiceManager
 from node.tables.keeper import TablesInUseError
 from node.tokens.store import RevocationStore
@@ -95,7 +97,7 @@ def _audit(settings: Settings) -> Auditors | None:
     if not use:
         return None
     auditors = {name: load(name, settings.audit.options_of(name, settings.kafka), folder) for name in use}
-    insides = Insides(time.monotonic(), settings.audit.events, settings.audit.stats_s)
+    insides = Insides(time.monotonic(), settings.audit.events, settings.audit.stats_s, Mapping(topic_rules(settings)))
     return Auditors(auditors, settings.node.name, settings.audit.queue_max, insides)
 
 

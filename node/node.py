@@ -137,7 +137,7 @@ class Node:
         boot = secrets.token_urlsafe(9)
         known = promises.load() if promises is not None else {}
         self.core = NodeCore(now, core_config(settings), boot, known, Random(secrets.randbits(64)))
-        self._admin = AdminListener(settings, port, self) if settings.admin.listen != "off" else None
+        self._admin = AdminListener(settings, port, self, audit) if settings.admin.listen != "off" else None
         pages = self._admin.origins if self._admin is not None else []
         self._network = Network(settings, boot, self) if settings.cluster.is_on else None
         self.workers = Workers(
@@ -299,6 +299,8 @@ class Node:
         life_s = self._settings.authorizer.token_life_s + LEEWAY_S
         self.core.revoke(time.monotonic(), Revocation(issued_before, life_s, token_id, name))
         event(log, "revoked", token_id=token_id, name=name, issued_before=issued_before)
+        if self._audit is not None:
+            self._audit.operator_revoked(token_id, name, issued_before)
         self.perform()
 
     def confirmations(self) -> dict[str, bool]:

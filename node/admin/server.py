@@ -35,6 +35,8 @@ from mesh.revocations import TooManyRevocations
 from mesh.subject import to_key
 from mesh.transport.addresses import SocketAddress
 from node.admin.requests import AdminRequest, AskNode, PublishThis, RevokeThis, ShowFile, wanted
+from node.audit.audit import Auditors
+from node.audit.insides import NO_ANSWER
 from node.interest import WorkerId
 from node.settings import Settings, admin_token
 from node.settings.cluster import host_of, port_of
@@ -82,7 +84,7 @@ class AdminOwner(Protocol):
 class AdminListener:
     """The listener, and what it waits for."""
 
-    def __init__(self, settings: Settings, clients_port: int, owner: AdminOwner) -> None:
+    def __init__(self, settings: Settings, clients_port: int, owner: AdminOwner, audit: Auditors | None) -> None:
         """Listen; `start` serves.
 
         Raises:
@@ -90,6 +92,7 @@ class AdminListener:
             ValueError: If the token's file cannot be used.
         """
         self._owner = owner
+        self._audit = audit
         self._token = admin_token(settings)
         self._clients = f"{'wss' if settings.tls.certificate else 'ws'}://{_shown(settings.node.host)}:{clients_port}"
         self.address = address_of(settings, clients_port)
@@ -188,6 +191,8 @@ class AdminListener:
         answers = [one.value for one in asked if one.ready()]
         total = sum(answer.count for answer in answers)
         body: dict[str, object] = {"count": total, "workers_silent": len(asked) - len(answers)}
+        if select.close is not None and self._audit is not None:
+            self._audit.operator_disconnected(select, total)
         if select.close is None:
             body["connections"] = [row for answer in answers for row in answer.rows][: select.rows_max]
         return fresh(200, _JSON, msgspec.json.encode(body))
@@ -226,11 +231,15 @@ class AdminListener:
             ADMIN,
             link.Publish(number, asked.subject, self._publisher, number, None if asked.is_tombstone else value, []),
         )
+        outcome = None
         try:
             outcome = result.get(timeout=ANSWER_WAIT_S)
         except gevent.Timeout:
             self._publishing.pop(number, None)
-            return text("504 Gateway Timeout", "no answer yet whether the message was taken")
+        if self._audit is not None:
+            self._audit.operator_published(asked.subject, outcome)
+        if outcome is None:
+            return text("504 Gateway Timeout", NO_ANSWER)
         if isinstance(outcome, link.Refused):
             body: dict[str, object] = {"code": outcome.code, "reason": outcome.reason}
             return fresh(503 if outcome.code < 4300 else 400, _JSON, msgspec.json.encode(body))

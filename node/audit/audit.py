@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterable, Mapping
 
+from gateway.link.events import Published, Refused, Select
 from gateway.link.logs import event
 from mesh.cache.cache import Cache
 from node.audit.insides import Insides, NodeEvent
@@ -121,6 +122,18 @@ class Auditors:
         batch = Batch(count, events)
         for thread in self.threads:
             thread.put(batch)
+
+    def operator_published(self, subject: str, outcome: Published | Refused | None) -> None:
+        """By the admin listener; `outcome` None: no answer came in time."""
+        self._tell(self._insides.operator_published(_wall_ms(), subject, outcome))
+
+    def operator_disconnected(self, asked: Select, count: int) -> None:
+        """By the admin listener: so many clients."""
+        self._tell(self._insides.operator_disconnected(_wall_ms(), asked, count))
+
+    def operator_revoked(self, token_id: str | None, name: str | None, issued_before: float) -> None:
+        """By the admin listener."""
+        self._tell(self._insides.operator_revoked(_wall_ms(), token_id, name, issued_before))
 
     def asked_kafka(self, question: KafkaQuestion) -> None:
         """The node reads back what its cache does not have."""

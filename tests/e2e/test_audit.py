@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from confluent_kafka import Consumer, TopicPartition
 
 from loadtest.kafka.broker import RealKafka
 from tests.support.node import RunningNode
+from tests.support.patience import PATIENCE_S
 from whimbrel import BlockingClient
 
 pytestmark = pytest.mark.slow
@@ -104,6 +106,49 @@ def test_an_auditor_that_fails_costs_nobody_anything_and_is_told_of(tmp_path: Pa
         node.wait(lambda: "audit_dropped" in node.log, "it is in the log")
         node.wait(lambda: (tmp_path / "own").read_text().split()[-1:] != [], "it was asked")
         assert (tmp_path / "own").read_text().split()[0] == "connected"
+
+
+def test_what_the_operator_does_is_told(real_kafka: RealKafka, unique_topic: Callable[[], str], tmp_path: Path) -> None:
+    trail, file, config = f"audit-{unique_topic()}", tmp_path / "audit.jsonl", tmp_path / "whimbrel.toml"
+    real_kafka.create_topic(trail, 1)
+    config.write_text(
+        "[[namespaces]]\nname = 'chat'\naudit = true\n[[namespaces]]\nname = 'quiet'\n"
+        f"[audit]\nuse = ['log', 'kafka']\n[audit.log]\nfile = '{file}'\n[audit.kafka]\ntopic = '{trail}'\n"
+        f"bootstrap = '{real_kafka.bootstrap}'\n[admin]\ntoken = 'to-test-with-123456'\n"
+    )
+    node = RunningNode(tmp_path, "", "")
+    node._command = [node._command[0], "node", "--config", str(config), "--listen", f"127.0.0.1:{node.port}"]
+    node._command += ["--workers", "1", "--admin-listen", f"127.0.0.1:{node.admin_port}"]
+    node._command += ["--set", f"cluster.data_dir={tmp_path / 'data'}"]
+
+    def ask(path: str, body: bytes = b"") -> Any:
+        head = {"Authorization": "Bearer to-test-with-123456"}
+        request = urllib.request.Request(f"http://127.0.0.1:{node.admin_port}/v1/{path}", body, head, method="POST")
+        with urllib.request.urlopen(request, timeout=PATIENCE_S) as answer:
+            return json.loads(answer.read())
+
+    with node:
+        with BlockingClient(node.url) as client:
+            client.subscribe("/chat/1", start="now")
+            accepted = ask("publish?subject=/chat/1", b"1")
+            ask("publish?subject=/quiet/1", b"2")
+            ask("disconnect?subject=/chat/1&reason=why")
+            ask("revoke?subject=ann&issued_before=5")
+        node.wait(lambda: '"revoke"' in file.read_text(), "the last is told")
+        node.stop()
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    kept = [{k: v for k, v in one.items() if k not in ("time_ms", "node")} for one in told]
+    assert [one for one in kept if one["event"] in ("operator", "accepted")] == [
+        {"kind": "access", "event": "operator", "what": "publish", "subject": "/chat/1"},
+        {"kind": "message", "event": "accepted", "by": "operator", "subject": "/chat/1", **accepted},
+        {"kind": "access", "event": "operator", "what": "publish", "subject": "/quiet/1"},
+        {
+            **{"kind": "access", "event": "operator", "what": "disconnect"},
+            **{"subject": "/chat/1", "reason": "why", "count": 1},
+        },
+        {"kind": "access", "event": "operator", "what": "revoke", "identity": "ann", "issued_before": 5.0},
+    ]
+    assert [value for _, value in records(real_kafka.bootstrap, trail)] == told
 
 
 def test_check_config_says_what_is_wrong_with_an_auditor(tmp_path: Path) -> None:

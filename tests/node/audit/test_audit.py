@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from gateway.link.plugins import LoadError
+from gateway.link.topic_rules import Mapping
 from mesh.cache.cache import Cache, CacheConfig
 from node.audit.audit import Auditors
 from node.audit.insides import Insides
@@ -23,7 +24,7 @@ from node.audit.log import LogAuditor
 from tests.support.patience import PATIENCE_S
 from whimbrel_server import AuditEvent, Auditor
 
-NOTHING = Insides(0.0, (), 60.0)
+NOTHING = Insides(0.0, (), 60.0, Mapping(()))
 CACHE = Cache(CacheConfig(600.0, 1000, 1 << 20, 600.0))
 
 
