@@ -49,7 +49,7 @@ const server = named ?? "./";
 const asksOthers = named === null;
 const signIn = new SignIn();
 const client = new Client(server, { name: "page", token: storedToken(), onStatus, WebSocket: CuttableWebSocket });
-const publishBox = new PublishBox(client, subjectOf);
+const publishBox = new PublishBox(client, subjectOf, (code) => signIn.refused(code));
 const map = new LiveMap(byID("map"), fleet, onPoint);
 const clusterView = new ClusterView();
 const consoleView = new Console(asksOthers);
@@ -103,6 +103,7 @@ function onStatus(status) {
   watchBox.onStatus(status);
   if (type === "connected") showNode(status);
   if (type === "closed") signIn.closed(status.code, status.reason);
+  if (type === "refused") signIn.refused(status.code);
   if (type === "reconnecting" || type === "closed") {
     at.lostAt ??= performance.now();
     clusterView.connected(null);

@@ -9,6 +9,8 @@ import { byID, say } from "./dom.js";
 
 const KEY = "whimbrel-token";
 const ADMIN_KEY = "whimbrel-admin-token";
+/** PROTOCOL section 10. */
+const FORBIDDEN = 4312;
 
 /** The token of this tab; undefined without one. */
 export function storedToken() {
@@ -45,6 +47,13 @@ export class SignIn {
     if (code < 4200 || code >= 4300) return;
     byID("signin").hidden = false;
     say(byID("signin-why"), storedToken() === undefined ? "This node asks for a token." : `The token is not taken: ${reason}.`);
+  }
+
+  /** The client may not do something: with a token it might. */
+  refused(code) {
+    if (code !== FORBIDDEN) return;
+    byID("signin").hidden = false;
+    say(byID("signin-why"), storedToken() === undefined ? "That takes a token." : "That takes another token.");
   }
 
   /** What is typed into a form is the token from now on. */

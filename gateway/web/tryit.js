@@ -151,12 +151,15 @@ function valueOf(message) {
 export class PublishBox {
   #client;
   #subjectOf;
+  #onRefused;
   /** topic or namespace -> what is known of it */
   #open = new Map();
 
-  constructor(client, subjectOf) {
+  /** `onRefused` is called with the code when a publish is refused. */
+  constructor(client, subjectOf, onRefused) {
     this.#client = client;
     this.#subjectOf = subjectOf;
+    this.#onRefused = onRefused;
     byID("publish").addEventListener("submit", (event) => {
       event.preventDefault();
       this.#publish();
@@ -189,6 +192,7 @@ export class PublishBox {
     } catch (error) {
       outcome.className = "error";
       say(outcome, error.message);
+      this.#onRefused(error.code);
     }
   }
 }

@@ -50,6 +50,31 @@ def test_a_token_is_asked_for_taken_and_given_back(driver: Any, tmp_path: Path) 
         assert driver.execute_script("return sessionStorage.length") == 0
 
 
+def test_who_may_do_little_without_a_token_can_sign_in_for_more(driver: Any, tmp_path: Path) -> None:
+    options = f"secret = '{SECRET}'\nanonymous = {{ subscribe = ['/chat/open/*'] }}\ndefault = {{ both = ['/chat/*'] }}"
+    with TokenNode(tmp_path, options) as node:
+        driver.get(f"http://{node.admin}/")
+
+        def one(name: str) -> Any:
+            return driver.find_element("id", name)
+
+        until(lambda: "connected" in one("client-state").text, "it is connected")
+        assert not one("signin").is_displayed()
+        one("watch-subject").clear()
+        one("watch-subject").send_keys("/chat/closed\n")
+        until(lambda: bool(one("signin").is_displayed()), "it can sign in")
+        assert one("signin-why").text == "That takes a token."
+        one("signin-token").send_keys(token() + "\n")
+        until(
+            lambda: bool(one("signout").is_displayed()) and "connected" in one("client-state").text, "it is signed in"
+        )
+        assert not one("signin").is_displayed()
+        one("watch-subject").clear()
+        one("watch-subject").send_keys("/chat/closed\n")
+        until(lambda: "/chat/closed" in one("messages-none").text, "it watches")
+        assert one("watch-error").text == ""
+
+
 def test_the_node_shows_itself_to_those_with_its_admin_token(driver: Any, tmp_path: Path) -> None:
     options = f"secret = '{SECRET}'\nanonymous = {{ both = ['/chat/*'] }}"
     with TokenNode(tmp_path, options, "--set", f"admin.token={ADMIN_TOKEN}") as node:
