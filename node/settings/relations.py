@@ -58,6 +58,9 @@ REFUSED: dict[str, str] = {
 }
 """Properties of librdkafka that are the node's own business, and why or what to say instead."""
 
+AUDITORS = ("kafka", "log")
+"""Those that are built in: their tables may stand there without being used."""
+
 
 def missing(settings: Settings, wrong: Collection[str]) -> Iterator[tuple[str, str, str]]:
     """Keys that a node needs and were not given: path, alternative key, how to give it.
@@ -118,6 +121,7 @@ def broken(settings: Settings, values: Mapping[str, object]) -> Iterator[Broken]
             yield lesser, greater, f"found {found}, expected at most {greater}, which is {most} ({{source}}): {why}"
     yield from _contradictions(settings)
     yield from _unusable(values)
+    yield from _options_of_nobody(settings, values)
     for path in values:
         name = re.sub(r"kafka\.(client|consumer|producer)\.", "", path)
         if name in REFUSED:
@@ -170,6 +174,19 @@ def _unusable(values: Mapping[str, object]) -> Iterator[Broken]:
         if first is not None:
             expected = f'a name that the earlier "{first}" does not match: it would never be used'
             yield path, "", f'found "{name}", expected {expected}'
+
+
+def _options_of_nobody(settings: Settings, values: Mapping[str, object]) -> Iterator[Broken]:
+    """Options of an authorizer that was not named, and of auditors that there are not: often a slip of the pen."""
+    if settings.authorizer.options and "authorizer.use" not in values:
+        first = next(iter(settings.authorizer.options))
+        expected = "authorizer.use to say of which: without it everybody may do everything"
+        yield f"authorizer.{first}", "", f"found an option of an authorizer, expected {expected}"
+    for name, given in settings.audit.options.items():
+        if name in settings.audit.use or (name in AUDITORS and isinstance(given, dict)):
+            continue
+        expected = "a key of [audit], or the table of an auditor that audit.use names"
+        yield f"audit.{name}", "", f"found what nobody takes, expected {expected}"
 
 
 def covers(pattern: str, other: str) -> bool:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from node.audit.loading import BUILT_IN
 from node.settings import Effective, Settings, load
 from node.settings.keys import KEYS
 from node.settings.layers import NOT_SETTINGS, variable
-from node.settings.relations import AT_MOST, REFUSED, covers, warnings
+from node.settings.relations import AT_MOST, AUDITORS, REFUSED, covers, warnings
 
 TOPIC = "a Kafka topic (1 to 249 of a-z A-Z 0-9 . _ -) or a pattern of these with * and ?"
 
@@ -348,3 +349,37 @@ def test_every_default_is_valid() -> None:
         if key.default is not msgspec.NODEFAULT and not key.kind.is_open:
             default = list(key.default) if isinstance(key.default, tuple) else key.default
             assert key.read(default) == key.default
+
+
+def test_options_of_an_authorizer_that_is_not_named_are_no_protection(tmp_path: Path) -> None:
+    text = '[[namespaces]]\nname = "chat"\n[authorizer]\nsecret = "x"\n'
+    expected = "expected authorizer.use to say of which: without it everybody may do everything"
+    assert of_text(tmp_path, text) == [
+        f"whimbrel.toml:4: authorizer.secret: found an option of an authorizer, {expected}"
+    ]
+    assert not of_text(tmp_path, text + 'use = "jwt"\n')
+    assert not of_text(tmp_path, text + 'use = "allow_all"\n'), "somebody has said so"
+
+
+def test_options_that_no_auditor_takes_are_told(tmp_path: Path) -> None:
+    text = """[[namespaces]]
+name = "chat"
+[audit]
+use = ["log", "mine:Own"]
+evnets = ["access"]
+[audit.log]
+file = "x"
+[audit.kafka]
+topic = "not used now"
+[audit."mine:Own"]
+file = "x"
+[audit.lgo]
+file = "x"
+"""
+    expected = "found what nobody takes, expected a key of [audit], or the table of an auditor that audit.use names"
+    assert of_text(tmp_path, text) == [
+        f"whimbrel.toml:5: audit.evnets: {expected}",
+        f"whimbrel.toml:12: audit.lgo: {expected}",
+    ]
+    assert "--set: audit.lgo: " + expected in of_sets("namespaces=chat", "audit.use=log", "audit.lgo.file=x")
+    assert {*AUDITORS} == {*BUILT_IN}

@@ -187,7 +187,12 @@ def test_options_of_the_authorizer_are_passed_as_they_are() -> None:
 
 
 def test_options_from_flags_are_text_but_for_lists_and_tables() -> None:
-    authorizer = ("authorizer.timeout_s=2", 'authorizer.default={ subscribe = ["/a/*"] }', 'authorizer.require=["x"]')
+    authorizer = (
+        "authorizer.use=webhook",
+        "authorizer.timeout_s=2",
+        'authorizer.default={ subscribe = ["/a/*"] }',
+        'authorizer.require=["x"]',
+    )
     audit = ("audit.log={ file = 'a' }", "audit.log.file=b", "audit.log.files=3")
     effective = load(None, {}, [("--set", text) for text in (*authorizer, *audit)])
     assert effective.problems == []
