@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -42,8 +42,7 @@ def test_the_wheel_has_the_package_its_types_and_its_license(dist: Path) -> None
 
 def test_the_source_archive_can_be_built_from(dist: Path, tmp_path: Path) -> None:
     (archive,) = dist.glob("whimbrel_client-*.tar.gz")
-    with tarfile.open(archive) as opened:
-        opened.extractall(tmp_path, filter="data")
+    shutil.unpack_archive(archive, tmp_path)
     (source,) = tmp_path.iterdir()
     assert {"README.md", "LICENSE", "pyproject.toml"} <= {path.name for path in source.iterdir()}
     run(source, sys.executable, "-m", "build", "--no-isolation", "--wheel", "--outdir", str(tmp_path / "again"), ".")
@@ -92,8 +91,7 @@ def app(sdk: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("app")
     (packed,) = json.loads(run(sdk, "npm", "pack", "--json", "--pack-destination", str(folder)))
     (folder / "node_modules").mkdir()
-    with tarfile.open(folder / packed["filename"]) as opened:
-        opened.extractall(folder, filter="data")
+    shutil.unpack_archive(folder / packed["filename"], folder)
     (folder / "package").rename(folder / "node_modules" / "whimbrel")
     for name in ("ws", "typescript", "esbuild", "@esbuild", "@typescript", "@types", "undici-types", "csstype"):
         if (sdk / "node_modules" / name).exists():
