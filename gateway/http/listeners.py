@@ -51,7 +51,7 @@ class Listeners:
             OSError: If that is not possible.
         """
         try:
-            for _ in range(_count(self._room)):
+            for _ in range(sockets_for(self._room)):
                 self.sockets.append(listening(self.family, self.address, self._room, is_shared=True))
                 self.address = self.sockets[0].getsockname()
         except OSError:
@@ -96,7 +96,7 @@ def accepted(listener: Listener) -> tuple[int, SocketAddress] | None:
     return came
 
 
-def _count(room: int) -> int:
+def sockets_for(room: int) -> int:
     """How many sockets it takes for so many to wait."""
     try:
         each = int(_SOMAXCONN.read_text())

@@ -34,6 +34,11 @@ class Mapping:
         self._found[topic] = found
         return found
 
+    def is_audited(self, topic: str) -> bool:
+        """Whether auditors are told of the messages of a topic."""
+        rule = self.rule_for(topic)
+        return rule is not None and rule.audit
+
 
 def _matches(name: str, topic: str) -> bool:
     """Kafka's own topics (`__consumer_offsets`) are not matched by accident: only a name or glob with `__` does it."""

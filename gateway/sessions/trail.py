@@ -155,7 +155,7 @@ class Trail:
 
     def attempt(self, session: Session, frame: frames.Publish) -> dict[str, object] | None:
         """To be told what becomes of it; None if its topic does not ask for that."""
-        if not self._is_audited(frame.subject):
+        if not self._mapping.is_audited(topic_of(frame.subject)):
             return None
         return {
             "address": session.address,
@@ -180,7 +180,7 @@ class Trail:
 
     def is_sample(self, subject: str) -> bool:
         """Whether this delivered message is one to be told of."""
-        if not self._is_audited(subject):
+        if not self._mapping.is_audited(topic_of(subject)):
             return False
         self._passed += 1
         if self._passed < self._each:
@@ -212,10 +212,6 @@ class Trail:
             self._map(CACHE, "gap", {"topic": topic, **_gap(gap)})
 
     # Private.
-
-    def _is_audited(self, subject: str) -> bool:
-        rule = self._mapping.rule_for(topic_of(subject))
-        return rule is not None and rule.audit
 
     def _of_subject(self, name: str, session: Session, subject: str) -> None:
         if self._has_access:

@@ -20,6 +20,7 @@ from node.backfill.questions import KafkaQuestion, Scan
 NodeEvent: TypeAlias = tuple[int, str, str, Mapping[str, object]]
 
 NO_ANSWER = "no answer yet whether the message was taken"
+"""Of a publish by the admin listener, to whoever asked and to auditors."""
 
 
 class Insides:
@@ -40,8 +41,7 @@ class Insides:
         """A publish; `outcome` None: no answer came in time."""
         if self._has_access:
             yield wall_ms, "access", "operator", {"what": "publish", "subject": subject}
-        rule = self._topics.rule_for(topic_of(subject)) if self._has_message else None
-        if rule is None or not rule.audit:
+        if not (self._has_message and self._topics.is_audited(topic_of(subject))):
             return
         about: dict[str, object] = {"by": "operator", "subject": subject}
         if isinstance(outcome, Published):

@@ -48,6 +48,15 @@ def records(bootstrap: str, topic: str) -> list[tuple[bytes | None, dict[str, An
         consumer.close()
 
 
+def configured(tmp_path: Path, config: Path) -> RunningNode:
+    """A node of namespaces, as its file says."""
+    node = RunningNode(tmp_path, "", "")
+    node._command = [node._command[0], "node", "--config", str(config), "--listen", f"127.0.0.1:{node.port}"]
+    node._command += ["--workers", "1", "--admin-listen", f"127.0.0.1:{node.admin_port}"]
+    node._command += ["--set", f"cluster.data_dir={tmp_path / 'data'}"]
+    return node
+
+
 def test_both_built_in_auditors_get_the_same(
     real_kafka: RealKafka, unique_topic: Callable[[], str], tmp_path: Path
 ) -> None:
@@ -95,10 +104,7 @@ def test_an_auditor_that_fails_costs_nobody_anything_and_is_told_of(tmp_path: Pa
         f"[[namespaces]]\nname = 'chat'\n[audit]\nuse = ['mine:Failing']\n"
         f"[audit.'mine:Failing']\nfile = '{tmp_path / 'own'}'\n"
     )
-    node = RunningNode(tmp_path, "", "")
-    node._command = [node._command[0], "node", "--config", str(config), "--listen", f"127.0.0.1:{node.port}"]
-    node._command += ["--workers", "1", "--admin-listen", f"127.0.0.1:{node.admin_port}"]
-    node._command += ["--set", f"cluster.data_dir={tmp_path / 'data'}"]
+    node = configured(tmp_path, config)
     with node:
         with BlockingClient(node.url) as client:
             client.publish("/chat/a", json=1)
@@ -116,10 +122,7 @@ def test_what_the_operator_does_is_told(real_kafka: RealKafka, unique_topic: Cal
         f"[audit]\nuse = ['log', 'kafka']\n[audit.log]\nfile = '{file}'\n[audit.kafka]\ntopic = '{trail}'\n"
         f"bootstrap = '{real_kafka.bootstrap}'\n[admin]\ntoken = 'to-test-with-123456'\n"
     )
-    node = RunningNode(tmp_path, "", "")
-    node._command = [node._command[0], "node", "--config", str(config), "--listen", f"127.0.0.1:{node.port}"]
-    node._command += ["--workers", "1", "--admin-listen", f"127.0.0.1:{node.admin_port}"]
-    node._command += ["--set", f"cluster.data_dir={tmp_path / 'data'}"]
+    node = configured(tmp_path, config)
 
     def ask(path: str, body: bytes = b"") -> Any:
         head = {"Authorization": "Bearer to-test-with-123456"}

@@ -8,18 +8,15 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
-from gateway.http.listeners import ROOM
+from gateway.http.listeners import ROOM, sockets_for
 from gateway.link import events as link
 from tests.gateway.fake_node import Client, FakeNode, Refused
 
 pytestmark = pytest.mark.slow
 WAIT_S = 30.0
-SOCKETS = -(-ROOM // int(Path("/proc/sys/net/core/somaxconn").read_text()))
-"""Of each worker."""
 HERD = 6_000
 
 
@@ -44,7 +41,7 @@ def listening(node: FakeNode) -> int:
     with open("/proc/net/tcp", encoding="ascii") as file:
         rows = [line.split() for line in file.readlines()[1:]]
     sockets = sum(row[3] == "0A" and int(row[1].split(":")[1], 16) == node.settings.port for row in rows)
-    return sockets // SOCKETS
+    return sockets // sockets_for(ROOM)
 
 
 def test_a_full_worker_leaves_new_clients_to_the_others_until_it_has_room() -> None:

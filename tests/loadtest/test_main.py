@@ -57,7 +57,7 @@ def test_a_checkout_beside_itself(tmp_path: Path) -> None:
     if not (HERE / ".venv" / "bin" / "whimbrel").exists():
         pytest.skip("this checkout has no .venv of its own")
     out = tmp_path / "beside.json"
-    flags = ("--beside", str(HERE), "--rounds", "1", "--out", str(out), "--artifacts", str(tmp_path))
+    flags = ("--beside", str(HERE), "--rounds", "1", "--seconds", "3", "--out", str(out), "--artifacts", str(tmp_path))
     ran = bench("connect", *flags)
     rows = {row["name"]: row for row in json.loads(out.read_text())}
     assert set(rows) == CONNECT
