@@ -4,19 +4,16 @@ Only the handshake has a greenlet. After it the loop calls back when there is so
 be written at once can go on: 2,000 greenlets that wait to read would cost more than the reading.
 
 What is read has the time at which it came (arrival.py). Where that is not to be had, it is the time of reading, and so
-reading goes before everything else: what a burst brought to many users is first read, and then looked at, in slices
-between which the loop reads again. Else each user's time would have in it the work for the others.
+reading goes before everything else (reads.py).
 
 Not here: what frames mean (client.py), their bytes (loadtest/wire.py).
 """
 
 from __future__ import annotations
 
-import functools
 import ssl
 import struct
 import time
-from collections import deque
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -24,26 +21,15 @@ import gevent
 from gevent import socket
 
 from loadtest.swarm import arrival
+from loadtest.swarm.reads import Reads
 from loadtest.wire import BINARY, CLOSE, GOING_AWAY, PING, PONG, TEXT, frame_at, handshake, masked
 from whimbrel.servers import server_url
 
 OPEN_TIMEOUT_S = 10.0
-BUFFER_BYTES = 1 << 16
 READ, WRITE = 1, 2
 """Events of libev."""
 RESET = struct.pack("ii", 1, 0)
-SLICE_S = 0.0005
-"""How long what was read is looked at before the loop reads again."""
-WAITING_MAX = 2_000
-"""Reads that wait to be looked at. With more, the process does not keep up: reading waits, too; the times say so."""
 NOT_NOW = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
-_buffer = bytearray(BUFFER_BYTES)
-"""What one read gives: only one is made at a time."""
-_view = memoryview(_buffer)
-_buffers = [_buffer]
-_waiting: deque[tuple[Connection, float, bytes, str]] = deque()
-"""What was read of all connections and not looked at, in order: when, what, and, if it is nothing, why it ended."""
 
 
 class User(Protocol):
@@ -70,6 +56,7 @@ class Connection:
         """
         self._user = user
         self._socket: Any = None
+        self._reads = Reads.of(gevent.get_hub())
         self._reader: Any = None
         self._writer: Any = None
         self._rest = b""
@@ -145,22 +132,18 @@ class Connection:
             self._look(time.monotonic(), more, "")
 
     def _readable(self) -> None:
-        why, said = "the connection ended", []
+        why, said, reads = "the connection ended", [], self._reads
         try:
             if self._says_arrival:
-                size, said, _, _ = self._socket.recvmsg_into(_buffers, arrival.SPACE)
+                size, said, _, _ = self._socket.recvmsg_into(reads.buffers, arrival.SPACE)
             else:
-                size = self._socket.recv_into(_buffer)
+                size = self._socket.recv_into(reads.buffers[0])
         except NOT_NOW:
             return
         except OSError as error:
             size, why = 0, str(error)
-        data = bytes(_view[:size])
-        _waiting.append((self, arrival.arrived(said), data, why))
-        if len(_waiting) == 1:
-            _idle().start(_look)
-        elif len(_waiting) > WAITING_MAX:
-            _look()
+        data = bytes(reads.view[:size])
+        reads.add(self._look, arrival.arrived(said), data, why)
         if not data:
             self._reader.stop()
         elif isinstance(self._socket, ssl.SSLSocket) and self._socket.pending():
@@ -220,22 +203,6 @@ class Connection:
             watcher.close()
         self._socket.close()
         self._socket = None
-
-
-@functools.cache
-def _idle() -> Any:
-    """Calls while there is nothing to read. Not made sooner: a loop that does not run yet lets timers end too early."""
-    return gevent.get_hub().loop.idle()
-
-
-def _look() -> None:
-    """Look at what was read, for a slice of time."""
-    until = time.monotonic() + SLICE_S
-    while _waiting and time.monotonic() < until:
-        connection, arrived, data, why = _waiting.popleft()
-        connection._look(arrived, data, why)
-    if not _waiting:
-        _idle().stop()
 
 
 def _opened(server: str, subprotocol: str) -> tuple[Any, bytes]:

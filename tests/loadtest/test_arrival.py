@@ -3,6 +3,7 @@
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import gevent
 import gevent.socket
@@ -57,8 +58,8 @@ class User:
         raise AssertionError(reason)
 
 
-@linux
-def test_a_process_that_has_much_to_do_measures_the_server_and_not_itself() -> None:
+def read_late() -> None:
+    """Read on this thread's loop what came while the thread had much to do, until the time is that of its coming."""
     user = User()
     with gevent.Timeout(30), gevent.socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
@@ -78,3 +79,17 @@ def test_a_process_that_has_much_to_do_measures_the_server_and_not_itself() -> N
         assert user.arrived >= sent_at - 0.001
         connection.close(at_once=True)
         theirs.close()
+
+
+@linux
+def test_a_process_that_has_much_to_do_measures_the_server_and_not_itself() -> None:
+    read_late()
+
+
+@linux
+def test_every_thread_has_a_loop_of_its_own() -> None:
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+        one.submit(read_late).result()
+        other.submit(read_late).result()
+        one.submit(read_late).result()
+    read_late()
