@@ -22,7 +22,8 @@ from jwt import PyJWK, PyJWTError
 
 from gateway.link.jwt_options import RSA_BITS_MIN, Issuer, is_for_signatures
 
-SECRET_BYTES_MIN = 32
+_SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
+"""The least that a secret has for each: as many as the hash (RFC 7518, section 3.2)."""
 _RSA = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512")
 _CURVES = {"secp256r1": "ES256", "secp384r1": "ES384", "secp521r1": "ES512"}
 
@@ -77,11 +78,9 @@ def of_issuer(issuer: Issuer) -> KeySet | None:
         pem = issuer.pem.encode() or Path(issuer.pem_file).read_bytes()
         return KeySet({}, (_public(_read_pem(pem), issuer.algorithms),))
     secret = issuer.secret.encode() or Path(issuer.secret_file).read_bytes().strip()
-    if len(secret) < SECRET_BYTES_MIN:
-        raise BadKeys(f"a secret has at least {SECRET_BYTES_MIN} bytes, not {len(secret)}")
     if secret.startswith(b"-----BEGIN"):
         raise BadKeys("what is given as a secret is a PEM: say pem or pem_file")
-    return KeySet({}, (VerifyingKey(secret, _narrowed(("HS256", "HS384", "HS512"), issuer.algorithms)),))
+    return KeySet({}, (_secret(secret, issuer.algorithms),))
 
 
 def of_jwks(content: bytes, algorithms: tuple[str, ...] = ()) -> KeySet:
@@ -133,6 +132,15 @@ def _read_pem(pem: bytes) -> Any:
         return load_pem_public_key(pem)
     except (ValueError, UnsupportedAlgorithm) as error:
         raise BadKeys(f"not a public key in PEM: {error}") from error
+
+
+def _secret(secret: bytes, algorithms: tuple[str, ...]) -> VerifyingKey:
+    """A secret with the algorithms for which it is long enough."""
+    for name in algorithms or ("HS256",):
+        if len(secret) < _SECRET_BYTES.get(name, 0):
+            raise BadKeys(f"a secret for {name} has at least {_SECRET_BYTES[name]} bytes, not {len(secret)}")
+    fitting = tuple(name for name, least in _SECRET_BYTES.items() if len(secret) >= least)
+    return VerifyingKey(secret, _narrowed(fitting, algorithms))
 
 
 def _public(key: Any, algorithms: tuple[str, ...]) -> VerifyingKey:

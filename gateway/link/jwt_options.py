@@ -44,7 +44,7 @@ class Issuer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     algorithms: tuple[str, ...] = ()
     """Which are taken; empty: all that fit the key."""
     secret: str = ""
-    """For HS256, HS384 and HS512; at least 32 bytes."""
+    """For HS256, HS384 and HS512: at least 32, 48 and 64 bytes."""
     secret_file: str = ""
     pem: str = ""
     """A public key: RSA, EC or Ed25519."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import ssl
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import whimbrel
 from gateway.link import codes
 from gateway.link import events as link
 from gateway.link.messages import server_frame
@@ -133,6 +135,24 @@ def test_a_client_certificate_is_asked_for_and_shown_to_the_authorizer(tmp_path:
         context.load_cert_chain(mine)
         TlsClient(node.url, context).close()
         node.counted(tls_failures=1, tls_handshakes=1)
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_a_client_of_the_sdk_without_a_certificate_is_told_that_it_may_need_one(
+    version: ssl.TLSVersion, tmp_path: Path
+) -> None:
+    file, mine = make(tmp_path, "here"), make(tmp_path, "device-7")
+
+    options = {"ssl": trusting(file, maximum_version=version)}
+
+    async def publish(url: str) -> None:
+        async with whimbrel.Client(url, connect_options=options) as client:
+            await client.publish("/t/a", json=1, timeout_s=2)
+
+    with FakeNode(certificate=str(file), client_ca=str(mine), client_certificates="required") as node:
+        secure = f"wss://127.0.0.1:{node.settings.port}"
+        with pytest.raises(whimbrel.PublishError, match="it may require a client certificate"):
+            asyncio.run(publish(secure))
 
 
 def test_the_proxy_protocol_comes_before_tls(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidMessage, InvalidStatus
 from websockets.typing import Subprotocol
 
 OPEN_TIMEOUT_S = 10.0
@@ -19,6 +19,10 @@ CLOSE_TIMEOUT_S = 2.0
 TOO_LARGE = 1009
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
 """What versions of OpenSSL call an answer that is not TLS."""
+
+
+_REFUSED = {"SSLV3_ALERT_HANDSHAKE_FAILURE", "SSL/TLS_ALERT_HANDSHAKE_FAILURE", "TLSV13_ALERT_CERTIFICATE_REQUIRED"}
+"""What versions of OpenSSL call what a server says to a client that has no certificate, and should have one."""
 
 
 class ConnectionOwner(Protocol):
@@ -88,7 +92,7 @@ class WebSocketConnection:
             return
         except Exception as error:
             # Also what only a library's author can foresee (a proxy that needs another package, say): it must be told.
-            self._lost(None, f"cannot reach {self._server} ({_why(error)})")
+            self._lost(None, f"cannot reach {self._server} ({_why(error, self._server)})")
             return
         self._writing = asyncio.create_task(self._write(socket))
         self._owner.connection_opened(self)
@@ -122,7 +126,7 @@ async def _discard(socket: ClientConnection) -> None:
             await socket.recv(decode=False)
 
 
-def _why(error: Exception) -> str:
+def _why(error: Exception, server: str) -> str:
     """The reason for people: what the system calls its errors, without their numbers."""
     numbers = [int(number) for number in re.findall(r"\[Errno (\d+)\]", str(error))]  # one for each address tried
     if numbers:
@@ -131,6 +135,12 @@ def _why(error: Exception) -> str:
         return f"certificate verify failed: {error.verify_message}"
     if isinstance(error, ssl.SSLError) and error.reason in _NOT_TLS:
         return "what listens there does not speak TLS: ws:// or http:// may be meant"
+    if isinstance(error, ssl.SSLError) and error.reason in _REFUSED:
+        return "the server refused the TLS handshake: it may require a client certificate"
+    if isinstance(error, InvalidMessage) and isinstance(error.__cause__, EOFError):
+        # With TLS 1.3 a client is refused after its handshake, and the library does not tell what the server said.
+        may = ": it may require a client certificate" if server.startswith("wss:") else ""
+        return f"the server ended the connection before it answered{may}"
     if isinstance(error, TimeoutError):
         return "no answer in time"
     system = error.strerror if isinstance(error, OSError) else None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import time
+import warnings
 from pathlib import Path
 from typing import Any
 
+import jwt
 import pytest
 
 from gateway.authorizers.jwt import TOKEN_BYTES_MAX, Jwt
@@ -40,7 +43,7 @@ def allowed(authorizer: Jwt, identity: Identity, what: str, *subjects: str) -> l
     [
         ("pem_file", "hello", "not a public key in PEM"),
         ("jwks_file", "hello", "not a JSON Web Key Set"),
-        ("secret_file", "short", "a secret has at least 32 bytes"),
+        ("secret_file", "short", "a secret for HS256 has at least 32 bytes"),
         ("jwks_file", None, "No such file"),
     ],
 )
@@ -56,9 +59,23 @@ def test_keys_that_cannot_be_used_are_named_by_option_and_file(
 
 
 def test_a_secret_that_cannot_be_used_is_not_shown() -> None:
-    with pytest.raises(LoadError, match=r"secret of the issuer: a secret has at least 32 bytes, not 7") as caught:
+    with pytest.raises(LoadError, match=r"secret of the issuer: a secret .* 32 bytes, not 7") as caught:
         load("jwt", {"secret": "letmein"})
     assert "letmein" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("size", "taken"), [(32, ["HS256"]), (48, ["HS256", "HS384"]), (64, ["HS256", "HS384", "HS512"])]
+)
+def test_a_secret_is_for_the_algorithms_for_which_it_is_long_enough(size: int, taken: list[str]) -> None:
+    secret = "s" * size
+    one, found = Jwt(secret=secret), []
+    with warnings.catch_warnings(action="ignore"):  # that the token is signed with too short a secret, where it is
+        tokens = {alg: jwt.encode({"sub": "alice", "exp": LATER}, secret, alg) for alg in ("HS256", "HS384", "HS512")}
+        for alg, each in tokens.items():
+            with contextlib.suppress(Refusal):
+                found += [alg] if connect(one, each) else []
+    assert found == taken
 
 
 def test_what_is_no_token_at_all_is_said_to_be_none() -> None:
@@ -292,6 +309,8 @@ def test_keys_that_are_not_for_signatures_are_left_out() -> None:
         ({}, "needs one of secret"),
         ({"secret": SECRET, "jwks_url": URL}, "has secret and jwks_url"),
         ({"secret": "short"}, "at least 32 bytes"),
+        ({"secret": "s" * 63, "algorithms": ["HS256", "HS512"]}, "a secret for HS512 has at least 64 bytes, not 63"),
+        ({"secret": "s" * 47, "algorithms": ["HS384"]}, "a secret for HS384 has at least 48 bytes, not 47"),
         ({"secret": PUBLIC}, "say pem"),
         ({"secret": SECRET, "algorithms": ["RS256"]}, "none of the algorithms RS256 fits the key"),
         ({"pem": PUBLIC, "algorithms": ["HS256"]}, "none of the algorithms HS256 fits the key"),
