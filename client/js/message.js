@@ -98,7 +98,7 @@ export function writeValue(value) {
   const keys = value !== null && typeof value === "object" ? Object.keys(value) : [];
   if (keys.length === 1) {
     if ("json" in value) {
-      const text = JSON.stringify(value.json);
+      const text = JSON.stringify(value.json, refuseNonFinite);
       if (text !== undefined) return `"json":${checkJson(text)}`;
     }
     if ("jsonText" in value && typeof value.jsonText === "string") {
@@ -139,6 +139,19 @@ function parse(text) {
   } catch (error) {
     throw new TypeError(`jsonText is not JSON: ${/** @type {Error} */ (error).message}`);
   }
+}
+
+/**
+ * JSON.stringify would write null, and nobody would know that there was a number.
+ *
+ * @param {string} key
+ * @param {unknown} value
+ */
+function refuseNonFinite(key, value) {
+  if (typeof value === "number" && !Number.isFinite(value)) {
+    throw new TypeError(`there is no JSON for ${value}${key && ` (${key})`}`);
+  }
+  return value;
 }
 
 /** @param {string} text as JSON.stringify writes it */

@@ -162,6 +162,9 @@ test("what cannot be sent is refused here, because the server would end the conn
   }
   const deep = JSON.parse("[".repeat(501) + "]".repeat(501));
   await assert.rejects(client.publish("/t/a", { json: deep }), /nested more than 500 deep/);
+  for (const json of [NaN, { alt: -Infinity }, [1, JSON.parse("1e999")]]) {
+    await assert.rejects(client.publish("/t/a", { json }), /there is no JSON for (NaN|-Infinity [(]alt[)]|Infinity [(]1[)])/);
+  }
   for (const headers of [{ a: 5 }, "ab", null, [["a"]], [["a", 5]], [[5, "a"]], [["a", "\ud800"]]]) {
     await assert.rejects(client.publish("/t/a", { text: "" }, { headers }), TypeError, JSON.stringify(headers));
   }
