@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
+from node.commands.arguments import not_empty
+
 ADDRESS = "http://127.0.0.1:8090"
 TIMEOUT_S = 10.0
 BYTES_MAX = 64 << 20
@@ -40,12 +42,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--admin",
         action="append",
+        type=not_empty,
         metavar="ADDRESS[,...]",
         help="admin listeners, asked in turn until one answers: HOST:PORT, http(s)://HOST:PORT or unix:PATH; may be "
         f"repeated (default: WHIMBREL_ADMIN_LISTEN, else {ADDRESS})",
     )
     parser.add_argument(
         "--admin-token-file",
+        type=not_empty,
         metavar="FILE",
         help="file with the token (default: WHIMBREL_ADMIN_TOKEN_FILE; else WHIMBREL_ADMIN_TOKEN is it)",
     )

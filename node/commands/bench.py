@@ -9,7 +9,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING
 
-from node.commands import connecting
+from node.commands import arguments, connecting
 
 if TYPE_CHECKING:
     from loadtest.quick import Load, Outcome
@@ -25,10 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("topic", metavar="TOPIC", help="a topic or namespace into which clients may publish")
     parser.add_argument("--clients", type=_positive, default=100, metavar="N", help="subscribers (default: 100)")
     parser.add_argument(
-        "--rate", type=connecting.above_zero, default=200.0, metavar="R", help="messages per second (default: 200)"
+        "--rate", type=arguments.above_zero, default=200.0, metavar="R", help="messages per second (default: 200)"
     )
     parser.add_argument(
-        "--seconds", type=connecting.above_zero, default=10.0, metavar="S", help="for how long (default: 10)"
+        "--seconds", type=arguments.above_zero, default=10.0, metavar="S", help="for how long (default: 10)"
     )
     parser.add_argument(
         "--broadcast",

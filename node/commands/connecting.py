@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from node.commands.arguments import not_empty
+
 if TYPE_CHECKING:
     from whimbrel import Client
     from whimbrel.client import OnStatus
@@ -26,14 +28,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--server",
         action="append",
+        type=not_empty,
         metavar="URL[,...]",
         help="servers, any of which may be used: ws://HOST:PORT, http://HOST:PORT or HOST:PORT; may be repeated "
         f"(default: WHIMBREL_SERVER, else {SERVER})",
     )
     given = parser.add_mutually_exclusive_group()
-    given.add_argument("--token", help="for a node that asks for one (default: WHIMBREL_TOKEN)")
+    given.add_argument("--token", type=not_empty, help="for a node that asks for one (default: WHIMBREL_TOKEN)")
     given.add_argument(
         "--token-file",
+        type=not_empty,
         metavar="FILE",
         help="file with the token, read anew whenever one is wanted (default: WHIMBREL_TOKEN_FILE)",
     )
@@ -93,21 +97,6 @@ def read_token(path: str) -> str:
     if not found:
         raise ValueError(f"--token-file: {path} is empty")
     return found
-
-
-def above_zero(text: str) -> float:
-    """A number from the command line: a rate, seconds.
-
-    Raises:
-        argparse.ArgumentTypeError: If it is none.
-    """
-    try:
-        number = float(text)
-    except ValueError:
-        number = 0.0
-    if not 0 < number < 1e6:
-        raise argparse.ArgumentTypeError(f"found {text!r}, expected a number above 0")
-    return number
 
 
 class Teller:

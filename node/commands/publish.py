@@ -11,7 +11,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from node.commands import connecting
+from node.commands import arguments, connecting
 
 if TYPE_CHECKING:
     from whimbrel import Client, Published, Status
@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     kind.add_argument("--tombstone", action="store_true", help="no value: delete the subject's latest value")
     parser.add_argument("--header", action="append", default=[], metavar="NAME=VALUE", help="a header; may be repeated")
     parser.add_argument(
-        "--timeout", type=connecting.above_zero, default=30.0, metavar="SECONDS", help="for each message (default: 30)"
+        "--timeout", type=arguments.above_zero, default=30.0, metavar="SECONDS", help="for each message (default: 30)"
     )
     connecting.add_arguments(parser)
 
