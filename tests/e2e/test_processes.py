@@ -289,7 +289,8 @@ def test_a_worker_that_lost_its_place_is_caught_up_and_its_clients_do_not_notice
     """With a real broker: the embedded one soon forgets large messages."""
     topic, source = "cut-off", Source(real_kafka.bootstrap)
     real_kafka.create_topic(topic, 2)
-    node = start_node(real_kafka.bootstrap, topic, workers=1, settings={**SETTINGS, "client.outbox_bytes": "256MiB"})
+    settings = {**SETTINGS, "client.outbox_bytes": "256MiB", "client.heartbeat": "10m"}  # it stands still for long
+    node = start_node(real_kafka.bootstrap, topic, workers=1, settings=settings)
     (pid,) = worker_pids(node, 1)
     size = 900_000
     too_many = QUEUE_BYTES_MAX // (2 * size) + 1  # each is sent in both encodings
