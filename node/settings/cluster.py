@@ -43,8 +43,8 @@ class ClusterSettings(Section, frozen=True):
     """A file with another secret that nodes may have, while secrets are rotated: this node accepts both, and uses the
     other one."""
     data_dir: str = ""
-    """Where the node keeps what should survive a restart: what it promised as a voter, and the latest values of
-    compacted topics. A directory of this node's own.
+    """Where the node keeps what should survive a restart: what it promised as a voter, the latest values of
+    compacted topics, revocations, and fetched keys of token issuers. A directory of this node's own.
     Empty: `whimbrel/<cluster.name>/<node.name>` in `$XDG_STATE_HOME`, which is `~/.local/state` where it is not set."""
     slots: Annotated[int, whole(1, 1024)] = 64
     """Into how many logs the subjects of namespaces are spread, the same on all nodes. Fixed once the cluster has

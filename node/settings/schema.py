@@ -67,7 +67,7 @@ class NodeSettings(Section, frozen=True):
     """On shutdown clients are told to move, spread over this time; then the remaining connections are closed."""
     servers: Urls = ()
     """WebSocket addresses of all nodes, told to clients so that they can reconnect elsewhere:
-    `wss://a.example.com/v1/ws`. Empty: clients keep the list that they have."""
+    `wss://a.example.com/v1/ws`. Empty: the addresses of the living nodes; a node alone tells none."""
     origins: Origins = ()
     """Web pages that may connect besides the node's own: values of a browser's `Origin` header, such as
     `https://app.example.com`; `*` accepts all. The node's own page is one that the browser has under `localhost`, an
@@ -241,7 +241,7 @@ class PublishSettings(Section, frozen=True):
     queue_max: Count = 10_000
     """Messages in flight on the node; a publish beyond it fails at once, retryably."""
     retry_window_s: Duration = 300.0
-    """How long the same publish sent again is recognised."""
+    """How long the same publish sent again is recognised; the same on all nodes."""
     remembered_max: Count = 100_000
     """Publishes remembered for that; the oldest are forgotten first."""
 

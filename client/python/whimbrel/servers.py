@@ -70,8 +70,14 @@ class _Reach(IntEnum):
     ANYWHERE = 3
 
 
-_SHARED = ip_network("100.64.0.0/10")
-"""Addresses behind a carrier's translation (RFC 6598)."""
+_PRIVATE = [
+    ip_network(network)
+    for network in (
+        *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "169.254.0.0/16"),
+        *("fc00::/7", "fe80::/10"),
+    )
+]
+"""What is reached from within a network only: RFC 1918, 6598, 3927, 4193 and 4291. `is_private` has more."""
 
 
 def may_learn(server: str, via: str) -> bool:
@@ -102,8 +108,7 @@ def _reach(host: str) -> _Reach:
         return _Reach.NOWHERE
     if address.is_loopback:
         return _Reach.MACHINE
-    is_private = address.is_private or address.is_link_local or (address.version == 4 and address in _SHARED)
-    return _Reach.NETWORK if is_private else _Reach.ANYWHERE
+    return _Reach.NETWORK if any(address in network for network in _PRIVATE) else _Reach.ANYWHERE
 
 
 class Servers:
