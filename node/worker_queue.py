@@ -2,7 +2,8 @@
 
 So a crowd that comes back at once delays nobody's publish. A worker has put into the packets that begin with a
 `Subscribe` what must follow it (gateway/link/events.py). One event of these is handled after AHEAD_MAX others that came
-later, whatever there is: nobody waits for ever.
+later, whatever there is: nobody waits for ever. What a publisher publishes while something of its own waits behind goes
+behind, too, in whatever packet it comes: it would overtake that.
 
 Invariant: a subscribe is overtaken by what comes later, but overtakes nothing itself. A `Drop` that were handled behind
 the next subscribe of its subject would undo that one's interest: a client that came back would never hear anything.
@@ -12,11 +13,11 @@ Not here: reading the link (workers.py), what an event means (core.py).
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from typing import TypeAlias
 
-from gateway.link.events import Cancel, FromWorker, Subscribe
+from gateway.link.events import Cancel, FromWorker, Publish, Subscribe
 from node.interest import WorkerId
 
 AHEAD_MAX = 20
@@ -35,6 +36,8 @@ class WorkerQueue:
         """Subscribes among those behind that are not wanted any more."""
         self._waiting: set[tuple[WorkerId, int]] = set()
         """Subscribes among those behind."""
+        self._publishers: Counter[tuple[WorkerId, str]] = Counter()
+        """Of the publishes among those behind."""
         self._first_come = self._first_handled = 0
         self._ahead = 0
         """How many that came later were handled before those behind, since one of these was."""
@@ -45,14 +48,17 @@ class WorkerQueue:
     def put(self, worker: WorkerId, packet: Sequence[FromWorker]) -> None:
         """A packet of this worker."""
         said = [(worker, event) for event in packet]
-        if not packet or not isinstance(packet[0], Subscribe):
-            self._first += said
-            self._first_come += len(said)
-            if self._waiting:
-                self._cancelled |= self._waiting & {(worker, one.sid) for one in packet if isinstance(one, Cancel)}
-        else:
-            self._behind += [(self._first_come, one) for one in said]
-            self._waiting |= {(worker, one.sid) for one in packet if isinstance(one, Subscribe)}
+        if packet and isinstance(packet[0], Subscribe):
+            self._put_behind(said)
+            return
+        if self._publishers:
+            follows = [isinstance(one, Publish) and (worker, one.publisher) in self._publishers for one in packet]
+            self._put_behind([one for one, does in zip(said, follows, strict=True) if does])
+            said = [one for one, does in zip(said, follows, strict=True) if not does]
+        self._first += said
+        self._first_come += len(said)
+        if self._waiting:
+            self._cancelled |= self._waiting & {(worker, one.sid) for one in packet if isinstance(one, Cancel)}
 
     def take(self) -> WorkerEvent | None:
         """What to handle next; None for a subscribe that was cancelled."""
@@ -71,4 +77,17 @@ class WorkerQueue:
             if subscribe in self._cancelled:
                 self._cancelled.remove(subscribe)
                 return None
+        elif isinstance(event, Publish):
+            publisher = worker, event.publisher
+            self._publishers[publisher] -= 1
+            if not self._publishers[publisher]:
+                del self._publishers[publisher]
         return said
+
+    def _put_behind(self, said: Sequence[WorkerEvent]) -> None:
+        for worker, event in said:
+            self._behind.append((self._first_come, (worker, event)))
+            if isinstance(event, Subscribe):
+                self._waiting.add((worker, event.sid))
+            elif isinstance(event, Publish):
+                self._publishers[worker, event.publisher] += 1

@@ -135,6 +135,7 @@ class Requests:
         session = self._admission.answered(event)
         if session is not None:
             self._go_on(session)
+            self._outputs.reads.append(session)  # with much that waited, reading has stopped
 
     def tick(self, now: float) -> None:
         """Go on with what was put off, of some clients; who asks too much for too long is closed."""
@@ -178,8 +179,8 @@ class Requests:
             if not self._slowing.is_next(now, session, step.frame):
                 return
             session.steps[0] = found = self._checked(session, step.frame)
-            if isinstance(found, Question) and session.state == OPEN and not session.is_renewing:
-                self._ask(found)
+            if isinstance(found, Question) and session.state == OPEN:
+                self._ask(found)  # also with a renewal under way: it came later, and waits for this
             self._go_on(session)
 
     def _go_on(self, session: Session) -> None:
@@ -250,15 +251,19 @@ class Requests:
     def _decide(self, question: Question, decision: Decision, failure: Exception | None) -> None:
         if question.client is not None and not decision.code:
             reason = self._expiry.why_not(decision.identity)
-            decision = Decision(codes.TOKEN_INVALID, reason) if reason else decision
-            if self._revoked.covers(decision.identity):
-                decision = Decision(codes.TOKEN_REVOKED, "the token has been revoked")
+            decision = self._unless_revoked(Decision(codes.TOKEN_INVALID, reason) if reason else decision)
             if question.kind == "connect" and not decision.code and self._admission.asks(question, decision):
                 return
         question.decision = decision
         if failure is not None:
             self._stats.authorizer_failures += 1
             self._outputs.failures.append((question.kind, failure))
+
+    def _unless_revoked(self, decision: Decision) -> Decision:
+        """What was decided about a token, if it has not been revoked."""
+        if decision.code or not self._revoked.covers(decision.identity):
+            return decision
+        return Decision(codes.TOKEN_REVOKED, "the token has been revoked")
 
     def _checked(self, session: Session, frame: frames.ClientFrame) -> Step:
         """The frame, a question about it, or why it is refused."""
@@ -303,6 +308,8 @@ class Requests:
     def _answered(self, session: Session, question: Question) -> None:
         decision, frame = question.decision, question.frame
         assert decision is not None
+        if question.client is not None:
+            decision = self._unless_revoked(decision)  # it may have been while it waited for the node, or its turn
         if isinstance(frame, frames.Renew):
             self._renewed(session, frame, decision)
         elif isinstance(frame, Subscription):

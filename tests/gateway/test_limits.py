@@ -9,6 +9,7 @@ from websockets.frames import Opcode
 
 from gateway.link import codes
 from gateway.link import events as link
+from gateway.sessions.sessions import BACKLOG_MAX
 from tests.gateway.authorizers.signing import SECRET, token
 from tests.gateway.fake_node import FakeNode, Refused
 from whimbrel.servers import asked_pause_s
@@ -65,6 +66,21 @@ def test_the_node_has_the_last_word_on_connections() -> None:
         client.close()
         assert node.expect(link.Leave).number == asked.number
         node.counted(limited_identities=1, closed=2)
+
+
+def test_who_asks_much_while_the_node_decides_is_read_again_afterwards() -> None:
+    """The SDK says hello and subscribes to all that it has in one go; with 64 that wait nothing more is read."""
+    with FakeNode(limit_identity_connections=1, authorizer="jwt", authorizer_options={"secret": SECRET}) as node:
+        client = node.client(hello=False)
+        client.send({"op": "hello", "id": 0, "token": token({"sub": "ann"})})
+        for number in range(1, BACKLOG_MAX + 1):
+            client.send({"op": "ping", "id": number})
+        asked = node.expect(link.Admit)
+        node.none_of(link.Stats, 0.2)
+        client.send({"op": "ping", "id": BACKLOG_MAX + 1})
+        node.say(link.Admitted(asked.number, 0.0, False))
+        assert client.receive()["op"] == "welcome"
+        assert [client.receive()["id"] for _ in range(BACKLOG_MAX + 1)] == [*range(1, BACKLOG_MAX + 2)]
 
 
 def test_an_address_has_so_many_connections_and_so_many_per_second() -> None:

@@ -10,8 +10,8 @@ def subscribe(sid: int) -> Subscribe:
     return Subscribe(sid, sid, "/t/k", JSON, Start("now"))
 
 
-def publish(pid: int) -> Publish:
-    return Publish(pid, "/t/k", "p", pid, b"1", [])
+def publish(pid: int, publisher: str = "p") -> Publish:
+    return Publish(pid, "/t/k", publisher, pid, b"1", [])
 
 
 def taken(queue: WorkerQueue) -> list[FromWorker]:
@@ -24,8 +24,23 @@ def test_packets_that_begin_with_a_subscribe_are_handled_behind_others() -> None
     behind: list[FromWorker] = [subscribe(1), publish(1), subscribe(2)]
     queue.put(1, behind)
     queue.put(2, [publish(2)])
-    queue.put(1, [More(7), publish(3)])
-    assert taken(queue) == [publish(2), More(7), publish(3), *behind]
+    queue.put(1, [More(7), publish(3, "q")])
+    assert taken(queue) == [publish(2), More(7), publish(3, "q"), *behind]
+
+
+def test_what_a_publisher_publishes_never_overtakes_what_it_published_before() -> None:
+    """Also in a packet of its own, and where a long packet was divided so that it begins with a publish."""
+    queue = WorkerQueue()
+    other = publish(9, "q")
+    queue.put(1, [subscribe(1), publish(1)])
+    queue.put(1, [publish(2), other, More(7)])
+    queue.put(2, [publish(3)])
+    queue.put(1, [publish(4)])
+    assert taken(queue) == [other, More(7), publish(3), subscribe(1), publish(1), publish(2), publish(4)]
+    queue.put(1, [publish(5)])
+    queue.put(1, [subscribe(2)])
+    queue.put(1, [publish(6)])
+    assert taken(queue) == [publish(5), publish(6), subscribe(2)]
 
 
 def test_nobody_waits_for_ever() -> None:

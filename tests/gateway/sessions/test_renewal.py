@@ -149,6 +149,25 @@ def test_frames_behind_a_renewal_are_decided_by_the_new_token_however_slow_the_a
     assert [one.id for one in session.subscriptions] == [3]
 
 
+@pytest.mark.parametrize("holds", [False, True])
+def test_a_renewal_behind_what_was_put_off_waits_for_it_and_no_longer(holds: bool) -> None:
+    harness = Harness(Timed(), holds=holds, limit_publishes="10/s burst 1", publishes_max=9)
+    session = opened(harness, "alice:500:a")
+    for seq in (1, 2):
+        harness.send(session, {**PUBLISH, "id": seq + 1, "seq": seq})
+    renew(harness, session, "alice:900:b")
+    harness.send(session, {**PUBLISH, "id": 10, "seq": 3, "subject": "/t/b"})
+    found: list[dict[str, Any]] = []
+    for _ in range(10):
+        found += harness.tick(0.1).get(session, [])
+        while harness.questions:
+            harness.answer()
+            found += harness.sent().get(session, [])
+    assert found == [{"op": "renewed", "id": 9}]
+    published = [(event.seq, event.subject) for event in harness.events() if isinstance(event, link.Publish)]
+    assert published == [(1, "/t/a"), (2, "/t/a"), (3, "/t/b")]
+
+
 def test_only_one_renewal_at_a_time_and_none_where_nothing_ends() -> None:
     harness = Harness(Timed(), holds=True)
     session = opened(harness, "alice:200:a")

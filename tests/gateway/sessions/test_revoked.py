@@ -71,6 +71,19 @@ def test_a_token_that_has_only_an_end_is_older_than_anything() -> None:
     assert [(one, code) for one, code, _ in harness.closed] == [(session, 4202)]
 
 
+def test_a_token_that_is_revoked_while_its_client_waits_for_the_node_is_not_let_in() -> None:
+    authorizer = Dated()
+    authorizer.ends_at = 1_800_000_500.0
+    harness = Harness(authorizer, limit_identity_connections=1)
+    session = harness.connect()
+    harness.send(session, {"op": "hello", "id": 1, "token": "alice:10:t1"})
+    (asked,) = harness.events()
+    assert isinstance(asked, link.Admit)
+    harness.say(link.RevokedTokens([Revocation(float("inf"), 60.0, "t1")]))
+    assert harness.say(link.Admitted(asked.number, 0.0, False)) == {}
+    assert [(one, code) for one, code, _ in harness.closed] == [(session, 4202)]
+
+
 def test_a_revoked_token_is_not_taken_in_a_renewal() -> None:
     authorizer = Dated()
     authorizer.ends_at = 1_800_000_500.0
