@@ -18,11 +18,11 @@ from gateway.authorizers.keyed import KeyedAuthorizer
 from gateway.authorizers.keys import BadKeys, KeySet, VerifyingKey, of_issuer, of_jwks
 from gateway.authorizers.later import KeysWanted
 from gateway.authorizers.permissions import BadPermission, Permissions, check_rules, filled
+from gateway.authorizers.token_size import check_size
 from gateway.link import codes
 from gateway.link.jwt_options import Issuer, JwtOptionsError, Rules, keys_named, read
 from whimbrel_server import Connection, Identity, Refusal
 
-TOKEN_BYTES_MAX = 16 * 1024
 _TIMES = ("exp", "nbf", "iat")
 
 
@@ -74,8 +74,7 @@ class Jwt(KeyedAuthorizer):
             if self._anonymous is None:
                 raise Refusal("a token is needed", codes.TOKEN_INVALID)
             return self._anonymous
-        if len(token) > TOKEN_BYTES_MAX:
-            _invalid(f"longer than {TOKEN_BYTES_MAX} bytes")
+        check_size(token)
         try:
             return self._identity(token)
         except (Refusal, KeysWanted):

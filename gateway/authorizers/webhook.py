@@ -18,6 +18,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
+from hashlib import sha256
 from http.client import HTTPException
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -27,6 +28,7 @@ from msgspec import Meta
 
 from gateway.authorizers.later import AskBlocking
 from gateway.authorizers.permissions import BadPermission, Permissions, filled
+from gateway.authorizers.token_size import check_size
 from gateway.link import codes
 from gateway.link.hosts import is_loopback
 from gateway.link.jwt_options import Rules
@@ -85,21 +87,29 @@ class WebhookIdentity(Identity):
 
 
 class _Remembered:
-    """Answers by question, the oldest leave first. Used by several threads."""
+    """Answers by question, the oldest leave first. Used by several threads.
+
+    Those that hold for no time are not kept, and of a question only its hash: its client chose how long it is.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._answers: OrderedDict[bytes, tuple[float, _Answer]] = OrderedDict()
 
     def get(self, question: bytes) -> _Answer | None:
+        key = sha256(question).digest()
         with self._lock:
-            until, answer = self._answers.get(question, (0.0, None))
+            until, answer = self._answers.get(key, (0.0, None))
             return answer if time.monotonic() < until else None
 
     def put(self, question: bytes, answer: _Answer) -> None:
+        key = sha256(question).digest()
         with self._lock:
-            self._answers[question] = time.monotonic() + min(answer.cache_s, CACHE_S_MAX), answer
-            self._answers.move_to_end(question)
+            if answer.cache_s <= 0:
+                self._answers.pop(key, None)  # what was said before holds no longer
+                return
+            self._answers[key] = time.monotonic() + min(answer.cache_s, CACHE_S_MAX), answer
+            self._answers.move_to_end(key)
             if len(self._answers) > REMEMBERED_MAX:
                 self._answers.popitem(last=False)
 
@@ -228,6 +238,8 @@ class _Service(Authorizer):
 
 
 def _connect(connection: Connection) -> bytes:
+    if connection.token is not None:
+        check_size(connection.token)
     return msgspec.json.encode(
         {
             "ask": "connect",

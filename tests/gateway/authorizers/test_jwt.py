@@ -13,8 +13,9 @@ from typing import Any
 import jwt
 import pytest
 
-from gateway.authorizers.jwt import TOKEN_BYTES_MAX, Jwt
+from gateway.authorizers.jwt import Jwt
 from gateway.authorizers.later import KeysWanted
+from gateway.authorizers.token_size import TOKEN_BYTES_MAX
 from gateway.link.plugins import LoadError
 from gateway.sessions.loading import load
 from tests.gateway.authorizers.signing import EC, ED, RSA, SECRET, by_hand, connect, jwks, pem, refusal, token

@@ -14,6 +14,7 @@ import gevent
 import pytest
 
 from gateway.authorizers import webhook
+from gateway.authorizers.token_size import TOKEN_BYTES_MAX
 from gateway.link import events as link
 from gateway.link.plugins import LoadError
 from gateway.sessions.authority import Authority
@@ -146,6 +147,44 @@ def test_answers_are_kept_for_as_long_as_they_say(service: Service, monkeypatch:
     service.answer = lambda question: {"allow": True, "name": "alice"}
     assert asked.send(session, "publish", "/t/b", 4) == (1, None)
     assert asked.send(session, "publish", "/t/b", 5) == (1, None)
+
+
+def remembered(asked: Asked) -> Any:
+    """What a worker keeps, by key."""
+    assert isinstance(asked.harness.authorizer, webhook.Webhook)
+    return asked.harness.authorizer._remembered._answers
+
+
+def test_what_holds_for_no_time_is_not_kept_nor_are_questions(service: Service) -> None:
+    """Else anybody could fill the memory of a worker, with tokens that are refused."""
+    asked = Asked(service)
+    for answer in ({"allow": True, "name": "alice"}, {"allow": False}, {"allow": False, "cache_s": 0}):
+        service.answer = lambda question, answer=answer: answer  # type: ignore[misc]
+        asked.open("x" * TOKEN_BYTES_MAX)
+    assert len(service.questions) == 3
+    assert len(remembered(asked)) == 0
+    service.answer = lambda question: {"allow": True, "name": "alice", "cache_s": 60}
+    asked.open("x" * TOKEN_BYTES_MAX)
+    assert [len(key) for key in remembered(asked)] == [32]
+
+
+def test_an_answer_that_holds_for_no_time_ends_what_was_said_before() -> None:
+    kept = webhook._Remembered()
+    kept.put(b"may she?", webhook._Answer(allow=True, cache_s=60))
+    assert kept.get(b"may she?") is not None
+    kept.put(b"may she?", webhook._Answer(allow=False))
+    assert kept.get(b"may she?") is None
+
+
+@pytest.mark.parametrize("letter", ["x", "\u00e4"])
+def test_a_token_that_is_too_long_is_refused_without_asking(letter: str, service: Service) -> None:
+    asked = Asked(service)
+    longest = letter * (TOKEN_BYTES_MAX // len(letter.encode()))
+    asked.open(longest)
+    assert asked.harness.closed == []
+    asked.open(longest + "x")
+    assert asked.harness.closed.pop()[1:] == (4201, f"token: longer than {TOKEN_BYTES_MAX} bytes")
+    assert len(service.questions) == 1
 
 
 def test_with_rules_nothing_more_is_asked(service: Service) -> None:
