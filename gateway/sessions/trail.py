@@ -35,6 +35,8 @@ WAITING_BYTES_MAX = 16 * 1024 * 1024
 SUBJECT_CHARACTERS_MAX = 200
 """Of what is no subject."""
 REASON_CHARACTERS_MAX = 300
+CLIENT_CHARACTERS_MAX = 200
+"""Of what a client calls itself, which may fill a whole frame: more than Kafka takes in a record."""
 NAMES_MAX = 20
 """Of the recipients of a message."""
 ACCESS, MESSAGE, CACHE = "access", "message", "cache"
@@ -97,7 +99,7 @@ class Trail:
             self._put(
                 ConnectedEvent(
                     self.wall_ms, self._node, ACCESS, "connected", session.address, identity.name,
-                    client.via, client.client, client.origin, identity.token_id,
+                    client.via, client.client[:CLIENT_CHARACTERS_MAX], client.origin, identity.token_id,
                 )
             )  # fmt: skip
 

@@ -17,7 +17,7 @@ from gateway.link.events import Published, Refused, Select
 from gateway.link.logs import event
 from mesh.cache.cache import Cache
 from node.audit.insides import Insides, NodeEvent
-from node.audit.lines import LineAuditor, events, lines
+from node.audit.lines import LineAuditor, LinesLostError, events, lines
 from node.audit.queue import AuditQueue, Batch
 from node.backfill.questions import KafkaQuestion
 from node.kafka.threads import start_thread
@@ -96,6 +96,9 @@ class AuditorThread:
                 self._auditor.write_lines(batch.events)
             else:
                 self._auditor.write(events(batch.events))
+        except LinesLostError as error:
+            self._failed(error, error.count)
+            self.written += max(batch.size - error.count, 0)  # those that are lost may be of earlier batches
         except Exception as error:
             self._failed(error, batch.size)
         else:

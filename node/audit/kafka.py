@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from node.audit.lines import LineAuditor
+from node.audit.lines import LineAuditor, LinesLostError
 from node.kafka import tokens
 from node.kafka.making import made
 
@@ -77,10 +77,13 @@ class KafkaAuditor(LineAuditor):
                     break
                 except BufferError:
                     producer.poll(WAIT_S)
+                except KafkaException as error:
+                    self._failed(error.args[0])  # this one is too large, say: the others are not
+                    break
         producer.poll(0)
         if self._failures:
             count, self._failures = self._failures, 0
-            raise KafkaException(f"{count} records were not delivered: {self._failure}")
+            raise LinesLostError(count, self._failure)
 
     def close(self) -> None:
         if self._producer is not None:
@@ -88,5 +91,8 @@ class KafkaAuditor(LineAuditor):
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._failures += 1
-            self._failure = error.str()
+            self._failed(error)
+
+    def _failed(self, error: KafkaError) -> None:
+        self._failures += 1
+        self._failure = error.str()

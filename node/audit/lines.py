@@ -18,6 +18,14 @@ _encode = msgspec.json.Encoder().encode_lines
 _decode = msgspec.json.Decoder(dict[str, Any]).decode_lines
 
 
+class LinesLostError(Exception):
+    """Some lines were not taken, the others were."""
+
+    def __init__(self, count: int, why: str) -> None:
+        super().__init__(f"{count} records were not delivered: {why}")
+        self.count = count
+
+
 class LineAuditor(Auditor):
     """One that takes lines as they are, which costs a tenth."""
 
@@ -26,7 +34,7 @@ class LineAuditor(Auditor):
 
     @abstractmethod
     def write_lines(self, data: bytes) -> None:
-        """Take these lines, each with a line break at its end. Raises as `write`."""
+        """Take these lines, each with a line break at its end. Raises as `write`, or `LinesLostError`."""
 
 
 def lines(events: Iterable[AuditEvent]) -> bytes:

@@ -96,6 +96,14 @@ def test_access() -> None:
     assert told(core) == []
 
 
+def test_what_a_client_calls_itself_is_cut() -> None:
+    """It may be as long as a frame: more than Kafka takes."""
+    core = audited()
+    core.send(core.connect(), {"op": "hello", "id": 1, "token": "ann", "client": "x" * 100_000})
+    ((_, name, about),) = told(core)
+    assert (name, about["client"]) == ("connected", "x" * trails.CLIENT_CHARACTERS_MAX)
+
+
 def test_what_is_refused_before_the_authorizer_is_asked() -> None:
     core = audited(publishes_max=0)
     ann = core.connect()

@@ -16,6 +16,7 @@ import pytest
 from gateway.link.plugins import LoadError
 from gateway.link.topic_rules import Mapping
 from mesh.cache.cache import Cache, CacheConfig
+from node.audit import kafka
 from node.audit.audit import Auditors
 from node.audit.insides import Insides
 from node.audit.lines import lines
@@ -85,6 +86,22 @@ def test_one_that_fails_is_asked_again() -> None:
     put(audit, "c")
     audit.close()
     assert next(one.name for one in auditor.events) == "c"
+
+
+def test_a_record_that_kafka_does_not_take_is_the_only_one_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(kafka, "FLUSH_S", 0.0)  # there is no Kafka
+    auditor = kafka.KafkaAuditor(topic="t", bootstrap="127.0.0.1:1", client={"message.max.bytes": 1000})
+    audit = Auditors({"kafka": auditor}, "n", 100, NOTHING)
+    put(audit, "a", "x" * 2000, "c")
+    until(lambda: audit.threads[0].written == 3)  # and `dropped`
+    assert audit.threads[0].dropped == 1
+    assert auditor._producer is not None
+    assert len(auditor._producer) == 3
+    audit.second(1.0, CACHE, {})
+    (problem,) = audit.problems(1.0)
+    assert "1 records were not delivered" in problem
+    assert "too large" in problem
+    audit.close()
 
 
 def lines_of(path: Path) -> list[dict[str, Any]]:
