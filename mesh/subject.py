@@ -15,6 +15,8 @@ from functools import lru_cache
 TOPIC = re.compile(r"(?!\.\.?\Z)[a-zA-Z0-9._-]{1,249}\Z")
 _ESCAPED_IN_KEYS = re.compile("[%*\x00-\x1f\x7f\udc80-\udcff]")
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})?")
+PREFIXES_TRIED_MAX = 8
+"""With more patterns in a topic, those that a subject can have are looked up instead of trying each."""
 
 
 class SubjectError(ValueError):

@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TypeAlias
 
 from mesh.log import Place
-from mesh.subject import is_pattern, topic_of
+from mesh.subject import PREFIXES_TRIED_MAX, is_pattern, patterns_of, topic_of
 
 WorkerId: TypeAlias = int
 Finder: TypeAlias = Callable[[str], Sequence[WorkerId] | None]
@@ -88,15 +88,19 @@ class Interest:
         Args:
             without: Workers that are not to be found.
         """
-        exact, patterns = self._exact[encoding], self._patterns[encoding].get(topic)
+        exact, patterns = self._exact[encoding], self._patterns[encoding].get(topic, {})
         if not patterns and not without:
             return exact.get
+        has_many = len(patterns) > PREFIXES_TRIED_MAX
 
         def find(subject: str) -> Sequence[WorkerId]:
             found = exact.get(subject, ())
-            for prefix, workers in (patterns or {}).items():
-                if subject.startswith(prefix):
-                    found += tuple(worker for worker in workers if worker not in found)
+            if has_many:  # each client may have a pattern of its own: the cost of a record must not grow with them
+                matching = [patterns.get(pattern[:-1], ()) for pattern in patterns_of(subject)]
+            else:
+                matching = [workers for prefix, workers in patterns.items() if subject.startswith(prefix)]
+            for workers in matching:
+                found += tuple(worker for worker in workers if worker not in found)
             return [worker for worker in found if worker not in without] if without else found
 
         return find

@@ -17,10 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gateway.sessions.session import Session, Subscription
-from mesh.subject import is_pattern, patterns_of, topic_of
-
-PREFIXES_TRIED_MAX = 8
-"""With more patterns in a topic, those that a subject can have are looked up instead of trying each."""
+from mesh.subject import PREFIXES_TRIED_MAX, is_pattern, patterns_of, topic_of
 
 
 class FanOut:

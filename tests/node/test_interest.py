@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,6 +12,8 @@ from node.interest import Interest
 from tests.support.truth import covers
 
 WANTED = ["/t", "/t/", "/t/a", "/t/a/b", "/t/*", "/t/a/*", "/u/*"]
+MANY = [*WANTED, *(f"/t/{number}/*" for number in range(10)), "/t//*", "/t/a/b/*"]
+"""With all of these more patterns than are tried one by one."""
 SUBJECTS = ["/t", "/t/", "/t/a", "/t/a/", "/t/a/b", "/t/ab", "/u/a", "/u"]
 
 
@@ -48,10 +52,43 @@ def test_a_worker_that_is_gone_wants_nothing() -> None:
     assert wanting(interest, "/t/a", 0) == []
 
 
-steps = st.tuples(st.booleans(), st.integers(1, 3), st.sampled_from(WANTED), st.integers(0, 1))
+class Counted(str):
+    """A subject that counts how often it is tried."""
+
+    __slots__ = ()
+    uses = 0
+
+    def startswith(self, *args: Any) -> bool:
+        Counted.uses += 1
+        return str.startswith(self, *args)
 
 
-@given(st.lists(steps, max_size=40))
+def test_many_patterns_of_a_topic_are_not_all_tried() -> None:
+    interest = Interest()
+    for number in range(1000):
+        interest.add(1, f"/t/{number}/*", 0)
+    interest.add(2, "/t/*", 0)
+    interest.add(3, "/t/7/x", 0)
+    Counted.uses = 0
+    assert wanting(interest, Counted("/t/7/x"), 0) == [1, 2, 3]
+    assert Counted.uses < 20
+    assert wanting(interest, "/t/7", 0) == [2]
+    assert list(interest.finder(0, "t", without={1})("/t/7/x") or ()) == [3, 2]
+    for number in range(1000):
+        interest.drop(1, f"/t/{number}/*", 0)
+    assert wanting(interest, "/t/7/x", 0) == [2, 3]
+
+
+step = st.tuples(st.booleans(), st.integers(1, 3), st.sampled_from(WANTED), st.integers(0, 1))
+one_of_many = st.tuples(st.booleans(), st.integers(1, 3), st.sampled_from(MANY), st.integers(0, 1))
+all_of_many = st.just([(True, 1 + at % 3, wanted, encoding) for at, wanted in enumerate(MANY) for encoding in (0, 1)])
+histories = st.one_of(
+    st.lists(step, max_size=40),
+    st.tuples(all_of_many, st.lists(one_of_many, max_size=40)).map(lambda both: [*both[0], *both[1]]),
+)
+
+
+@given(histories)
 def test_as_a_list_of_wishes_would_say(history: list[tuple[bool, int, str, int]]) -> None:
     interest = Interest()
     wishes: set[tuple[int, str, int]] = set()
