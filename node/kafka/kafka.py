@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from gateway.link import codes
 from mesh.cache.cache import ENTRY_BYTES
 from node.backfill.scan import ReplayLimits
 from node.effects import AskKafka, CancelQuestion, CreateTopic, FindStart, LookUpTopics, Produce, ReadFrom, StopReading
 from node.kafka import discovery, producer, properties, reader, replay, tokens
-from node.kafka.events import KafkaEvent, Records
+from node.kafka.events import KafkaEvent, NotDelivered, Records, TopicCreated
 from node.kafka.starts import Depth
 from node.kafka.threads import Inbox
 from node.settings import Settings
+
+NO_PRODUCER = "no topic has publish = true: there is no producer"
 
 
 class KafkaThreads:
@@ -38,6 +41,8 @@ class KafkaThreads:
         Raises:
             TokenSourceError: The function that `kafka.oauth` names cannot be had.
         """
+        self._receive = receive
+        self._received = received
         # With it whoever makes a client waits for the first token: 1 s at least, 10 s if there is none. So all clients
         # are made in threads.
         kafka = settings.kafka
@@ -95,11 +100,15 @@ class KafkaThreads:
         self._reader.unassign(effect.topic, effect.partition, effect.generation)
 
     def produce(self, effect: Produce) -> None:
-        assert self._producer is not None, "workers refuse publishes where no mapping allows them"
+        if self._producer is None:  # workers refuse such publishes, the admin listener does not
+            self._refuse(NotDelivered(effect.ticket, codes.PUBLISH_DISABLED, NO_PRODUCER, effect.topic))
+            return
         self._producer.produce(effect)
 
     def create_topic(self, effect: CreateTopic) -> None:
-        assert self._producer is not None
+        if self._producer is None:
+            self._refuse(TopicCreated(effect.topic, codes.PUBLISH_DISABLED, NO_PRODUCER))
+            return
         self._producer.create(effect)
 
     def ask(self, effect: AskKafka) -> None:
@@ -123,3 +132,8 @@ class KafkaThreads:
     def replay_queue(self) -> int:
         """Questions that no thread has taken yet."""
         return self._replay.queue
+
+    def _refuse(self, said: KafkaEvent) -> None:
+        """Answer at once: what follows comes behind the effects of this turn."""
+        self._receive(said)
+        self._received()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 from confluent_kafka import Consumer, TopicPartition
 
 from loadtest.kafka.broker import RealKafka
+from node.kafka.embedded import EmbeddedKafka
 from tests.support.node import RunningNode
 from tests.support.patience import PATIENCE_S
 from whimbrel import BlockingClient
@@ -112,6 +114,30 @@ def test_an_auditor_that_fails_costs_nobody_anything_and_is_told_of(tmp_path: Pa
         node.wait(lambda: "audit_dropped" in node.log, "it is in the log")
         node.wait(lambda: (tmp_path / "own").read_text().split()[-1:] != [], "it was asked")
         assert (tmp_path / "own").read_text().split()[0] == "connected"
+
+
+def test_what_the_operator_cannot_publish_is_told(
+    embedded_kafka: EmbeddedKafka, unique_topic: Callable[[], str], tmp_path: Path
+) -> None:
+    """No topic has `publish = true`, so there is no producer."""
+    topic, file, config = unique_topic(), tmp_path / "audit.jsonl", tmp_path / "whimbrel.toml"
+    embedded_kafka.create_topic(topic, 1)
+    config.write_text(
+        f"[[topics]]\nname = '{topic}'\naudit = true\n[audit]\nuse = ['log']\n[audit.log]\nfile = '{file}'\n"
+        f"[kafka]\nbootstrap = '{embedded_kafka.bootstrap}'\n"
+    )
+    with configured(tmp_path, config) as node:
+        node.wait_for_topic(topic, 1)
+        url = f"http://127.0.0.1:{node.admin_port}/v1/publish?subject=/{topic}/k"
+        with pytest.raises(urllib.error.HTTPError) as caught:
+            urllib.request.urlopen(url, b"1", timeout=PATIENCE_S)
+        reason = "no topic has publish = true: there is no producer"
+        with caught.value as answer:
+            assert (answer.code, json.loads(answer.read())) == (400, {"code": 4313, "reason": reason})
+        node.wait(lambda: '"refused"' in file.read_text(), "it is told")
+    told = [json.loads(line) for line in file.read_text().splitlines()]
+    (refused,) = [one for one in told if one["event"] == "refused"]
+    assert (refused["by"], refused["code"], refused["reason"]) == ("operator", 4313, reason)
 
 
 def test_what_the_operator_does_is_told(real_kafka: RealKafka, unique_topic: Callable[[], str], tmp_path: Path) -> None:
