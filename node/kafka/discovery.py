@@ -319,15 +319,25 @@ def _offsets(answers: Mapping[TopicPartition, Future[Any]], reasons: dict[Where,
 
 
 def _config(answer: Mapping[str, Any]) -> _Config:
+    """Brokers that only speak Kafka's protocol may leave out any key: then it is as Kafka has it by default."""
+    policy = answer.get("cleanup.policy")
     tombstones = answer.get("delete.retention.ms")
     times = answer.get("message.timestamp.type")
     return _Config(
         (TOMBSTONES_S if tombstones is None else int(tombstones.value) / 1000)
-        if "compact" in answer["cleanup.policy"].value
+        if policy is not None and "compact" in policy.value
         else None,
         times is not None and times.value == "LogAppendTime",
     )
 
 
 def _result(future: Future[Any]) -> Any:
-    return future.result(timeout=2 * ASK_S)
+    """The answer.
+
+    Raises:
+        KafkaException: There is none; also where librdkafka does not even say so in time.
+    """
+    try:
+        return future.result(timeout=2 * ASK_S)
+    except TimeoutError:
+        raise KafkaException(KafkaError(KafkaError._TIMED_OUT, "Kafka did not answer")) from None

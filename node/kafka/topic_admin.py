@@ -92,8 +92,8 @@ class TopicAdmin:
         futures = admin.describe_configs([*resources.values()], request_timeout=ASK_S)
         for topic, resource in resources.items():
             try:
-                found = futures[resource].result(timeout=2 * ASK_S)
-                self._inbox.put(LimitFound(topic, int(found["max.message.bytes"].value), is_final=True))
+                limit = futures[resource].result(timeout=2 * ASK_S).get("max.message.bytes")
+                self._inbox.put(LimitFound(topic, int(limit.value) if limit is not None else None, is_final=True))
             except KafkaException as failure:
                 self._inbox.put(LimitFound(topic, None, is_final=failure.args[0].code() not in _MAY_PASS))
             except TimeoutError:
