@@ -2,7 +2,7 @@
 
 Both sub-protocols carry the same maps (client/PROTOCOL.md section 3), so each frame is one struct; only `publish`
 differs, in how values and headers are written. Unknown keys are ignored. What comes out of `decode` has the right
-shape; what it asks for may still be refused (session.py).
+shape; what it asks for may still be refused (requests.py).
 
 Not here: messages (link/messages.py), RFC 6455 (sockets/websocket.py).
 """

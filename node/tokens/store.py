@@ -67,12 +67,7 @@ class RevocationStore:
             StoreError: If that is not possible; what was kept before still is.
         """
         now = time.time()
-        kept = [
-            _Kept(
-                None if one.issued_before == math.inf else one.issued_before, now + one.left_s, one.token_id, one.name
-            )
-            for one in entries
-        ]
+        kept = [_kept(entry, now) for entry in entries]
         fresh = self.path.with_suffix(".new")
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -46,7 +46,7 @@ class Connection:
         self.address = address
         """Of the client, as `host:port`: of the socket's other end or, where that is a trusted proxy, as it says."""
         self.via = via
-        """`websocket` or `http`; with TLS in the server itself `websocket+tls` or `http+tls`."""
+        """`websocket`; with TLS in the server itself `websocket+tls`."""
         self.path = path
         self.query = query
         self.host = host
