@@ -56,7 +56,7 @@ TABLE = (
         "close",
         "the connection took messages more slowly than they came, and its outbox is full: resume",
     ),
-    Code(IDLE, "idle", "close", "nothing received for 2 × `heartbeat_s`"),
+    Code(IDLE, "idle", "close", "nothing received for 2 to 3 × `heartbeat_s`"),
     Code(HELLO_TIMEOUT, "hello_timeout", "close", "no `hello` within 10 s"),
     Code(DISCONNECTED, "disconnected", "close", "whoever runs the server closed the connection"),
     Code(KAFKA_UNAVAILABLE, "kafka_unavailable", "error", "Kafka does not answer"),
