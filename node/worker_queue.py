@@ -52,9 +52,8 @@ class WorkerQueue:
             self._put_behind(said)
             return
         if self._publishers:
-            follows = [isinstance(one, Publish) and (worker, one.publisher) in self._publishers for one in packet]
-            self._put_behind([one for one, does in zip(said, follows, strict=True) if does])
-            said = [one for one, does in zip(said, follows, strict=True) if not does]
+            self._put_behind([one for one in said if self._follows(*one)])
+            said = [one for one in said if not self._follows(*one)]
         self._first += said
         self._first_come += len(said)
         if self._waiting:
@@ -83,6 +82,9 @@ class WorkerQueue:
             if not self._publishers[publisher]:
                 del self._publishers[publisher]
         return said
+
+    def _follows(self, worker: WorkerId, event: FromWorker) -> bool:
+        return isinstance(event, Publish) and (worker, event.publisher) in self._publishers
 
     def _put_behind(self, said: Sequence[WorkerEvent]) -> None:
         for worker, event in said:

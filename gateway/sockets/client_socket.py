@@ -177,7 +177,7 @@ class ClientSocket(Readable):
         self._owner.ended(self)
 
     def resume_reading(self) -> None:
-        """The authorizer has answered: read on if we had stopped."""
+        """What the client had to wait for is over: read on if we had stopped."""
         if self._state == _UP and not self._reader.active and self._owner.may_read(self.session):
             self._watch()
 

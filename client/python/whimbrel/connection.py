@@ -19,8 +19,6 @@ CLOSE_TIMEOUT_S = 2.0
 TOO_LARGE = 1009
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
 """What versions of OpenSSL call an answer that is not TLS."""
-
-
 _REFUSED = {"SSLV3_ALERT_HANDSHAKE_FAILURE", "SSL/TLS_ALERT_HANDSHAKE_FAILURE", "TLSV13_ALERT_CERTIFICATE_REQUIRED"}
 """What versions of OpenSSL call what a server says to a client that has no certificate, and should have one."""
 
